@@ -1,0 +1,1 @@
+"""What crosses a process: events, messages, commands, views. Pydantic only."""

@@ -1,0 +1,124 @@
+"""The envelope of a fact: CloudEvents 1.0 attributes around an event's own data."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Generic, TypeVar
+
+from modelyard_contracts.base import Aggregate, Event, utc
+from modelyard_contracts.events import EVENT_TYPES
+from modelyard_contracts.upcasters import lift
+
+E_co = TypeVar("E_co", bound=Event, covariant=True)
+
+
+class UnknownEventType(Exception):
+    """The log holds a type (or a newer version of one) that this build does not know."""
+
+    def __init__(self, event_type: str, version: int, seq: int) -> None:
+        super().__init__(
+            f"event {seq} is {event_type} version {version}, which this build does not know: "
+            "upgrade this service before it goes on"
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Cause:
+    """Who wants something and why. Event ids follow from `command_id`: the same command, the same ids.
+
+    `correlation_id` is the command that started the whole story, `causation_id` the command or event
+    that led to this one.
+    """
+
+    command_id: str
+    actor: str
+    source: str
+    time: datetime
+    correlation_id: str
+    causation_id: str
+    traceparent: str | None = None
+
+    def event_id(self, position: int) -> str:
+        """The id of the event at `position` in this command's batch."""
+        return f"{self.command_id}/{position}"
+
+
+@dataclass(frozen=True, slots=True)
+class Recorded(Generic[E_co]):
+    """One fact as the log keeps it. `seq` is its position: it only grows and never has a gap."""
+
+    seq: int
+    id: str
+    type: str
+    source: str
+    subject: str
+    """`<aggregate>/<id>`, as in `deployment/3`."""
+    time: datetime
+    version: int
+    actor: str
+    correlation_id: str
+    causation_id: str
+    traceparent: str | None
+    data: E_co
+
+    def aggregate(self) -> tuple[Aggregate, str]:
+        kind, _, ident = self.subject.partition("/")
+        return Aggregate(kind), ident
+
+    def caused(self, reaction: str, *, source: str, time: datetime) -> Cause:
+        """The cause of what is done about this fact; `reaction` makes the command id repeatable."""
+        return Cause(
+            command_id=f"{reaction}/{self.id}",
+            actor=self.actor,
+            source=source,
+            time=time,
+            correlation_id=self.correlation_id,
+            causation_id=self.id,
+            traceparent=self.traceparent,
+        )
+
+    def cloud_event(self) -> dict[str, Any]:
+        """CloudEvents structured mode. `sequence` is the position in the log, to resume from."""
+        event: dict[str, Any] = {
+            "specversion": "1.0",
+            "id": self.id,
+            "type": self.type,
+            "source": self.source,
+            "subject": self.subject,
+            "time": utc(self.time),
+            "datacontenttype": "application/json",
+            "dataschemaversion": self.version,
+            "sequence": self.seq,
+            "correlationid": self.correlation_id,
+            "causationid": self.causation_id,
+            "actor": self.actor,
+            "data": self.data.model_dump(mode="json"),
+        }
+        if self.traceparent:
+            event["traceparent"] = self.traceparent
+        return event
+
+
+def parse_data(event_type: str, version: int, data: dict[str, Any], *, seq: int = 0) -> Event:
+    """The event of any version ever written, lifted to today's shape. Raises `UnknownEventType`."""
+    cls = EVENT_TYPES.get(event_type)
+    if cls is None or version > cls.version:
+        raise UnknownEventType(event_type, version, seq)
+    return cls.model_validate(lift(event_type, version, cls.version, data))
+
+
+def related_subjects(event: Event) -> tuple[str, ...]:
+    """The subjects whose story this fact belongs to, its own first: an instance's facts are part of its
+    deployment's and its worker's story too."""
+    own = f"{event.aggregate}/{event.aggregate_id()}"
+    links = {
+        "deployment_id": "deployment",
+        "created_model_id": "deployment",
+        "worker_id": "worker",
+        "user_id": "user",
+    }
+    found = [own]
+    for field, kind in links.items():
+        ident = getattr(event, field, None)
+        if ident is not None and f"{kind}/{ident}" not in found:
+            found.append(f"{kind}/{ident}")
+    return tuple(found)

@@ -1,0 +1,93 @@
+"""What services say to each other beside the log: wants, observations, heartbeats, questions.
+
+None of these is a fact. A want is derived from facts, an observation becomes a fact once admitted, a
+question is answered from what the asked side sees right now.
+"""
+
+from typing import Literal
+
+from modelyard_contracts.base import Contract, Instant
+from modelyard_contracts.deployments import DeploymentSpec
+
+
+class Want(Contract):
+    """What one worker should do about one instance; the latest per instance counts.
+
+    `absent` is said out loud: an agent stops a model server only when told to, never because it
+    cannot find a want.
+    """
+
+    instance_id: int
+    deployment_id: int
+    worker_id: int
+    name: str
+    deployment_name: str
+    state: Literal["running", "absent"]
+    attempt: int = 0
+    """Start it if the last start was an earlier attempt."""
+    spec: DeploymentSpec
+    correlation_id: str
+    actor: str
+
+
+class Observation(Contract):
+    """A fact that an agent states. The scheduler checks it against the log and admits it."""
+
+    id: str
+    """Unique and stable across redelivery; the admitted event's command id."""
+    worker_id: int
+    event_type: str
+    version: int
+    data: dict[str, object]
+    observed_at: Instant
+    correlation_id: str
+    causation_id: str
+    actor: str
+
+
+class Heartbeat(Contract):
+    worker_id: int
+    session: str
+    sent_at: Instant
+
+
+class PathQuestion(Contract):
+    """Is this model on you? `path` is absolute; a GGUF file or a directory that holds one."""
+
+    path: str
+
+
+class PathAnswer(Contract):
+    found: bool
+    message: str
+    file: str | None = None
+    """The file a backend would be given: the first shard of a split model."""
+    weight_bytes: int = 0
+    architecture: str | None = None
+    context_length: int | None = None
+    kv_bytes_per_token: int | None = None
+
+
+class LogQuestion(Contract):
+    """A range of an instance's log. Without `offset`, the last `tail` lines (-1: all) are meant.
+
+    With `wait_s`, an agent that has nothing beyond `offset` waits so long for more.
+    """
+
+    instance_id: int
+    attempt: int | None = None
+    offset: int | None = None
+    tail: int = -1
+    wait_s: float = 0.0
+
+
+class LogAnswer(Contract):
+    found: bool
+    message: str = ""
+    text: str = ""
+    attempt: int = 0
+    next_offset: int = 0
+    more: bool = False
+    """True if the file holds more right now."""
+    ended: bool = False
+    """True if nothing will be added: the model server of this attempt has ended."""

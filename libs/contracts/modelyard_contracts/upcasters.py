@@ -1,0 +1,16 @@
+"""Lifts the data of older event versions to today's shape, one step each. The log is never rewritten."""
+
+from collections.abc import Callable
+from typing import Any
+
+Upcaster = Callable[[dict[str, Any]], dict[str, Any]]
+
+UPCASTERS: dict[tuple[str, int], Upcaster] = {}
+"""Keyed by event type and the version lifted from."""
+
+
+def lift(event_type: str, version: int, to_version: int, data: dict[str, Any]) -> dict[str, Any]:
+    """`data` in the shape of `to_version`. Raises KeyError where a step is missing (a test forbids it)."""
+    for step in range(version, to_version):
+        data = UPCASTERS[event_type, step](data)
+    return data

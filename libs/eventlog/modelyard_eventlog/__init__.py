@@ -1,0 +1,1 @@
+"""Append, read, follow. The only place that knows NATS subjects."""

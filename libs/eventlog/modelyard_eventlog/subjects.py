@@ -1,0 +1,54 @@
+"""The names on the wire. Nothing outside this package spells a subject."""
+
+from modelyard_contracts.base import Aggregate
+
+EVT = "EVT"
+TIMERS = "TIMERS"
+DESIRED = "DESIRED"
+OBS = "OBS"
+HB = "HB"
+DLQ = "DLQ"
+
+ALL_EVENTS = "evt.>"
+ALL_OBSERVATIONS = "obs.>"
+ALL_HEARTBEATS = "hb.*"
+ALL_FIRED_TIMERS = "timer.fired.>"
+
+
+def event(aggregate: Aggregate, ident: str) -> str:
+    return f"evt.{aggregate}.{ident}"
+
+
+def want(worker_id: int, instance_id: int) -> str:
+    return f"want.{worker_id}.{instance_id}"
+
+
+def wants_of(worker_id: int) -> str:
+    return f"want.{worker_id}.*"
+
+
+def observation(worker_id: int, instance_id: int, event_type: str) -> str:
+    """`instance_id` 0 stands for the worker itself."""
+    return f"obs.{worker_id}.{instance_id}.{event_type}"
+
+
+def heartbeat(worker_id: int) -> str:
+    return f"hb.{worker_id}"
+
+
+def timer_set(name: str) -> str:
+    return f"timer.set.{name}"
+
+
+def timer_fired(name: str) -> str:
+    return f"timer.fired.{name}"
+
+
+def question(worker_id: int, kind: str) -> str:
+    return f"ask.{worker_id}.{kind}"
+
+
+def subject_of(nats_subject: str) -> str:
+    """`evt.deployment.3` as CloudEvents says it: `deployment/3`."""
+    _, aggregate, ident = nats_subject.split(".", 2)
+    return f"{aggregate}/{ident}"
