@@ -76,6 +76,15 @@ def nats_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[NatsServer
 
 
 @pytest.fixture
+def fresh_nats(tmp_path: Path) -> Iterator[NatsServer]:
+    """As `own_nats_server`, for fixtures that choose at run time whether they need one."""
+    server = NatsServer(tmp_path)
+    server.start()
+    yield server
+    server.kill()
+
+
+@pytest.fixture
 async def own_nats_server(tmp_path: Path) -> AsyncIterator[NatsServer]:
     """A fresh, empty server for one test."""
     server = NatsServer(tmp_path)

@@ -1,0 +1,57 @@
+"""One connection to NATS, as every part of Modelyard makes it."""
+
+import nats
+import structlog
+from modelyard_runtime.settings import NatsSettings
+from nats.aio.client import Client
+
+logger = structlog.stdlib.get_logger()
+
+
+def connect_options(settings: NatsSettings, *, name: str, inbox_prefix: str = "_INBOX") -> dict[str, object]:
+    """Arguments of `nats.connect`: reconnect for ever, and never keep a publish for later.
+
+    `pending_size=0` matters: otherwise a publish that raised a time-out while disconnected is sent
+    after the reconnect, as a ghost of a command that its sender gave up.
+    """
+    options: dict[str, object] = {
+        "servers": settings.nats.split(","),
+        "name": name,
+        "max_reconnect_attempts": -1,
+        "reconnect_time_wait": 0.25,
+        "pending_size": 0,
+        "inbox_prefix": inbox_prefix.encode(),
+        "ping_interval": 20,
+        "max_outstanding_pings": 2,
+    }
+    if settings.nats_user:
+        options["user"] = settings.nats_user
+        options["password"] = settings.nats_password.get_secret_value() if settings.nats_password else ""
+    if settings.nats_credentials:
+        options["user_credentials"] = str(settings.nats_credentials)
+    return options
+
+
+async def connect(settings: NatsSettings, *, name: str, inbox_prefix: str = "_INBOX") -> Client:
+    """Connects, waiting as long as it takes; says in the log what it waits for."""
+    said: set[str] = set()
+
+    async def on_error(error: Exception) -> None:
+        text = str(error) or type(error).__name__
+        if text not in said:
+            said.add(text)
+            logger.warning("nats", servers=settings.nats, error=text)
+
+    async def on_disconnected() -> None:
+        logger.warning("nats connection lost, reconnecting", servers=settings.nats)
+
+    async def on_reconnected() -> None:
+        said.clear()
+        logger.info("nats connection is back", servers=settings.nats)
+
+    return await nats.connect(
+        **connect_options(settings, name=name, inbox_prefix=inbox_prefix),  # type: ignore[arg-type]
+        error_cb=on_error,
+        disconnected_cb=on_disconnected,
+        reconnected_cb=on_reconnected,
+    )

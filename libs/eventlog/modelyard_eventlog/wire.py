@@ -1,0 +1,69 @@
+"""An event on the wire: CloudEvents 1.0 in binary style. Headers are attributes, the body is the data."""
+
+import json
+from collections.abc import Mapping
+from datetime import datetime
+
+from modelyard_contracts.base import Contract, Event, utc
+from modelyard_contracts.envelope import Cause, Recorded, parse_data
+
+from modelyard_eventlog.log import AnyRecorded
+from modelyard_eventlog.subjects import subject_of
+
+MAX_EVENT_BYTES = 256 * 1024
+MSG_ID = "Nats-Msg-Id"
+
+
+class EventTooLarge(Exception):
+    """One event would not fit into a message of the log."""
+
+    def __init__(self, event_type: str, size: int) -> None:
+        super().__init__(f"{event_type} takes {size} bytes; the log keeps events of up to {MAX_EVENT_BYTES}")
+
+
+def encode_event(event: Event, cause: Cause, position: int) -> tuple[dict[str, str], bytes]:
+    """Headers and body of the event at `position` in its command's batch. Raises `EventTooLarge`."""
+    body = event.model_dump_json().encode()
+    if len(body) > MAX_EVENT_BYTES - 4096:
+        raise EventTooLarge(type(event).__name__, len(body))
+    event_id = cause.event_id(position)
+    headers = {
+        MSG_ID: event_id,
+        "ce-specversion": "1.0",
+        "ce-id": event_id,
+        "ce-type": type(event).__name__,
+        "ce-source": cause.source,
+        "ce-subject": f"{event.aggregate}/{event.aggregate_id()}",
+        "ce-time": utc(cause.time),
+        "ce-dataschemaversion": str(event.version),
+        "ce-correlationid": cause.correlation_id,
+        "ce-causationid": cause.causation_id,
+        "ce-actor": cause.actor,
+    }
+    if cause.traceparent:
+        headers["traceparent"] = cause.traceparent
+    return headers, body
+
+
+def decode_event(seq: int, nats_subject: str, headers: Mapping[str, str], body: bytes) -> AnyRecorded:
+    """The fact at `seq`. Raises `UnknownEventType` for what this build does not know."""
+    event_type = headers["ce-type"]
+    version = int(headers["ce-dataschemaversion"])
+    return Recorded(
+        seq=seq,
+        id=headers["ce-id"],
+        type=event_type,
+        source=headers["ce-source"],
+        subject=subject_of(nats_subject),
+        time=datetime.fromisoformat(headers["ce-time"]),
+        version=version,
+        actor=headers["ce-actor"],
+        correlation_id=headers["ce-correlationid"],
+        causation_id=headers["ce-causationid"],
+        traceparent=headers.get("traceparent"),
+        data=parse_data(event_type, version, json.loads(body), seq=seq),
+    )
+
+
+def encode(message: Contract) -> bytes:
+    return message.model_dump_json().encode()
