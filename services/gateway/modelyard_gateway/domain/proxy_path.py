@@ -1,0 +1,25 @@
+"""Takes a path of the generic proxy apart, byte for byte."""
+
+from dataclasses import dataclass
+
+PREFIX = b"/model/proxy/"
+LONGEST_ID = 18
+"""Digits; a longer number is no route's id, and part of the model server's own path."""
+
+
+@dataclass(frozen=True, slots=True)
+class ProxyPath:
+    """`route_id` is None in the older form, which names the model in a header or in the body."""
+
+    route_id: int | None
+    upstream: bytes
+
+
+def parse_proxy_path(raw_path: bytes) -> ProxyPath | None:
+    """None if the path is not below the prefix as it was sent, before any decoding."""
+    if not raw_path.startswith(PREFIX):
+        return None
+    first, slash, rest = raw_path[len(PREFIX) :].partition(b"/")
+    if first.isdigit() and len(first) <= LONGEST_ID:
+        return ProxyPath(int(first), b"/" + rest)
+    return ProxyPath(None, b"/" + first + slash + rest)

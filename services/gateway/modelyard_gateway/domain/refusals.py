@@ -1,0 +1,91 @@
+"""Every reason to answer a request with an error of our own, in the words and codes of OpenAI's API."""
+
+
+class Refusal(Exception):
+    """Answered as `{"error": {"message", "type", "param", "code"}}`; caught once, at the edge."""
+
+    def __init__(
+        self,
+        status: int,
+        message: str,
+        *,
+        kind: str,
+        code: str,
+        param: str | None = None,
+        retry_after_s: int | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.status = status
+        self.message = message
+        self.kind = kind
+        self.code = code
+        self.param = param
+        self.retry_after_s = retry_after_s
+
+
+INVALID = "invalid_request_error"
+UNAVAILABLE = "service_unavailable_error"
+UPSTREAM = "upstream_error"
+
+
+def bad_request(message: str, code: str, *, param: str | None = None) -> Refusal:
+    return Refusal(400, message, kind=INVALID, code=code, param=param)
+
+
+def missing_model(message: str) -> Refusal:
+    return bad_request(message, "missing_model", param="model")
+
+
+def too_large(limit_bytes: int) -> Refusal:
+    message = f"The request body is larger than the {limit_bytes} bytes that are read to find its model."
+    return Refusal(413, message, kind=INVALID, code="request_too_large")
+
+
+def unauthenticated(message: str) -> Refusal:
+    return Refusal(401, message, kind="authentication_error", code="invalid_api_key")
+
+
+def model_not_allowed(name: str) -> Refusal:
+    message = f"This API key may not call the model '{name}'."
+    return Refusal(403, message, kind="permission_error", code="model_not_allowed", param="model")
+
+
+def model_not_found(name: str) -> Refusal:
+    message = f"The model '{name}' does not exist."
+    return Refusal(404, message, kind=INVALID, code="model_not_found", param="model")
+
+
+def route_not_found(route_id: int) -> Refusal:
+    """For a route that does not exist and for one that is not open to the generic proxy alike."""
+    message = f"There is no route {route_id} with the generic proxy switched on."
+    return Refusal(404, message, kind=INVALID, code="route_not_found")
+
+
+def proxy_not_enabled(name: str) -> Refusal:
+    message = f"There is no model '{name}' with the generic proxy switched on."
+    return Refusal(404, message, kind=INVALID, code="model_not_found", param="model")
+
+
+def no_instance(name: str, retry_after_s: int) -> Refusal:
+    message = f"No instance of the model '{name}' is running."
+    return Refusal(503, message, kind=UNAVAILABLE, code="no_running_instance", retry_after_s=retry_after_s)
+
+
+def not_ready(retry_after_s: int) -> Refusal:
+    message = "The gateway is starting and does not know its routes yet."
+    return Refusal(503, message, kind=UNAVAILABLE, code="not_ready", retry_after_s=retry_after_s)
+
+
+def unreachable(name: str, tried: int) -> Refusal:
+    message = f"Could not connect to any of the {tried} running instance(s) of the model '{name}'."
+    return Refusal(502, message, kind=UPSTREAM, code="instance_unreachable")
+
+
+def broken(name: str) -> Refusal:
+    message = f"The instance of the model '{name}' ended the connection before it answered."
+    return Refusal(502, message, kind=UPSTREAM, code="instance_failed")
+
+
+def timed_out(name: str) -> Refusal:
+    message = f"The instance of the model '{name}' sent nothing for too long."
+    return Refusal(504, message, kind=UPSTREAM, code="instance_timeout")

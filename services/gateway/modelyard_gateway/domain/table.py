@@ -1,0 +1,258 @@
+"""The routing table: a fold of the event log that answers every question a request has.
+
+It is changed in place, one event at a time, by one follower; a request reads it without waiting. What
+the fold keeps in the order of the log, not of the clock: the same events give the same table.
+"""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from typing import Any
+
+from modelyard_contracts.envelope import Recorded
+from modelyard_contracts.events import (
+    AgentInstanceEvent,
+    ApiKeyCreated,
+    ApiKeyEvent,
+    ApiKeyRevoked,
+    InstanceDownloading,
+    InstanceEvent,
+    InstanceFailed,
+    InstanceRemoved,
+    InstanceRunning,
+    InstanceStarting,
+    InstanceStopped,
+    InstanceStopping,
+    RouteChanged,
+    RouteCreated,
+    RouteDeleted,
+    RouteEvent,
+    RouteTarget,
+    UserDeleted,
+    WorkerDeleted,
+    WorkerEvent,
+    WorkerLost,
+    WorkerReady,
+    WorkerRecovered,
+    WorkerSilent,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """A public model name. `id` survives renames."""
+
+    id: int
+    name: str
+    targets: tuple[RouteTarget, ...]
+    generic_proxy: bool
+    created: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """A model server that said it answers. A restart is a new endpoint: `attempt` differs."""
+
+    instance_id: int
+    deployment_id: int
+    worker_id: int
+    attempt: int
+    host: str
+    port: int
+
+
+@dataclass(frozen=True, slots=True)
+class Key:
+    key_id: int
+    user_id: int
+    access_key: str
+    secret_hash: str
+    expires_at: datetime | None
+    allowed_model_names: frozenset[str] | None
+    """None allows every model; an empty set allows none."""
+
+
+@dataclass
+class Routes:
+    by_id: dict[int, Route] = field(default_factory=dict)
+    by_name: dict[str, Route] = field(default_factory=dict)
+
+    def apply(self, event: RouteEvent, time: datetime) -> None:
+        known = self.by_id.get(event.route_id)
+        match event:
+            case RouteCreated():
+                self._put(Route(event.route_id, event.name, event.targets, event.generic_proxy, time))
+            case RouteChanged() if known is not None:
+                self._forget_name(known)
+                self._put(
+                    replace(known, name=event.name, targets=event.targets, generic_proxy=event.generic_proxy)
+                )
+            case RouteDeleted() if known is not None:
+                self._forget_name(known)
+                del self.by_id[known.id]
+            case _:
+                pass
+
+    def _put(self, route: Route) -> None:
+        self.by_id[route.id] = route
+        self.by_name[route.name] = route
+
+    def _forget_name(self, route: Route) -> None:
+        """The name may be another route's by now: two routes can swap names in one batch."""
+        if self.by_name.get(route.name) is route:
+            del self.by_name[route.name]
+
+
+@dataclass
+class Instances:
+    """The endpoints that take requests, and the workers whose endpoints are in doubt."""
+
+    endpoints: dict[int, Endpoint] = field(default_factory=dict)
+    silent_workers: set[int] = field(default_factory=set)
+    _of_deployment: dict[int, dict[int, Endpoint]] = field(default_factory=dict)
+    _stopping: set[int] = field(default_factory=set)
+    """Asked to stop: a late word that one of them runs does not bring it back."""
+
+    def apply(self, event: InstanceEvent) -> None:
+        match event:
+            case InstanceRunning():
+                self._runs(event)
+            case InstanceStopping():
+                self._stopping.add(event.instance_id)
+                self._drop(event.instance_id)
+            case InstanceRemoved():
+                self._stopping.discard(event.instance_id)
+                self._drop(event.instance_id)
+            case InstanceFailed() | InstanceStopped() | InstanceStarting() | InstanceDownloading():
+                self._does_not_run(event)
+            case _:
+                pass
+
+    def apply_worker(self, event: WorkerEvent) -> None:
+        match event:
+            case WorkerSilent() | WorkerLost():
+                self.silent_workers.add(event.worker_id)
+            case WorkerRecovered() | WorkerReady() | WorkerDeleted():
+                self.silent_workers.discard(event.worker_id)
+            case _:
+                pass
+
+    def of(self, deployment_id: int) -> Iterable[Endpoint]:
+        return self._of_deployment.get(deployment_id, {}).values()
+
+    def is_doubtful(self, endpoint: Endpoint) -> bool:
+        return endpoint.worker_id in self.silent_workers
+
+    def _runs(self, event: InstanceRunning) -> None:
+        if event.instance_id in self._stopping or self._is_older(event):
+            return
+        self._drop(event.instance_id)
+        endpoint = Endpoint(
+            instance_id=event.instance_id,
+            deployment_id=event.deployment_id,
+            worker_id=event.worker_id,
+            attempt=event.attempt,
+            host=event.host,
+            port=event.port,
+        )
+        self.endpoints[endpoint.instance_id] = endpoint
+        self._of_deployment.setdefault(endpoint.deployment_id, {})[endpoint.instance_id] = endpoint
+
+    def _does_not_run(self, event: AgentInstanceEvent) -> None:
+        if not self._is_older(event):
+            self._drop(event.instance_id)
+
+    def _is_older(self, event: AgentInstanceEvent) -> bool:
+        """True if it tells of a start before the one that runs now."""
+        known = self.endpoints.get(event.instance_id)
+        return known is not None and event.attempt < known.attempt
+
+    def _drop(self, instance_id: int) -> None:
+        known = self.endpoints.pop(instance_id, None)
+        if known is None:
+            return
+        siblings = self._of_deployment[known.deployment_id]
+        del siblings[instance_id]
+        if not siblings:
+            del self._of_deployment[known.deployment_id]
+
+
+@dataclass
+class Keys:
+    by_access_key: dict[str, Key] = field(default_factory=dict)
+    _by_id: dict[int, Key] = field(default_factory=dict)
+    _ids_of_user: dict[int, set[int]] = field(default_factory=dict)
+    _deleted_users: set[int] = field(default_factory=set)
+    """A key that was made while its user was being deleted must not work."""
+
+    def apply(self, event: ApiKeyEvent) -> None:
+        match event:
+            case ApiKeyCreated() if event.user_id not in self._deleted_users:
+                self._put(event)
+            case ApiKeyRevoked():
+                self._drop(event.key_id)
+            case _:
+                pass
+
+    def drop_user(self, user_id: int) -> None:
+        self._deleted_users.add(user_id)
+        for key_id in tuple(self._ids_of_user.get(user_id, ())):
+            self._drop(key_id)
+
+    def _put(self, event: ApiKeyCreated) -> None:
+        names = event.allowed_model_names
+        key = Key(
+            key_id=event.key_id,
+            user_id=event.user_id,
+            access_key=event.access_key,
+            secret_hash=event.secret_hash,
+            expires_at=event.expires_at,
+            allowed_model_names=None if names is None else frozenset(names),
+        )
+        self.by_access_key[key.access_key] = key
+        self._by_id[key.key_id] = key
+        self._ids_of_user.setdefault(key.user_id, set()).add(key.key_id)
+
+    def _drop(self, key_id: int) -> None:
+        key = self._by_id.pop(key_id, None)
+        if key is None:
+            return
+        if self.by_access_key.get(key.access_key) is key:
+            del self.by_access_key[key.access_key]
+        ids = self._ids_of_user[key.user_id]
+        ids.discard(key_id)
+        if not ids:
+            del self._ids_of_user[key.user_id]
+
+
+@dataclass
+class RoutingTable:
+    """`seq` is the last event in it; earlier ones change nothing when they come again."""
+
+    seq: int = 0
+    routes: Routes = field(default_factory=Routes)
+    instances: Instances = field(default_factory=Instances)
+    keys: Keys = field(default_factory=Keys)
+
+    def apply(self, recorded: Recorded[Any]) -> None:
+        if recorded.seq <= self.seq:
+            return
+        self.seq = recorded.seq
+        match recorded.data:
+            case RouteEvent() as event:
+                self.routes.apply(event, recorded.time)
+            case InstanceEvent() as event:
+                self.instances.apply(event)
+            case WorkerEvent() as event:
+                self.instances.apply_worker(event)
+            case ApiKeyEvent() as event:
+                self.keys.apply(event)
+            case UserDeleted() as event:
+                self.keys.drop_user(event.user_id)
+            case _:
+                pass
+
+    def endpoints(self, route: Route) -> Iterator[tuple[RouteTarget, Endpoint]]:
+        for target in route.targets:
+            for endpoint in self.instances.of(target.deployment_id):
+                yield target, endpoint

@@ -1,0 +1,1 @@
+"""Carries out: one request to one instance."""

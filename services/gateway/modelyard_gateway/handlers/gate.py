@@ -1,0 +1,57 @@
+"""Who may come in, and to which route. Everything here raises `Refusal`."""
+
+from modelyard_runtime.clock import Now
+
+from modelyard_gateway.domain import refusals
+from modelyard_gateway.domain.access import authenticate, may_call
+from modelyard_gateway.domain.readiness import Readiness
+from modelyard_gateway.domain.refusals import Refusal
+from modelyard_gateway.domain.table import Key, Route, RoutingTable
+
+
+class Gate:
+    def __init__(self, table: RoutingTable, readiness: Readiness, *, now: Now, retry_after_s: int) -> None:
+        self._table = table
+        self._readiness = readiness
+        self._now = now
+        self._retry_after_s = retry_after_s
+
+    def admit(self, presented: str | None) -> Key:
+        """Fails closed: nobody comes in before the table knows which keys were revoked."""
+        if not self._readiness.caught_up:
+            raise refusals.not_ready(self._retry_after_s)
+        found = authenticate(presented, self._table.keys.by_access_key, self._now())
+        if isinstance(found, Refusal):
+            raise found
+        return found
+
+    def models(self, key: Key) -> list[Route]:
+        """What the key may call, by name. Routes without a target are not listed."""
+        found = [
+            route
+            for route in self._table.routes.by_id.values()
+            if route.targets and may_call(key, route.name)
+        ]
+        return sorted(found, key=lambda route: route.name)
+
+    def route(self, key: Key, name: str) -> Route:
+        if not may_call(key, name):
+            raise refusals.model_not_allowed(name)
+        route = self._table.routes.by_name.get(name)
+        if route is None:
+            raise refusals.model_not_found(name)
+        return route
+
+    def proxied_route(self, key: Key, name: str) -> Route:
+        route = self.route(key, name)
+        if not route.generic_proxy:
+            raise refusals.proxy_not_enabled(name)
+        return route
+
+    def proxied_route_by_id(self, key: Key, route_id: int) -> Route:
+        route = self._table.routes.by_id.get(route_id)
+        if route is None or not route.generic_proxy:
+            raise refusals.route_not_found(route_id)
+        if not may_call(key, route.name):
+            raise refusals.model_not_allowed(route.name)
+        return route

@@ -1,0 +1,1 @@
+"""Hears the event log."""
