@@ -9,10 +9,11 @@ logger = structlog.stdlib.get_logger()
 
 
 def connect_options(settings: NatsSettings, *, name: str, inbox_prefix: str = "_INBOX") -> dict[str, object]:
-    """Arguments of `nats.connect`: reconnect for ever, and never keep a publish for later.
+    """Arguments of `nats.connect`, credentials left out.
 
-    `pending_size=0` matters: otherwise a publish that raised a time-out while disconnected is sent
-    after the reconnect, as a ghost of a command that its sender gave up.
+    It reconnects for ever and never keeps a publish for later: without `pending_size=0`, a publish that
+    raised a time-out while disconnected is sent after the reconnect, as a ghost of a command that its
+    sender gave up.
     """
     options: dict[str, object] = {
         "servers": settings.nats.split(","),
@@ -24,11 +25,6 @@ def connect_options(settings: NatsSettings, *, name: str, inbox_prefix: str = "_
         "ping_interval": 20,
         "max_outstanding_pings": 2,
     }
-    if settings.nats_user:
-        options["user"] = settings.nats_user
-        options["password"] = settings.nats_password.get_secret_value() if settings.nats_password else ""
-    if settings.nats_credentials:
-        options["user_credentials"] = str(settings.nats_credentials)
     return options
 
 
@@ -49,7 +45,9 @@ async def connect(settings: NatsSettings, *, name: str, inbox_prefix: str = "_IN
         said.clear()
         logger.info("nats connection is back", servers=settings.nats)
 
+    credentials = {"user_credentials": str(settings.nats_credentials)} if settings.nats_credentials else {}
     return await nats.connect(
+        **credentials,
         **connect_options(settings, name=name, inbox_prefix=inbox_prefix),  # type: ignore[arg-type]
         error_cb=on_error,
         disconnected_cb=on_disconnected,

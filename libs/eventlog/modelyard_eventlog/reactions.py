@@ -17,7 +17,7 @@ import structlog
 from faststream import AckPolicy, BaseMiddleware, FastStream
 from faststream.exceptions import NackMessage
 from faststream.message import StreamMessage
-from faststream.nats import JStream, NatsBroker, PullSub
+from faststream.nats import JStream, NatsBroker, NatsCredentials, PullSub
 from faststream.nats.annotations import NatsMessage
 from modelyard_contracts.messages import Heartbeat, Observation
 from modelyard_runtime.settings import NatsSettings
@@ -89,6 +89,7 @@ class Reactions:
             settings.nats.split(","),
             middlewares=(RetryWithBackoff,),
             logger=None,
+            security=NatsCredentials(str(settings.nats_credentials)) if settings.nats_credentials else None,
             **options,  # type: ignore[arg-type]
         )
         self.app = FastStream(self.broker, logger=None)

@@ -16,6 +16,7 @@ import nats.errors
 import structlog
 from nats.aio.client import Client
 from nats.aio.msg import Msg
+from nats.aio.subscription import Subscription
 
 from modelyard_eventlog.log import LogUnavailable
 
@@ -23,7 +24,8 @@ logger = structlog.stdlib.get_logger()
 
 EXPIRES_S = 30.0
 HEARTBEAT_S = 2.0
-RETRY_S = 0.2
+RETRY_S = 0.1
+LOOK_S = 0.25
 AHEAD = 1000
 """How many messages a pull asks for; the next pull goes out when half of them have come."""
 
@@ -100,6 +102,7 @@ class PullReader:
 
     async def _one_consumer(self, limit: int) -> AsyncIterator[list[tuple[int, Msg]]]:
         inbox = self._nc.new_inbox()
+        connection = self._nc.stats["reconnects"]
         subscription = await self._nc.subscribe(inbox)
         try:
             consumer = await self._create()
@@ -109,7 +112,7 @@ class PullReader:
                     await self._pull(consumer, AHEAD - wanted, inbox)
                     wanted = AHEAD
                 batch: list[tuple[int, Msg]] = []
-                message = await subscription.next_msg(timeout=HEARTBEAT_S * 2.5)
+                message = await self._next(subscription, connection)
                 while True:
                     if message.headers and "Status" in message.headers:
                         wanted = self._after_status(message, wanted)
@@ -126,6 +129,16 @@ class PullReader:
         finally:
             if not self._nc.is_closed:
                 await subscription.unsubscribe()
+
+    async def _next(self, subscription: Subscription, connection: int) -> Msg:
+        """The next message, a heartbeat included. Raises `_Restart` when the server has been away."""
+        for _ in range(int(HEARTBEAT_S * 2.5 / LOOK_S)):
+            try:
+                return await subscription.next_msg(timeout=LOOK_S)
+            except nats.errors.TimeoutError:
+                if self._nc.stats["reconnects"] != connection:
+                    raise _Restart("reconnected") from None
+        raise _Restart("no heartbeat")
 
     def _check(self, place: Place, consumer_seq: int) -> int:
         if place.consumer_seq != consumer_seq + 1:

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TypeVar
 
-from pydantic import Field, SecretStr, ValidationError
+from pydantic import Field, ValidationError
 from pydantic_settings import BaseSettings, CliSettingsSource, SettingsConfigDict, SettingsError
 
 ENV_PREFIX = "MODELYARD_"
@@ -22,10 +22,6 @@ class ServiceSettings(BaseSettings):
 
 class NatsSettings(ServiceSettings):
     nats: str = Field("nats://127.0.0.1:7702", description="URL of the NATS server; several with commas.")
-    nats_user: str | None = Field(None, description="User to connect to NATS as.")
-    nats_password: SecretStr | None = Field(
-        None, description="That user's password; better set as a variable."
-    )
     nats_credentials: Path | None = Field(None, description="File with a NATS user JWT and seed (.creds).")
 
 
