@@ -22,6 +22,8 @@ WRONG_LAST_SEQUENCE = (10071, 10164)
 DUPLICATE_IN_BATCH = 10201
 TRANSIENT = (nats.errors.Error, TimeoutError, OSError)
 LOAD_BATCH = 500
+TRY_S = 1.0
+"""For how long one try waits: an answer takes a millisecond, or is lost with the connection."""
 
 
 class NatsEventLog:
@@ -74,7 +76,9 @@ class NatsEventLog:
                 continue
             if len(messages) > 1:
                 headers["Nats-Batch-Commit"] = "1"
-            reply = await self._nc.request(subject, body, timeout=self._timeout_s / 2, headers=headers)
+            reply = await self._nc.request(
+                subject, body, timeout=min(TRY_S, self._timeout_s), headers=headers
+            )
         ack: dict[str, Any] = json.loads(reply.data)
         if "error" in ack:
             return await self._after_refusal(ack["error"], writes, cause)
@@ -140,7 +144,7 @@ class NatsEventLog:
                 f"$JS.API.DIRECT.GET.{subjects.EVT}", json.dumps(request).encode(), reply=inbox
             )
             while True:
-                message = await subscription.next_msg(timeout=self._timeout_s / 2)
+                message = await subscription.next_msg(timeout=min(TRY_S, self._timeout_s))
                 status = (message.headers or {}).get("Status")
                 if status == "404":
                     return found, False
