@@ -83,7 +83,6 @@ class Routes:
             case RouteCreated():
                 self._put(Route(event.route_id, event.name, event.targets, event.generic_proxy, time))
             case RouteChanged() if known is not None:
-                self._forget_name(known)
                 self._put(
                     replace(known, name=event.name, targets=event.targets, generic_proxy=event.generic_proxy)
                 )
@@ -94,6 +93,9 @@ class Routes:
                 pass
 
     def _put(self, route: Route) -> None:
+        known = self.by_id.get(route.id)
+        if known is not None:
+            self._forget_name(known)
         self.by_id[route.id] = route
         self.by_name[route.name] = route
 
@@ -200,6 +202,7 @@ class Keys:
             self._drop(key_id)
 
     def _put(self, event: ApiKeyCreated) -> None:
+        self._drop(event.key_id)
         names = event.allowed_model_names
         key = Key(
             key_id=event.key_id,
