@@ -218,6 +218,18 @@ async def one_model(
         yield server
 
 
+async def raw_exchange(world: World, head: bytes) -> bytes:
+    """Sends a request line (and headers) as they are, with the good key; gives all that comes back."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", world.port)
+    authorization = f"Authorization: Bearer {API_KEY.text()}".encode()
+    writer.write(head + b"\r\nHost: gateway\r\n" + authorization + b"\r\nConnection: close\r\n\r\n")
+    async with asyncio.timeout(10):
+        answer = await reader.read()
+    writer.close()
+    await writer.wait_closed()
+    return answer
+
+
 def error_of(response: httpx.Response) -> dict[str, Any]:
     """The error body, checked for OpenAI's shape."""
     assert set(response.json()) == {"error"}
