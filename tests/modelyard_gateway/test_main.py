@@ -1,0 +1,202 @@
+"""The gateway as a process of its own, fed by a real NATS server."""
+
+import asyncio
+import signal
+import sys
+from asyncio.subprocess import Process
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+import httpx
+import nats
+import pytest
+from conftest import NatsServer, free_port
+from modelyard_contracts.base import Event
+from modelyard_eventlog.nats_log import NatsEventLog
+from modelyard_eventlog.provision import provision
+from modelyard_gateway.main import main
+from modelyard_gateway_facts import route, running, stopping
+from modelyard_gateway_world import API_KEY, ModelServer, Seen, a_key, append, bound, model_servers, read_body
+from starlette.types import Receive, Send
+
+REQUEST = {"model": "tiny"}
+
+
+@dataclass
+class GatewayProcess:
+    process: Process
+    client: httpx.AsyncClient
+
+    async def until_status(self, status: int, path: str = "/readyz") -> None:
+        async with asyncio.timeout(20):
+            while await self._status(path) != status:
+                await asyncio.sleep(0.02)
+
+    async def ask(self) -> int:
+        return (await self.client.post("/v1/completions", json=REQUEST)).status_code
+
+    async def until_asked(self, status: int) -> None:
+        async with asyncio.timeout(20):
+            while await self.ask() != status:
+                await asyncio.sleep(0.02)
+
+    async def end(self) -> int:
+        async with asyncio.timeout(20):
+            return await self.process.wait()
+
+    async def _status(self, path: str) -> int:
+        try:
+            return (await self.client.get(path)).status_code
+        except httpx.ConnectError:
+            return 0
+
+
+@asynccontextmanager
+async def gateway(nats_url: str, *flags: str) -> AsyncIterator[GatewayProcess]:
+    port = free_port()
+    command = [sys.executable, "-m", "modelyard_gateway", "--nats", nats_url, "--port", str(port), *flags]
+    process = await asyncio.create_subprocess_exec(*command)
+    client = httpx.AsyncClient(
+        base_url=f"http://127.0.0.1:{port}",
+        headers={"Authorization": f"Bearer {API_KEY.text()}"},
+        timeout=20,
+        trust_env=False,
+    )
+    try:
+        async with client:
+            yield GatewayProcess(process, client)
+    finally:
+        if process.returncode is None:
+            process.kill()
+            await process.wait()
+
+
+async def happen(nats_url: str, *events: Event) -> None:
+    async with await nats.connect(nats_url, pending_size=0) as client:
+        await provision(client)
+        await append(NatsEventLog(client), *events)
+
+
+async def test_it_learns_from_the_log_and_outlives_it(own_nats_server: NatsServer) -> None:
+    """Started before the log holds a stream; the log's server is killed and comes back."""
+    tiny = ModelServer("tiny")
+    async with model_servers(tiny), gateway(own_nats_server.url) as process:
+        await process.until_status(200, "/healthz")
+        await process.until_status(503)
+        assert await process.ask() == 503
+
+        await happen(own_nats_server.url, a_key(), route(1, "tiny"), running(10, port=tiny.port))
+        await process.until_status(200)
+        await process.until_asked(200)
+
+        own_nats_server.kill()
+        for _ in range(10):
+            assert await process.ask() == 200
+        await process.until_status(200)
+
+        own_nats_server.start()
+        await own_nats_server.wait_until_ready()
+        await happen(own_nats_server.url, stopping(10))
+        await process.until_asked(503)
+
+
+async def test_it_waits_for_a_nats_server_that_is_not_there(own_nats_server: NatsServer) -> None:
+    own_nats_server.kill()
+    async with gateway(own_nats_server.url) as process:
+        await process.until_status(200, "/healthz")
+        await process.until_status(503)
+        own_nats_server.start()
+        await own_nats_server.wait_until_ready()
+        await happen(own_nats_server.url, a_key())
+        await process.until_status(200)
+        process.process.send_signal(signal.SIGTERM)
+        assert await process.end() == 0
+
+
+async def test_a_running_stream_may_finish_when_the_gateway_is_stopped(own_nats_server: NatsServer) -> None:
+    async def stream(server: ModelServer, seen: Seen, receive: Receive, send: Send) -> None:
+        await read_body(seen, receive)
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        await send({"type": "http.response.body", "body": b"one", "more_body": True})
+        await server.go_on.wait()
+        await send({"type": "http.response.body", "body": b"two"})
+
+    tiny = ModelServer("tiny", stream)
+    async with model_servers(tiny), gateway(own_nats_server.url) as process:
+        await happen(own_nats_server.url, a_key(), route(1, "tiny"), running(10, port=tiny.port))
+        await process.until_status(200)
+        async with process.client.stream("POST", "/v1/completions", json=REQUEST) as response:
+            chunks = response.aiter_raw()
+            assert await anext(chunks) == b"one"
+            process.process.send_signal(signal.SIGTERM)
+            await refuses_connections(process)
+            assert process.process.returncode is None
+            tiny.go_on.set()
+            assert [chunk async for chunk in chunks] == [b"two"]
+        assert await process.end() == 0
+
+
+async def refuses_connections(process: GatewayProcess) -> None:
+    async with asyncio.timeout(5):
+        while True:
+            try:
+                _, writer = await asyncio.open_connection(
+                    process.client.base_url.host, process.client.base_url.port
+                )
+            except OSError:
+                return
+            writer.close()
+            await asyncio.sleep(0.02)
+
+
+async def test_a_stream_that_does_not_finish_is_cut_at_the_deadline(own_nats_server: NatsServer) -> None:
+    async def stall(server: ModelServer, seen: Seen, receive: Receive, send: Send) -> None:
+        await read_body(seen, receive)
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        await send({"type": "http.response.body", "body": b"one", "more_body": True})
+        while (await receive())["type"] != "http.disconnect":
+            pass
+        server.hung_up.set()
+
+    tiny = ModelServer("tiny", stall)
+    flags = ("--shutdown-grace-s", "1")
+    async with model_servers(tiny), gateway(own_nats_server.url, *flags) as process:
+        await happen(own_nats_server.url, a_key(), route(1, "tiny"), running(10, port=tiny.port))
+        await process.until_status(200)
+        async with process.client.stream("POST", "/v1/completions", json=REQUEST) as response:
+            chunks = response.aiter_raw()
+            assert await anext(chunks) == b"one"
+            process.process.send_signal(signal.SIGTERM)
+            with pytest.raises(httpx.RemoteProtocolError):
+                await anext(chunks)
+        assert await process.end() == 0
+        async with asyncio.timeout(5):
+            await tiny.hung_up.wait()
+
+
+@pytest.mark.parametrize(
+    ("argv", "said"),
+    [
+        (["--port", "x"], "--port"),
+        (["--port", "70000"], "--port"),
+        (["--connect-timeout-s", "0"], "--connect-timeout-s"),
+        (["--host", "203.0.113.1"], "cannot listen on 203.0.113.1"),
+    ],
+)
+def test_a_bad_setting_gives_one_clear_sentence(
+    argv: list[str], said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(argv) == 2
+    text = capsys.readouterr().err
+    assert said in text
+    assert text.count("\n") == 1
+
+
+def test_a_busy_port_gives_one_clear_sentence(capsys: pytest.CaptureFixture[str]) -> None:
+    with bound() as taken:
+        port = taken.getsockname()[1]
+        assert main(["--port", str(port)]) == 2
+    text = capsys.readouterr().err
+    assert f"cannot listen on 127.0.0.1 port {port}" in text
+    assert text.count("\n") == 1
