@@ -15,8 +15,9 @@ from conftest import NatsServer, free_port
 from modelyard_contracts.base import Event
 from modelyard_eventlog.nats_log import NatsEventLog
 from modelyard_eventlog.provision import provision
+from modelyard_eventlog.wire import encode_event
 from modelyard_gateway.main import main
-from modelyard_gateway_facts import route, running, stopping
+from modelyard_gateway_facts import cause, route, running, stopping
 from modelyard_gateway_world import API_KEY, ModelServer, Seen, a_key, append, bound, model_servers, read_body
 from starlette.types import Receive, Send
 
@@ -99,6 +100,27 @@ async def test_it_learns_from_the_log_and_outlives_it(own_nats_server: NatsServe
         await own_nats_server.wait_until_ready()
         await happen(own_nats_server.url, stopping(10))
         await process.until_asked(503)
+
+
+async def test_an_event_it_does_not_know_stops_the_table_and_never_the_requests(
+    own_nats_server: NatsServer,
+) -> None:
+    tiny = ModelServer("tiny")
+    async with model_servers(tiny), gateway(own_nats_server.url) as process:
+        await happen(own_nats_server.url, a_key(), route(1, "tiny"), running(10, port=tiny.port))
+        await process.until_status(200)
+        await process.until_asked(200)
+        headers, body = encode_event(stopping(10), cause("test-future"), 0)
+        async with await nats.connect(own_nats_server.url) as client:
+            await client.jetstream().publish(
+                "evt.instance.10", body, headers=headers | {"ce-type": "FromAfar"}
+            )
+        async with asyncio.timeout(20):
+            while (told := (await process.client.get("/readyz")).json())["halted"] is None:
+                await asyncio.sleep(0.02)
+        assert "FromAfar" in told["halted"]
+        assert told["status"] == "ready"
+        assert await process.ask() == 200
 
 
 async def test_it_waits_for_a_nats_server_that_is_not_there(own_nats_server: NatsServer) -> None:

@@ -39,6 +39,10 @@ class Relay:
         gone = asyncio.create_task(body.wait_until_client_gone())
         try:
             await asyncio.wait({work, gone}, return_when=asyncio.FIRST_COMPLETED)
+        except asyncio.CancelledError:
+            # Only the server cancels a request, and only when its grace at shutdown is over; this task
+            # ends here, so that nobody misses the exception.
+            logger.warning("request cut by shutdown", model=route.name, request_id=_request_id(scope))
         finally:
             gone.cancel()
             work.cancel()
@@ -63,7 +67,7 @@ class Relay:
                 logger.warning(
                     "instance broke off its response",
                     model=route.name,
-                    request_id=scope["state"]["request_id"],
+                    request_id=_request_id(scope),
                     error=str(error) or type(error).__name__,
                 )
                 return
@@ -71,7 +75,7 @@ class Relay:
 
 
 async def _upstream_request(scope: Scope, body: RequestBody, target: bytes) -> UpstreamRequest:
-    headers = upstream_headers(scope["headers"], scope["state"]["request_id"].encode())
+    headers = upstream_headers(scope["headers"], _request_id(scope).encode())
     query: bytes = scope["query_string"]
     has_body = any(name in (b"content-length", b"transfer-encoding") for name, _ in scope["headers"])
     if not has_body:
@@ -83,3 +87,8 @@ async def _upstream_request(scope: Scope, body: RequestBody, target: bytes) -> U
         headers=headers,
         body=(whole if has_body else None) if body.ended else body.chunks,
     )
+
+
+def _request_id(scope: Scope) -> str:
+    found: str = scope["state"]["request_id"]
+    return found
