@@ -31,6 +31,7 @@ def bound(*, listening: bool = True) -> socket.socket:
     """A socket on a free port of loopback; one that does not listen refuses connections."""
     found = socket.socket()
     found.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    found.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     found.bind(("127.0.0.1", 0))
     if listening:
         found.listen(128)

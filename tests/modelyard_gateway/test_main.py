@@ -2,6 +2,7 @@
 
 import asyncio
 import signal
+import socket
 import sys
 from asyncio.subprocess import Process
 from collections.abc import AsyncIterator
@@ -16,7 +17,7 @@ from modelyard_contracts.base import Event
 from modelyard_eventlog.nats_log import NatsEventLog
 from modelyard_eventlog.provision import provision
 from modelyard_eventlog.wire import encode_event
-from modelyard_gateway.main import main
+from modelyard_gateway.main import listen, main
 from modelyard_gateway_facts import cause, route, running, stopping
 from modelyard_gateway_world import API_KEY, ModelServer, Seen, a_key, append, bound, model_servers, read_body
 from starlette.types import Receive, Send
@@ -222,3 +223,10 @@ def test_a_busy_port_gives_one_clear_sentence(capsys: pytest.CaptureFixture[str]
     text = capsys.readouterr().err
     assert f"cannot listen on 127.0.0.1 port {port}" in text
     assert text.count("\n") == 1
+
+
+def test_small_answers_do_not_wait_for_acknowledgements() -> None:
+    with listen("127.0.0.1", 0) as listener, socket.create_connection(listener.getsockname()):
+        accepted, _ = listener.accept()
+        with accepted:
+            assert accepted.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)

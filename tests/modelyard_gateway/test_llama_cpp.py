@@ -1,0 +1,130 @@
+"""Through the gateway to a real model server: llama.cpp with a tiny model."""
+
+import asyncio
+import json
+import sys
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from conftest import free_port
+from modelyard_gateway_facts import route, running
+from modelyard_gateway_world import World, dead_port, gateway_world
+from tiny_gguf import write_tiny_gguf
+
+SERVER = Path(__file__).with_name("llama_cpp_server.py")
+ASKED = {
+    "model": "tiny",
+    "messages": [{"role": "user", "content": "hello"}],
+    "max_tokens": 24,
+    "temperature": 0,
+    "seed": 1,
+}
+
+
+@pytest.fixture(scope="module")
+async def llama_cpp(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[int]:
+    """The port of a llama.cpp server that is ready."""
+    directory = tmp_path_factory.mktemp("llama")
+    model, port = directory / "tiny.gguf", free_port()
+    write_tiny_gguf(model)
+    with (directory / "log").open("wb") as log:
+        process = await asyncio.create_subprocess_exec(
+            sys.executable, str(SERVER), str(model), str(port), stdout=log, stderr=log
+        )
+    try:
+        async with httpx.AsyncClient(trust_env=False) as client, asyncio.timeout(60):
+            while not await healthy(client, f"http://127.0.0.1:{port}/health"):
+                assert process.returncode is None, (directory / "log").read_text()
+                await asyncio.sleep(0.02)
+        yield port
+    finally:
+        process.kill()
+        await process.wait()
+
+
+async def healthy(client: httpx.AsyncClient, url: str) -> bool:
+    try:
+        return (await client.get(url)).status_code == 200
+    except httpx.TransportError:
+        return False
+
+
+@pytest.fixture
+async def served(llama_cpp: int) -> AsyncIterator[World]:
+    """A gateway whose model `tiny` is the llama.cpp server and an instance that refuses connections."""
+    async with gateway_world() as world:
+        with dead_port() as port:
+            await world.happen(
+                route(1, "tiny", generic_proxy=True), running(10, port=port), running(11, port=llama_cpp)
+            )
+            yield world
+
+
+def data_of(events: bytes) -> list[dict[str, Any]]:
+    """The JSON of each server-sent event but the closing `[DONE]`, which must be there."""
+    texts = [event.removeprefix("data: ") for event in events.decode().split("\n\n") if event]
+    assert texts.pop() == "[DONE]"
+    return [json.loads(text) for text in texts]
+
+
+async def test_a_streamed_chat_says_the_same_as_a_whole_one(served: World) -> None:
+    whole = await served.client.post("/v1/chat/completions", json=ASKED)
+    assert whole.status_code == 200
+    answer = whole.json()["choices"][0]["message"]["content"]
+    streamed = await served.client.post("/v1/chat/completions", json={**ASKED, "stream": True})
+    assert streamed.headers["content-type"].startswith("text/event-stream")
+    events = data_of(streamed.content)
+    assert len(events) > 2
+    said = [choice["delta"].get("content") or "" for event in events for choice in event["choices"]]
+    assert "".join(said) == answer != ""
+
+
+async def test_a_stream_through_the_gateway_is_the_stream_of_the_server(
+    served: World, llama_cpp: int
+) -> None:
+    """Same events in the same order; ids and times differ from one answer to the next."""
+    body = {**ASKED, "stream": True, "cache_prompt": False}
+    through = await served.client.post("/v1/chat/completions", json=body)
+    async with httpx.AsyncClient(trust_env=False, timeout=30) as client:
+        direct = await client.post(f"http://127.0.0.1:{llama_cpp}/v1/chat/completions", json=body)
+    assert [e["choices"] for e in data_of(through.content)] == [e["choices"] for e in data_of(direct.content)]
+    assert through.headers["content-type"] == direct.headers["content-type"]
+
+
+async def test_completions_and_the_generic_proxy(served: World) -> None:
+    asked = {"model": "tiny", "prompt": "hello", "max_tokens": 4}
+    completion = await served.client.post("/v1/completions", json=asked)
+    assert completion.json()["usage"]["completion_tokens"] >= 1
+    tokens = await served.client.post("/model/proxy/1/tokenize", json={"content": "hello"})
+    assert tokens.json()["tokens"]
+    named = await served.client.post("/model/proxy/tokenize", json={"content": "hello", "model": "tiny"})
+    assert named.json() == tokens.json()
+
+
+async def test_what_the_server_refuses_is_passed_on(served: World) -> None:
+    refused = await served.client.post("/v1/chat/completions", json={"model": "tiny", "messages": "none"})
+    assert 400 <= refused.status_code < 600
+    assert refused.json()["error"]["message"]
+
+
+async def test_a_client_that_hangs_up_frees_the_slot(served: World, llama_cpp: int) -> None:
+    """More hang up than the server has slots; whoever comes next does not wait for what they asked."""
+    endless = {**ASKED, "stream": True, "max_tokens": 1900, "ignore_eos": True}
+    for _ in range(4):
+        async with served.client.stream("POST", "/v1/chat/completions", json=endless) as response:
+            async for chunk in response.aiter_raw():
+                assert chunk
+                break
+    async with asyncio.timeout(10):
+        while await busy_slots(llama_cpp):
+            await asyncio.sleep(0.02)
+    assert served.gateway.dispatcher.in_flight() == 0
+
+
+async def busy_slots(port: int) -> int:
+    async with httpx.AsyncClient(trust_env=False) as client:
+        slots = (await client.get(f"http://127.0.0.1:{port}/slots")).json()
+    return sum(slot["is_processing"] for slot in slots)
