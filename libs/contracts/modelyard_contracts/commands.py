@@ -1,0 +1,164 @@
+"""What callers may ask for over REST, in the field names their scripts already use.
+
+An update changes the fields that are present and leaves the others as they are.
+"""
+
+import re
+from typing import Annotated, Literal, Self
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, model_validator
+
+from modelyard_contracts.deployments import Backend, Category, PlacementStrategy, Source
+
+DEPLOYMENT_NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$"
+ROUTE_NAME = r"^[A-Za-z0-9][A-Za-z0-9._:-]{0,127}$"
+ENV_NAME = re.compile(r"^[A-Za-z_][A-Za-z0-9_]*$")
+MAX_REPLICAS = 10_000
+
+DeploymentName = Annotated[str, StringConstraints(pattern=DEPLOYMENT_NAME)]
+RouteName = Annotated[str, StringConstraints(pattern=ROUTE_NAME)]
+PlainName = Annotated[str, StringConstraints(min_length=1, max_length=128, pattern=r"^[^\x00-\x1f]+$")]
+Text = Annotated[str, StringConstraints(max_length=4096)]
+Replicas = Annotated[int, Field(ge=0, le=MAX_REPLICAS, strict=True)]
+
+
+def _absolute(path: str) -> str:
+    if not path.startswith("/") or "\x00" in path or ".." in path.split("/"):
+        raise ValueError("must be an absolute path on the workers, without '..'")
+    return path
+
+
+def _environment(env: dict[str, str]) -> dict[str, str]:
+    for name, value in env.items():
+        if not ENV_NAME.match(name):
+            raise ValueError(f"{name!r} is not a name of an environment variable")
+        if "\x00" in value:
+            raise ValueError(f"the value of {name} holds a NUL byte")
+    return env
+
+
+AbsolutePath = Annotated[str, StringConstraints(max_length=4096), AfterValidator(_absolute)]
+Environment = Annotated[dict[str, str], AfterValidator(_environment)]
+Labels = dict[
+    Annotated[str, StringConstraints(min_length=1, max_length=63)],
+    Annotated[str, StringConstraints(max_length=63)],
+]
+
+
+class Command(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class DeploymentFields(Command):
+    """What create and update share. None means: not said."""
+
+    description: Text | None = None
+    source: Source | None = None
+    huggingface_repo_id: Annotated[str, StringConstraints(pattern=r"^[\w.-]+/[\w.-]+$")] | None = None
+    huggingface_filename: Annotated[str, StringConstraints(min_length=1, max_length=512)] | None = None
+    local_path: AbsolutePath | None = None
+    categories: list[Category] | None = None
+    placement_strategy: PlacementStrategy | None = None
+    worker_selector: Labels | None = None
+    backend: Backend | None = None
+    backend_parameters: list[Text] | None = None
+    env: Environment | None = None
+    restart_on_error: bool | None = None
+    generic_proxy: bool | None = None
+    replicas: Replicas | None = None
+
+
+class DeploymentCreate(DeploymentFields):
+    name: DeploymentName
+    source: Source
+    cluster_id: Annotated[int, Field(strict=True)] | None = None
+
+    @model_validator(mode="after")
+    def _needs_its_source(self) -> Self:
+        check_source(self.source, self.local_path, self.huggingface_repo_id)
+        return self
+
+
+class DeploymentUpdate(DeploymentFields):
+    name: DeploymentName | None = None
+
+
+def check_source(source: Source, local_path: str | None, huggingface_repo_id: str | None) -> None:
+    """Raises ValueError naming the field that the source needs."""
+    match source:
+        case Source.LOCAL_PATH if not local_path:
+            raise ValueError("local_path: is required for source local_path")
+        case Source.HUGGINGFACE if not huggingface_repo_id:
+            raise ValueError("huggingface_repo_id: is required for source huggingface")
+        case Source.MODEL_SCOPE:
+            raise ValueError("source: model_scope is not supported yet; use huggingface or local_path")
+        case _:
+            return
+
+
+class TargetWish(Command):
+    model_id: int
+    weight: Annotated[int, Field(ge=0, le=10_000)] = 100
+
+
+class RouteCreate(Command):
+    name: RouteName
+    targets: list[TargetWish] = []
+    generic_proxy: bool = False
+    categories: list[Category] = []
+
+
+class RouteUpdate(Command):
+    name: RouteName | None = None
+    targets: list[TargetWish] | None = None
+    generic_proxy: bool | None = None
+    categories: list[Category] | None = None
+
+
+class Maintenance(Command):
+    enabled: bool
+    message: Text | None = None
+
+
+class WorkerUpdate(Command):
+    labels: Labels | None = None
+    maintenance: Maintenance | None = None
+
+
+class ClusterCreate(Command):
+    name: PlainName
+    description: Text | None = None
+
+
+Password = Annotated[str, StringConstraints(min_length=8, max_length=256)]
+
+
+class UserCreate(Command):
+    username: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._@-]{0,63}$")]
+    password: Password
+    full_name: Text | None = None
+    is_admin: bool = False
+
+
+class PasswordChange(Command):
+    current_password: str
+    new_password: Password
+
+
+class ApiKeyCreate(Command):
+    name: PlainName
+    description: Text | None = None
+    expires_in: Annotated[int, Field(ge=0, le=10 * 366 * 24 * 3600)] | None = None
+    """Seconds from now; null or 0 means never."""
+    allowed_model_names: list[PlainName] | None = None
+
+
+class Login(Command):
+    username: str
+    password: str
+
+
+class LoginAnswer(Command):
+    access_token: str
+    token_type: Literal["bearer"] = "bearer"  # noqa: S105 - the word, not a secret
+    expires_in: int

@@ -1,0 +1,17 @@
+"""Ids as the read models know them."""
+
+from modelyard_contracts.base import Aggregate
+
+from modelyard_api.adapters.database import Database
+from modelyard_api.projections import queries
+
+
+class ProjectedDirectory:
+    def __init__(self, db: Database) -> None:
+        self._db = db
+
+    async def highest_id(self, aggregate: Aggregate) -> int:
+        return await queries.highest_id(self._db, aggregate)
+
+    async def default_cluster_id(self) -> int | None:
+        return await queries.default_cluster_id(self._db)

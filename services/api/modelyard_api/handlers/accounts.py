@@ -1,0 +1,177 @@
+"""Carries out what is asked of users, API keys and clusters, and makes the first admin."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+
+from modelyard_contracts.base import Aggregate, Event
+from modelyard_contracts.commands import ApiKeyCreate, ClusterCreate, PasswordChange, UserCreate
+from modelyard_contracts.events import (
+    ApiKeyCreated,
+    ApiKeyRevoked,
+    ClusterCreated,
+    NameClaimed,
+    NameReleased,
+    UserCreated,
+    UserDeleted,
+    UserPasswordChanged,
+    name_id,
+)
+from modelyard_eventlog.log import EventLog, Write
+from modelyard_runtime import keys
+from modelyard_runtime.clock import Now
+
+from modelyard_api.domain.errors import conflict, forbidden, name_taken, not_found
+from modelyard_api.domain.naming import name_state
+from modelyard_api.handlers.commanding import Commander, Done, carry_out, load
+from modelyard_api.ports import Directory, Passwords
+
+DEFAULT_CLUSTER = "default"
+FIRST_ADMIN = "admin"
+
+
+@dataclass(frozen=True, slots=True)
+class AccountHandler:
+    log: EventLog
+    directory: Directory
+    passwords: Passwords
+    now: Now
+
+    async def create_user(self, command: UserCreate, by: Commander) -> Done:
+        password_hash = await self.passwords.hash(command.password)
+
+        def event(ident: int) -> Event:
+            return UserCreated(
+                user_id=ident,
+                username=command.username,
+                full_name=command.full_name,
+                is_admin=command.is_admin,
+                password_hash=password_hash,
+            )
+
+        return await self._create_named(Aggregate.USER, command.username, event, by)
+
+    async def create_cluster(
+        self, command: ClusterCreate, by: Commander, *, is_default: bool = False
+    ) -> Done:
+        def event(ident: int) -> Event:
+            return ClusterCreated(
+                cluster_id=ident, name=command.name, description=command.description, is_default=is_default
+            )
+
+        return await self._create_named(Aggregate.CLUSTER, command.name, event, by)
+
+    async def change_password(self, user_id: int, command: PasswordChange, by: Commander) -> Done:
+        user, seq = await self._user(user_id)
+        if not await self.passwords.verify(command.current_password, user):
+            raise forbidden("current_password: is not right")
+        changed = UserPasswordChanged(
+            user_id=user_id, password_hash=await self.passwords.hash(command.new_password)
+        )
+
+        async def decide() -> Sequence[Write] | Done:
+            return [Write(changed, seq)]
+
+        return await carry_out(self.log, decide, lambda: user_id, by, self.now)
+
+    async def delete_user(self, user_id: int, by: Commander) -> Done:
+        if by.actor == f"user/{user_id}":
+            raise conflict("you cannot delete the account you are using")
+
+        async def decide() -> Sequence[Write] | Done:
+            events = await load(self.log, Aggregate.USER, user_id)
+            if not events or isinstance(events[-1].data, UserDeleted):
+                raise not_found(f"user {user_id}")
+            name = events[0].data.username
+            return [
+                Write(UserDeleted(user_id=user_id, username=name), events[-1].seq),
+                Write(NameReleased(kind=Aggregate.USER, name=name, released_by=user_id), None),
+            ]
+
+        return await carry_out(self.log, decide, lambda: user_id, by, self.now)
+
+    async def create_key(
+        self, user_id: int, command: ApiKeyCreate, by: Commander
+    ) -> tuple[Done, keys.ApiKey]:
+        """The key itself is in nobody's keeping but the caller's: a repeated command cannot show it again."""
+        key = keys.generate()
+        expires_at = self.now() + timedelta(seconds=command.expires_in) if command.expires_in else None
+        ident = 0
+
+        async def decide() -> Sequence[Write] | Done:
+            nonlocal ident
+            ident = max(ident, await self.directory.highest_id(Aggregate.API_KEY)) + 1
+            allowed = command.allowed_model_names
+            created = ApiKeyCreated(
+                key_id=ident,
+                user_id=user_id,
+                name=command.name,
+                description=command.description,
+                access_key=key.access_key,
+                secret_hash=keys.hash_secret(key),
+                expires_at=expires_at,
+                allowed_model_names=None if allowed is None else tuple(allowed),
+            )
+            return [Write(created, 0)]
+
+        done = await carry_out(self.log, decide, lambda: ident, by, self.now)
+        kept = await load(self.log, Aggregate.API_KEY, ident)
+        if not kept or kept[0].data.access_key != key.access_key:
+            raise conflict("this Idempotency-Key made an API key before, whose secret was shown then")
+        return done, key
+
+    async def revoke_key(self, key_id: int, by: Commander, *, user_id: int | None) -> Done:
+        """`user_id` limits it to that user's own keys."""
+
+        async def decide() -> Sequence[Write] | Done:
+            events = await load(self.log, Aggregate.API_KEY, key_id)
+            if not events or isinstance(events[-1].data, ApiKeyRevoked):
+                raise not_found(f"API key {key_id}")
+            created = events[0].data
+            if user_id is not None and created.user_id != user_id:
+                raise not_found(f"API key {key_id}")
+            revoked = ApiKeyRevoked(key_id=key_id, user_id=created.user_id, name=created.name)
+            return [Write(revoked, events[-1].seq)]
+
+        return await carry_out(self.log, decide, lambda: key_id, by, self.now)
+
+    async def bootstrap(self, password: str, by: Commander) -> bool:
+        """Makes the default cluster and the first admin. False if they are there already."""
+        held = name_state(await load(self.log, Aggregate.NAME, name_id(Aggregate.USER, FIRST_ADMIN)))
+        if held.seq:
+            return False
+        cluster = Commander(f"{by.actor}", f"{by.command_id}-cluster", by.traceparent)
+        claimed = name_state(
+            await load(self.log, Aggregate.NAME, name_id(Aggregate.CLUSTER, DEFAULT_CLUSTER))
+        )
+        if claimed.held_by is None:
+            await self.create_cluster(ClusterCreate(name=DEFAULT_CLUSTER), cluster, is_default=True)
+        await self.create_user(UserCreate(username=FIRST_ADMIN, password=password, is_admin=True), by)
+        return True
+
+    async def _user(self, user_id: int) -> tuple[str, int]:
+        """The hash of a user's password, and the sequence of the user's last event."""
+        events = await load(self.log, Aggregate.USER, user_id)
+        if not events or isinstance(events[-1].data, UserDeleted):
+            raise not_found(f"user {user_id}")
+        return events[-1].data.password_hash, events[-1].seq
+
+    async def _create_named(
+        self, kind: Aggregate, name: str, event: Callable[[int], Event], by: Commander
+    ) -> Done:
+        ident = 0
+
+        async def decide() -> Sequence[Write] | Done:
+            nonlocal ident
+            held = name_state(await load(self.log, Aggregate.NAME, name_id(kind, name)))
+            if by.made(held.claimed_in) and held.held_by is not None:
+                return Done(ident=held.held_by, seq=held.seq)
+            if held.held_by is not None:
+                raise name_taken(kind.value, name)
+            ident = max(ident, await self.directory.highest_id(kind)) + 1
+            return [
+                Write(NameClaimed(kind=kind, name=name, claimed_by=ident), held.seq),
+                Write(event(ident), 0),
+            ]
+
+        return await carry_out(self.log, decide, lambda: ident, by, self.now)

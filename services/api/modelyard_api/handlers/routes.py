@@ -1,0 +1,80 @@
+"""Carries out what is asked of routes."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from modelyard_contracts.base import Aggregate
+from modelyard_contracts.commands import RouteCreate, RouteUpdate, TargetWish
+from modelyard_contracts.events import DeploymentDeleted, NameClaimed, NameReleased, RouteDeleted, name_id
+from modelyard_eventlog.log import EventLog, Write
+from modelyard_runtime.clock import Now
+
+from modelyard_api.domain import route as routes
+from modelyard_api.domain.errors import invalid, name_taken, not_found
+from modelyard_api.domain.naming import name_state
+from modelyard_api.domain.route import Route
+from modelyard_api.handlers.commanding import Commander, Done, carry_out, load
+from modelyard_api.handlers.deployments import check_match, load_route, rename_writes
+from modelyard_api.ports import Directory
+
+
+@dataclass(frozen=True, slots=True)
+class RouteHandler:
+    log: EventLog
+    directory: Directory
+    now: Now
+
+    async def create(self, command: RouteCreate, by: Commander) -> Done:
+        await self._check_targets(command.targets)
+        ident = 0
+
+        async def decide() -> Sequence[Write] | Done:
+            nonlocal ident
+            name = name_state(await load(self.log, Aggregate.NAME, name_id(Aggregate.ROUTE, command.name)))
+            if by.made(name.claimed_in) and name.held_by is not None:
+                return Done(ident=name.held_by, seq=name.seq)
+            if name.held_by is not None:
+                raise name_taken("route", command.name)
+            ident = max(ident, await self.directory.highest_id(Aggregate.ROUTE)) + 1
+            return [
+                Write(NameClaimed(kind=Aggregate.ROUTE, name=command.name, claimed_by=ident), name.seq),
+                Write(routes.created(command, route_id=ident), 0),
+            ]
+
+        return await carry_out(self.log, decide, lambda: ident, by, self.now)
+
+    async def update(self, ident: int, command: RouteUpdate, by: Commander, if_match: int | None) -> Done:
+        await self._check_targets(command.targets or ())
+
+        async def decide() -> Sequence[Write] | Done:
+            state = await self._alive(ident)
+            changed = routes.decide_update(command, state)
+            if changed is None:
+                return Done(ident=ident, seq=state.seq)
+            check_match(state.seq, if_match)
+            return [Write(changed, state.seq), *await rename_writes(self.log, state, changed.name)]
+
+        return await carry_out(self.log, decide, lambda: ident, by, self.now)
+
+    async def delete(self, ident: int, by: Commander, if_match: int | None) -> Done:
+        async def decide() -> Sequence[Write] | Done:
+            state = await self._alive(ident)
+            check_match(state.seq, if_match)
+            return [
+                Write(RouteDeleted(route_id=ident, name=state.name), state.seq),
+                Write(NameReleased(kind=Aggregate.ROUTE, name=state.name, released_by=ident), None),
+            ]
+
+        return await carry_out(self.log, decide, lambda: ident, by, self.now)
+
+    async def _alive(self, ident: int) -> Route:
+        state = await load_route(self.log, ident)
+        if state is None or state.deleted:
+            raise not_found(f"model route {ident}")
+        return state
+
+    async def _check_targets(self, targets: Sequence[TargetWish]) -> None:
+        for target in targets:
+            events = await load(self.log, Aggregate.DEPLOYMENT, target.model_id)
+            if not events or isinstance(events[-1].data, DeploymentDeleted):
+                raise invalid(f"targets: model {target.model_id} does not exist")

@@ -1,0 +1,43 @@
+"""What handlers need from the outside."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Protocol
+
+from modelyard_contracts.base import Aggregate
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerPath:
+    """What one worker says about a path."""
+
+    worker: str
+    found: bool
+    message: str
+
+
+class Paths(Protocol):
+    async def ask_workers(self, path: str) -> Sequence[WorkerPath]:
+        """Asks every ready worker at once; empty if there is none."""
+        ...
+
+
+class Directory(Protocol):
+    """What is known of ids; may be a little behind the log, which has the last word."""
+
+    async def highest_id(self, aggregate: Aggregate) -> int: ...
+
+    async def default_cluster_id(self) -> int | None: ...
+
+
+class Passwords(Protocol):
+    async def hash(self, password: str) -> str: ...
+
+    async def verify(self, password: str, password_hash: str) -> bool: ...
+
+
+class WorkerCredentials(Protocol):
+    def mint(self, public_key: str, worker_id: int) -> tuple[str, datetime] | None:
+        """A NATS user JWT and when it ends, or None where NATS asks for none."""
+        ...

@@ -1,0 +1,77 @@
+"""Deployments as `/v2/models` shows them."""
+
+from modelyard_contracts.base import Aggregate
+from modelyard_contracts.deployments import DeploymentSpec
+from modelyard_contracts.events import (
+    DeploymentDeleted,
+    DeploymentRequested,
+    DeploymentScaled,
+    DeploymentUpdated,
+)
+from modelyard_eventlog.log import AnyRecorded
+
+from modelyard_api.projections.rows import (
+    BASE_SORTABLE,
+    Fold,
+    MaskEnv,
+    ReadModel,
+    Row,
+    View,
+    affected,
+    changed,
+    created,
+    removed,
+    table_of,
+)
+
+MODELS = ReadModel(
+    resource="models",
+    aggregate=Aggregate.DEPLOYMENT,
+    id_field="deployment_id",
+    columns={
+        "name": "text",
+        "source": "text",
+        "cluster_id": "int",
+        "backend": "text",
+        "replicas": "int",
+        "ready_replicas": "int",
+        "categories": "texts",
+    },
+    sortable=BASE_SORTABLE | {"name", "source", "cluster_id", "replicas", "ready_replicas"},
+)
+TABLE = table_of(MODELS)
+
+
+def fold_with(mask_env: MaskEnv) -> Fold:
+    """The fold; `mask_env` turns sealed environment values into what may be shown."""
+
+    def spec_view(spec: DeploymentSpec) -> View:
+        return {**spec.model_dump(mode="json"), "env": mask_env(spec.env)}
+
+    def fold(event: AnyRecorded, row: Row | None) -> Row | None:
+        data = event.data
+        if isinstance(data, DeploymentRequested):
+            view = {
+                "name": data.name,
+                "cluster_id": data.cluster_id,
+                "replicas": data.replicas,
+                "ready_replicas": 0,
+                **spec_view(data.spec),
+            }
+            return created(event, data.deployment_id, view)
+        if row is None:
+            return None
+        if isinstance(data, DeploymentUpdated):
+            return changed(event, row, {"name": data.name, **spec_view(data.spec)})
+        if isinstance(data, DeploymentScaled):
+            return changed(event, row, {"replicas": data.replicas})
+        if isinstance(data, DeploymentDeleted):
+            return removed(event, row)
+        raise TypeError(f"{event.type} is no event of a deployment")
+
+    return fold
+
+
+def with_ready(event: AnyRecorded, row: Row, change: int) -> Row:
+    """The deployment after `change` more of its instances run."""
+    return affected(event, row, {"ready_replicas": row.view["ready_replicas"] + change})

@@ -1,0 +1,208 @@
+"""Instances as `/v2/model-instances` shows them."""
+
+from collections.abc import Callable
+from typing import Any
+
+from modelyard_contracts.base import Aggregate, Event, utc
+from modelyard_contracts.deployments import Claim
+from modelyard_contracts.envelope import Recorded
+from modelyard_contracts.events import (
+    InstanceDownloading,
+    InstanceFailed,
+    InstanceRemoved,
+    InstanceRequested,
+    InstanceRestartScheduled,
+    InstanceRunning,
+    InstanceScheduled,
+    InstanceStarting,
+    InstanceStopped,
+    InstanceStopping,
+    InstanceUnschedulable,
+)
+from modelyard_eventlog.log import AnyRecorded
+
+from modelyard_api.projections.rows import (
+    BASE_SORTABLE,
+    ReadModel,
+    Row,
+    View,
+    affected,
+    changed,
+    created,
+    noted,
+    removed,
+    table_of,
+)
+
+INSTANCES = ReadModel(
+    resource="model-instances",
+    aggregate=Aggregate.INSTANCE,
+    id_field="instance_id",
+    columns={
+        "name": "text",
+        "model_id": "int",
+        "model_name": "text",
+        "cluster_id": "int",
+        "worker_id": "int",
+        "worker_name": "text",
+        "state": "text",
+        "restart_count": "int",
+    },
+    sortable=BASE_SORTABLE | {"name", "model_name", "worker_name", "state", "restart_count"},
+)
+TABLE = table_of(INSTANCES)
+
+STATES = (
+    "pending",
+    "scheduled",
+    "downloading",
+    "starting",
+    "running",
+    "error",
+    "stopping",
+    "unreachable",
+)
+NOT_SERVING: View = {"worker_ip": None, "pid": None, "port": None, "ports": []}
+
+
+def fold(event: AnyRecorded, row: Row | None) -> Row | None:
+    if isinstance(event.data, InstanceRequested):
+        return created(event, event.data.instance_id, _requested(event.data))
+    if row is None:
+        return None
+    if isinstance(event.data, InstanceRemoved):
+        return removed(event, row)
+    change = CHANGES.get(type(event.data))
+    if change is None:
+        return noted(event, row)
+    return changed(event, row, change(event, row.view), hidden={})
+
+
+def running(row: Row | None) -> int:
+    """1 if this instance counts as ready."""
+    return int(row is not None and row.removed_at is None and row.view["state"] == "running")
+
+
+def lost(event: AnyRecorded, row: Row) -> Row:
+    """The instance after its worker was lost; what it was is kept, should the worker return."""
+    if row.view["state"] in ("unreachable", "stopping"):
+        return row
+    before = {"state": row.view["state"], "state_message": row.view["state_message"]}
+    view = {"state": "unreachable", "state_message": f"worker {row.view['worker_name']} is lost"}
+    return affected(event, row, view, hidden={"before": before})
+
+
+def back(event: AnyRecorded, row: Row) -> Row:
+    """The instance after its worker came back."""
+    if row.view["state"] != "unreachable":
+        return row
+    return affected(event, row, row.hidden["before"], hidden={})
+
+
+def claim_view(claim: Claim) -> View:
+    return {"ram": claim.ram_bytes, "vram": dict(claim.vram_bytes)}
+
+
+def _requested(data: InstanceRequested) -> View:
+    spec = data.spec.model_dump(mode="json")
+    return {
+        "name": data.name,
+        "model_id": data.deployment_id,
+        "model_name": data.deployment_name,
+        "cluster_id": data.cluster_id,
+        "source": spec["source"],
+        "huggingface_repo_id": spec["huggingface_repo_id"],
+        "huggingface_filename": spec["huggingface_filename"],
+        "local_path": spec["local_path"],
+        "worker_id": None,
+        "worker_name": None,
+        **NOT_SERVING,
+        "state": "pending",
+        "state_message": None,
+        "attempt": 0,
+        "restart_count": 0,
+        "last_restart_time": None,
+        "computed_resource_claim": None,
+        "backend": spec["backend"],
+        "backend_version": None,
+    }
+
+
+def _scheduled(event: Recorded[InstanceScheduled], _: View) -> View:
+    return {
+        "state": "scheduled",
+        "state_message": None,
+        "worker_id": event.data.worker_id,
+        "worker_name": event.data.worker_name,
+        "computed_resource_claim": claim_view(event.data.claim),
+    }
+
+
+def _unschedulable(event: Recorded[InstanceUnschedulable], _: View) -> View:
+    lines = [f"{reason.worker}: {reason.message}" for reason in event.data.reasons if reason.worker]
+    return {"state": "pending", "state_message": "\n".join([event.data.message, *lines])}
+
+
+def _restart_scheduled(event: Recorded[InstanceRestartScheduled], view: View) -> View:
+    at = utc(event.data.restart_at)
+    cause = view["state_message"] or "it failed"
+    return {
+        "state": "error",
+        "state_message": f"{cause}; start {event.data.attempt + 1} comes at {at}",
+        "restart_count": view["restart_count"] + 1,
+        "last_restart_time": at,
+    }
+
+
+def _stopping(event: Recorded[InstanceStopping], _: View) -> View:
+    return {"state": "stopping", "state_message": event.data.reason.replace("_", " ")}
+
+
+def _downloading(event: Recorded[InstanceDownloading], _: View) -> View:
+    message = f"downloading {event.data.source}"
+    return {"state": "downloading", "state_message": message, "attempt": event.data.attempt, **NOT_SERVING}
+
+
+def _starting(event: Recorded[InstanceStarting], _: View) -> View:
+    return {
+        **NOT_SERVING,
+        "state": "starting",
+        "state_message": None,
+        "attempt": event.data.attempt,
+        "pid": event.data.pid,
+    }
+
+
+def _running(event: Recorded[InstanceRunning], _: View) -> View:
+    return {
+        "state": "running",
+        "state_message": None,
+        "attempt": event.data.attempt,
+        "worker_ip": event.data.host,
+        "pid": event.data.pid,
+        "port": event.data.port,
+        "ports": [event.data.port],
+        "backend_version": event.data.backend_version,
+    }
+
+
+def _failed(event: Recorded[InstanceFailed], _: View) -> View:
+    message = f"{event.data.cause.value.replace('_', ' ')}: {event.data.message}"
+    return {**NOT_SERVING, "state": "error", "state_message": message, "attempt": event.data.attempt}
+
+
+def _stopped(event: Recorded[InstanceStopped], _: View) -> View:
+    return {**NOT_SERVING, "state": "stopping", "state_message": "its model server has ended"}
+
+
+CHANGES: dict[type[Event], Callable[[Recorded[Any], View], View]] = {
+    InstanceScheduled: _scheduled,
+    InstanceUnschedulable: _unschedulable,
+    InstanceRestartScheduled: _restart_scheduled,
+    InstanceStopping: _stopping,
+    InstanceDownloading: _downloading,
+    InstanceStarting: _starting,
+    InstanceRunning: _running,
+    InstanceFailed: _failed,
+    InstanceStopped: _stopped,
+}

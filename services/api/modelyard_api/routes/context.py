@@ -1,0 +1,173 @@
+"""What every route needs: the parts of the running service, who calls, and how a command is known again."""
+
+import asyncio
+import hmac
+import json
+from dataclasses import dataclass
+from typing import Annotated
+
+from cryptography.fernet import Fernet, InvalidToken
+from fastapi import Depends, Header, Request
+from modelyard_eventlog.log import EventLog
+from modelyard_eventlog.questions import Questions
+from modelyard_runtime import keys
+from modelyard_runtime.clock import Now, new_id, new_traceparent
+
+from modelyard_api.adapters.database import Database
+from modelyard_api.domain.errors import bad_request, forbidden, unauthorized
+from modelyard_api.handlers.accounts import AccountHandler
+from modelyard_api.handlers.commanding import Commander, command_id
+from modelyard_api.handlers.deployments import DeploymentHandler
+from modelyard_api.handlers.instances import InstanceHandler
+from modelyard_api.handlers.routes import RouteHandler
+from modelyard_api.handlers.workers import WorkerHandler
+from modelyard_api.projections import queries
+from modelyard_api.projections.runner import Projections
+
+SESSION_COOKIE = "modelyard_session"
+
+
+@dataclass(frozen=True, slots=True)
+class Handlers:
+    deployments: DeploymentHandler
+    instances: InstanceHandler
+    routes: RouteHandler
+    workers: WorkerHandler
+    accounts: AccountHandler
+
+
+@dataclass(frozen=True, slots=True)
+class RouteSettings:
+    secret_key: str
+    join_token: str | None
+    session_s: int
+    read_wait_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    log: EventLog
+    db: Database
+    projections: Projections
+    questions: Questions
+    settings: RouteSettings
+    now: Now
+    stopping: asyncio.Event
+    handlers: Handlers
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    user_id: int
+    is_admin: bool
+
+
+def get_context(request: Request) -> Context:
+    context: Context = request.app.state.context
+    return context
+
+
+ContextOf = Annotated[Context, Depends(get_context)]
+
+
+async def require_user(request: Request, context: ContextOf) -> Caller:
+    """Whoever shows an API key or a session that is good. Raises `Refusal` (401)."""
+    shown = credential_of(request)
+    if shown is None:
+        raise unauthorized(
+            "no credential: send an API key as 'Authorization: Bearer ...' or 'X-API-Key', or log in at /auth/login"
+        )
+    key = keys.parse(shown)
+    if key is not None:
+        return await _caller_of_key(context, key)
+    return await _caller_of_session(context, shown)
+
+
+CallerOf = Annotated[Caller, Depends(require_user)]
+
+
+async def require_admin(caller: CallerOf) -> Caller:
+    if not caller.is_admin:
+        raise forbidden("only an admin may do this")
+    return caller
+
+
+AdminOf = Annotated[Caller, Depends(require_admin)]
+
+
+def credential_of(request: Request) -> str | None:
+    authorization = request.headers.get("authorization", "")
+    scheme, _, token = authorization.partition(" ")
+    if scheme.lower() == "bearer" and token.strip():
+        return token.strip()
+    return request.headers.get("x-api-key") or request.cookies.get(SESSION_COOKIE)
+
+
+async def _caller_of_key(context: Context, key: keys.ApiKey) -> Caller:
+    row = await queries.api_key_by_access_key(context.db, key.access_key)
+    if row is None or row.revoked or not keys.matches(key, row.secret_hash):
+        raise unauthorized("the API key is not valid")
+    if row.expires_at is not None and row.expires_at <= context.now():
+        raise unauthorized("the API key has expired")
+    user = await queries.user_by_id(context.db, row.user_id)
+    if user is None or user.deleted:
+        raise unauthorized("the owner of the API key is gone")
+    return Caller(user_id=user.id, is_admin=user.is_admin)
+
+
+def session_token(context: Context, user_id: int, password_seq: int) -> str:
+    """Good until it expires or the password changes."""
+    content = json.dumps({"user_id": user_id, "password_seq": password_seq}).encode()
+    return Fernet(context.settings.secret_key).encrypt(content).decode()
+
+
+async def _caller_of_session(context: Context, token: str) -> Caller:
+    fernet = Fernet(context.settings.secret_key)
+    try:
+        content = json.loads(fernet.decrypt(token.encode(), ttl=context.settings.session_s))
+    except InvalidToken:
+        raise unauthorized("the credential is not valid, or the session has ended: log in again") from None
+    user = await queries.user_by_id(context.db, content["user_id"])
+    if user is None or user.deleted or user.password_seq != content["password_seq"]:
+        raise unauthorized("the session has ended: log in again")
+    return Caller(user_id=user.id, is_admin=user.is_admin)
+
+
+def require_join_token(request: Request, context: ContextOf) -> None:
+    """Workers join with the installation's token. Without one configured, nobody may."""
+    wanted = context.settings.join_token
+    shown = credential_of(request)
+    if wanted is None or shown is None or not hmac.compare_digest(wanted.encode(), shown.encode()):
+        raise unauthorized("the join token is not valid")
+
+
+async def commander(
+    request: Request,
+    caller: CallerOf,
+    idempotency_key: Annotated[str | None, Header(max_length=255)] = None,
+) -> Commander:
+    return commander_for(request, f"user/{caller.user_id}", idempotency_key)
+
+
+CommanderOf = Annotated[Commander, Depends(commander)]
+
+
+def commander_for(request: Request, actor: str, idempotency_key: str | None) -> Commander:
+    return Commander(
+        actor=actor,
+        command_id=command_id(actor, idempotency_key, new_id),
+        traceparent=request.headers.get("traceparent") or new_traceparent(),
+    )
+
+
+async def if_match(if_match: Annotated[str | None, Header()] = None) -> int | None:
+    """The sequence a change was decided on. Raises `Refusal` (400) if it is none of our ETags."""
+    if if_match is None or if_match.strip() == "*":
+        return None
+    text = if_match.strip().removeprefix("W/").strip('"')
+    if not text.isdecimal():
+        raise bad_request(f"If-Match: {if_match!r} is not an ETag of this api")
+    return int(text)
+
+
+IfMatchOf = Annotated[int | None, Depends(if_match)]

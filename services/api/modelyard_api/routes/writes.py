@@ -1,0 +1,181 @@
+"""Commands: a request becomes a command, the answer is the resource as it then is, with its sequence."""
+
+from typing import Any
+
+from fastapi import APIRouter, Response
+from modelyard_contracts.commands import (
+    ApiKeyCreate,
+    ClusterCreate,
+    DeploymentCreate,
+    PasswordChange,
+    RouteCreate,
+    RouteUpdate,
+    UserCreate,
+    WorkerUpdate,
+)
+
+from modelyard_api.domain.errors import unavailable
+from modelyard_api.handlers.commanding import Done
+from modelyard_api.projections import queries
+from modelyard_api.routes.bodies import DeploymentUpdateOf
+from modelyard_api.routes.context import AdminOf, CallerOf, CommanderOf, Context, ContextOf, IfMatchOf
+
+Json = dict[str, Any]
+
+
+async def answer(context: Context, response: Response, resource: str, done: Done) -> Json:
+    """The resource once the read models have caught up with the write; `ETag` is the write's sequence.
+
+    A write that was kept is acknowledged even if the read models are late: then with what they show.
+    """
+    response.headers["ETag"] = f'"{done.seq}"'
+    await context.projections.wait_for(done.seq, context.settings.read_wait_s)
+    found = await queries.view(context.db, resource, done.ident)
+    if found is None:
+        raise unavailable(
+            f"the change is kept (sequence {done.seq}), but the read models are behind: read {resource}/{done.ident} "
+            f"with min_seq={done.seq} in a moment"
+        )
+    return found[0]
+
+
+async def settle(context: Context, response: Response, done: Done) -> None:
+    response.headers["ETag"] = f'"{done.seq}"'
+    await context.projections.wait_for(done.seq, context.settings.read_wait_s)
+
+
+def write_router() -> APIRouter:
+    router = APIRouter(prefix="/v2")
+    _add_models(router)
+    _add_routes(router)
+    _add_workers(router)
+    _add_accounts(router)
+    return router
+
+
+def _add_models(router: APIRouter) -> None:
+    @router.post("/models")
+    async def create_model(
+        command: DeploymentCreate, context: ContextOf, response: Response, _: AdminOf, by: CommanderOf
+    ) -> Json:
+        return await answer(
+            context, response, "models", await context.handlers.deployments.create(command, by)
+        )
+
+    @router.put("/models/{ident}")
+    async def update_model(
+        ident: int,
+        command: DeploymentUpdateOf,
+        context: ContextOf,
+        response: Response,
+        _: AdminOf,
+        by: CommanderOf,
+        if_match: IfMatchOf,
+    ) -> Json:
+        done = await context.handlers.deployments.update(ident, command, by, if_match)
+        return await answer(context, response, "models", done)
+
+    @router.delete("/models/{ident}")
+    async def delete_model(
+        ident: int, context: ContextOf, response: Response, _: AdminOf, by: CommanderOf, if_match: IfMatchOf
+    ) -> None:
+        await settle(context, response, await context.handlers.deployments.delete(ident, by, if_match))
+
+    @router.delete("/model-instances/{ident}")
+    async def delete_instance(
+        ident: int, context: ContextOf, response: Response, _: AdminOf, by: CommanderOf
+    ) -> None:
+        await settle(context, response, await context.handlers.instances.delete(ident, by))
+
+
+def _add_routes(router: APIRouter) -> None:
+    @router.post("/model-routes")
+    async def create_route(
+        command: RouteCreate, context: ContextOf, response: Response, _: AdminOf, by: CommanderOf
+    ) -> Json:
+        return await answer(
+            context, response, "model-routes", await context.handlers.routes.create(command, by)
+        )
+
+    @router.put("/model-routes/{ident}")
+    async def update_route(
+        ident: int,
+        command: RouteUpdate,
+        context: ContextOf,
+        response: Response,
+        _: AdminOf,
+        by: CommanderOf,
+        if_match: IfMatchOf,
+    ) -> Json:
+        done = await context.handlers.routes.update(ident, command, by, if_match)
+        return await answer(context, response, "model-routes", done)
+
+    @router.delete("/model-routes/{ident}")
+    async def delete_route(
+        ident: int, context: ContextOf, response: Response, _: AdminOf, by: CommanderOf, if_match: IfMatchOf
+    ) -> None:
+        await settle(context, response, await context.handlers.routes.delete(ident, by, if_match))
+
+
+def _add_workers(router: APIRouter) -> None:
+    @router.put("/workers/{ident}")
+    async def update_worker(
+        ident: int,
+        command: WorkerUpdate,
+        context: ContextOf,
+        response: Response,
+        _: AdminOf,
+        by: CommanderOf,
+        if_match: IfMatchOf,
+    ) -> Json:
+        done = await context.handlers.workers.update(ident, command, by, if_match)
+        return await answer(context, response, "workers", done)
+
+    @router.delete("/workers/{ident}")
+    async def delete_worker(
+        ident: int, context: ContextOf, response: Response, _: AdminOf, by: CommanderOf
+    ) -> None:
+        await settle(context, response, await context.handlers.workers.delete(ident, by))
+
+    @router.post("/clusters")
+    async def create_cluster(
+        command: ClusterCreate, context: ContextOf, response: Response, _: AdminOf, by: CommanderOf
+    ) -> Json:
+        done = await context.handlers.accounts.create_cluster(command, by)
+        return await answer(context, response, "clusters", done)
+
+
+def _add_accounts(router: APIRouter) -> None:
+    @router.post("/users")
+    async def create_user(
+        command: UserCreate, context: ContextOf, response: Response, _: AdminOf, by: CommanderOf
+    ) -> Json:
+        done = await context.handlers.accounts.create_user(command, by)
+        return await answer(context, response, "users", done)
+
+    @router.put("/users/me/password")
+    async def change_password(
+        command: PasswordChange, context: ContextOf, response: Response, caller: CallerOf, by: CommanderOf
+    ) -> None:
+        done = await context.handlers.accounts.change_password(caller.user_id, command, by)
+        await settle(context, response, done)
+
+    @router.delete("/users/{ident}")
+    async def delete_user(
+        ident: int, context: ContextOf, response: Response, _: AdminOf, by: CommanderOf
+    ) -> None:
+        await settle(context, response, await context.handlers.accounts.delete_user(ident, by))
+
+    @router.post("/api-keys")
+    async def create_key(
+        command: ApiKeyCreate, context: ContextOf, response: Response, caller: CallerOf, by: CommanderOf
+    ) -> Json:
+        done, key = await context.handlers.accounts.create_key(caller.user_id, command, by)
+        return {**await answer(context, response, "api-keys", done), "value": key.text()}
+
+    @router.delete("/api-keys/{ident}")
+    async def revoke_key(
+        ident: int, context: ContextOf, response: Response, caller: CallerOf, by: CommanderOf
+    ) -> None:
+        owner = None if caller.is_admin else caller.user_id
+        await settle(context, response, await context.handlers.accounts.revoke_key(ident, by, user_id=owner))

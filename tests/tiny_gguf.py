@@ -1,0 +1,82 @@
+"""A real GGUF model of a few hundred kilobytes with random weights: llama.cpp loads and serves it at once."""
+
+import sys
+from pathlib import Path
+
+import gguf
+import numpy as np
+
+LAYERS = 2
+WIDTH = 64
+HEADS = 4
+FEED_FORWARD = 128
+CONTEXT = 2048
+TEMPLATE = (
+    "{% for message in messages %}<s>{{ message['role'] }}: {{ message['content'] }}</s>{% endfor %}"
+    "{% if add_generation_prompt %}<s>assistant: {% endif %}"
+)
+
+
+def write_tiny_gguf(path: Path) -> None:
+    """Writes a llama-architecture model: byte tokens, seeded random weights, a chat template."""
+    random = np.random.default_rng(7)
+    writer = gguf.GGUFWriter(path, "llama")
+    writer.add_name("tiny")
+    writer.add_context_length(CONTEXT)
+    writer.add_embedding_length(WIDTH)
+    writer.add_block_count(LAYERS)
+    writer.add_feed_forward_length(FEED_FORWARD)
+    writer.add_head_count(HEADS)
+    writer.add_head_count_kv(HEADS)
+    writer.add_layer_norm_rms_eps(1e-5)
+    writer.add_rope_dimension_count(WIDTH // HEADS)
+    writer.add_file_type(gguf.LlamaFileType.ALL_F32)
+    tokens, kinds = _vocabulary()
+    writer.add_tokenizer_model("llama")
+    writer.add_token_list(tokens)
+    writer.add_token_scores([0.0] * len(tokens))
+    writer.add_token_types(kinds)
+    writer.add_bos_token_id(1)
+    writer.add_eos_token_id(2)
+    writer.add_unk_token_id(0)
+    writer.add_chat_template(TEMPLATE)
+    _add_weights(writer, random, len(tokens))
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_tensors_to_file()
+    writer.close()
+
+
+def _vocabulary() -> tuple[list[str], list[int]]:
+    tokens = ["<unk>", "<s>", "</s>", *(f"<0x{byte:02X}>" for byte in range(256))]
+    kinds = [gguf.TokenType.UNKNOWN, gguf.TokenType.CONTROL, gguf.TokenType.CONTROL]
+    kinds += [gguf.TokenType.BYTE] * 256
+    letters = [chr(code) for code in range(32, 127)]
+    tokens += ["▁" if letter == " " else letter for letter in letters]
+    kinds += [gguf.TokenType.NORMAL] * len(letters)
+    return tokens, [int(kind) for kind in kinds]
+
+
+def _add_weights(writer: gguf.GGUFWriter, random: np.random.Generator, vocabulary: int) -> None:
+    def tensor(name: str, *shape: int) -> None:
+        writer.add_tensor(name, (random.standard_normal(shape) * 0.1).astype(np.float32))
+
+    def ones(name: str) -> None:
+        writer.add_tensor(name, np.ones(WIDTH, dtype=np.float32))
+
+    tensor("token_embd.weight", vocabulary, WIDTH)
+    tensor("output.weight", vocabulary, WIDTH)
+    ones("output_norm.weight")
+    for layer in range(LAYERS):
+        block = f"blk.{layer}"
+        ones(f"{block}.attn_norm.weight")
+        ones(f"{block}.ffn_norm.weight")
+        for name in ("attn_q", "attn_k", "attn_v", "attn_output"):
+            tensor(f"{block}.{name}.weight", WIDTH, WIDTH)
+        tensor(f"{block}.ffn_gate.weight", FEED_FORWARD, WIDTH)
+        tensor(f"{block}.ffn_up.weight", FEED_FORWARD, WIDTH)
+        tensor(f"{block}.ffn_down.weight", WIDTH, FEED_FORWARD)
+
+
+if __name__ == "__main__":
+    write_tiny_gguf(Path(sys.argv[1]))
