@@ -4,42 +4,45 @@ import asyncio
 import json
 import sys
 from collections.abc import AsyncIterator
-from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
-from conftest import free_port
 from modelyard_gateway_facts import route, running
 from modelyard_gateway_world import World, dead_port, gateway_world
 from tiny_gguf import write_tiny_gguf
 
-SERVER = Path(__file__).with_name("llama_cpp_server.py")
-ASKED = {
+LAUNCHER = "modelyard_worker_agent.launchers.llama_cpp"
+ASKED: dict[str, Any] = {
     "model": "tiny",
     "messages": [{"role": "user", "content": "hello"}],
     "max_tokens": 24,
     "temperature": 0,
     "seed": 1,
+    "grammar": "root ::= [a-z]+",
 }
 
 
 @pytest.fixture(scope="module")
 async def llama_cpp(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[int]:
-    """The port of a llama.cpp server that is ready."""
+    """The port of a llama.cpp server that is ready, started as a worker starts it."""
     directory = tmp_path_factory.mktemp("llama")
-    model, port = directory / "tiny.gguf", free_port()
+    model, report = directory / "tiny.gguf", directory / "report.json"
     write_tiny_gguf(model)
+    flags = ["--model", str(model), "--report", str(report), "--ctx-size", "4096", "--parallel", "2"]
     with (directory / "log").open("wb") as log:
         process = await asyncio.create_subprocess_exec(
-            sys.executable, str(SERVER), str(model), str(port), stdout=log, stderr=log
+            sys.executable, "-m", LAUNCHER, *flags, "--threads", "1", stdout=log, stderr=log
         )
     try:
         async with httpx.AsyncClient(trust_env=False) as client, asyncio.timeout(60):
-            while not await healthy(client, f"http://127.0.0.1:{port}/health"):
+            while not report.exists():
                 assert process.returncode is None, (directory / "log").read_text()
                 await asyncio.sleep(0.02)
-        yield port
+            address = json.loads(report.read_text())["address"]
+            while not await healthy(client, f"{address}/health"):
+                await asyncio.sleep(0.02)
+        yield int(address.rpartition(":")[2])
     finally:
         process.kill()
         await process.wait()
@@ -113,6 +116,7 @@ async def test_what_the_server_refuses_is_passed_on(served: World) -> None:
 async def test_a_client_that_hangs_up_frees_the_slot(served: World, llama_cpp: int) -> None:
     """More hang up than the server has slots; whoever comes next does not wait for what they asked."""
     endless = {**ASKED, "stream": True, "max_tokens": 1900, "ignore_eos": True}
+    del endless["grammar"]
     for _ in range(4):
         async with served.client.stream("POST", "/v1/chat/completions", json=endless) as response:
             async for chunk in response.aiter_raw():
