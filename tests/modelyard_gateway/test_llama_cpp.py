@@ -32,7 +32,7 @@ async def llama_cpp(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[i
     flags = ["--model", str(model), "--report", str(report), "--ctx-size", "4096", "--parallel", "2"]
     with (directory / "log").open("wb") as log:
         process = await asyncio.create_subprocess_exec(
-            sys.executable, "-m", LAUNCHER, *flags, "--threads", "1", stdout=log, stderr=log
+            sys.executable, "-m", LAUNCHER, *flags, "--threads", "1", "--metrics", stdout=log, stderr=log
         )
     try:
         async with httpx.AsyncClient(trust_env=False) as client, asyncio.timeout(60):
@@ -114,21 +114,30 @@ async def test_what_the_server_refuses_is_passed_on(served: World) -> None:
 
 
 async def test_a_client_that_hangs_up_frees_the_slot(served: World, llama_cpp: int) -> None:
-    """More hang up than the server has slots; whoever comes next does not wait for what they asked."""
+    """The server stops in the middle: it never computes what nobody waits for."""
     endless = {**ASKED, "stream": True, "max_tokens": 1900, "ignore_eos": True}
     del endless["grammar"]
+    before = await tokens_predicted(llama_cpp)
     for _ in range(4):
         async with served.client.stream("POST", "/v1/chat/completions", json=endless) as response:
             async for chunk in response.aiter_raw():
                 assert chunk
                 break
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(20):
         while await busy_slots(llama_cpp):
             await asyncio.sleep(0.02)
     assert served.gateway.dispatcher.in_flight() == 0
+    assert await tokens_predicted(llama_cpp) - before < 1900
 
 
 async def busy_slots(port: int) -> int:
     async with httpx.AsyncClient(trust_env=False) as client:
         slots = (await client.get(f"http://127.0.0.1:{port}/slots")).json()
     return sum(slot["is_processing"] for slot in slots)
+
+
+async def tokens_predicted(port: int) -> int:
+    async with httpx.AsyncClient(trust_env=False) as client:
+        text = (await client.get(f"http://127.0.0.1:{port}/metrics")).text
+    (line,) = [line for line in text.splitlines() if line.startswith("llamacpp:tokens_predicted_total ")]
+    return int(float(line.split()[1]))
