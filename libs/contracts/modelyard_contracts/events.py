@@ -159,6 +159,8 @@ class FailureCause(StrEnum):
     CRASHED = "crashed"
     EXITED = "exited"
     """It ended with status 0 though nobody asked it to."""
+    WORKER_STOPPED = "worker_stopped"
+    """The agent ended it when it was itself shut down; no fault, so it is started again at once."""
 
 
 class InstanceFailed(AgentInstanceEvent):

@@ -105,7 +105,9 @@ def parameters(flags: argparse.Namespace) -> Any:
 def write_report(path: Path, address: str) -> None:
     """Atomically: `{"address", "pid", "version"}`."""
     temporary = path.with_suffix(".tmp")
-    temporary.write_text(json.dumps({"address": address, "pid": os.getpid(), "version": version("xllamacpp")}))
+    temporary.write_text(
+        json.dumps({"address": address, "pid": os.getpid(), "version": version("xllamacpp")})
+    )
     temporary.replace(path)
 
 

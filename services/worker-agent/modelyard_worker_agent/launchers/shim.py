@@ -18,7 +18,7 @@ from pathlib import Path
 def main(directory: Path, command: list[str]) -> int:
     _write(directory / "shim.json", {"pid": os.getpid(), "started": start_ticks(os.getpid())})
     try:
-        child = subprocess.Popen(command)  # noqa: S603 - the agent's own command line
+        child = subprocess.Popen(command)
     except OSError as error:
         sys.stderr.write(f"cannot start {command[0]}: {error}\n")
         _write(directory / "exit.json", {"code": 127})

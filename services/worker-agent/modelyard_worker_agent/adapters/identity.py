@@ -1,0 +1,60 @@
+"""Who this machine is: made once, kept in the state directory."""
+
+import json
+import os
+import uuid
+from dataclasses import dataclass
+from pathlib import Path
+
+from modelyard_contracts.join import JoinAnswer
+from modelyard_eventlog.credentials import creds_text, new_user_seed, public_key
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    worker_uuid: str
+    seed: str
+
+    @property
+    def public_key(self) -> str:
+        return public_key(self.seed)
+
+
+class IdentityFiles:
+    """`identity.json`, `joined.json` and `nats.creds`, readable by their owner only."""
+
+    def __init__(self, directory: Path) -> None:
+        directory.mkdir(parents=True, exist_ok=True, mode=0o700)
+        self._directory = directory
+
+    @property
+    def credentials(self) -> Path:
+        return self._directory / "nats.creds"
+
+    def identity(self) -> Identity:
+        path = self._directory / "identity.json"
+        if not path.exists():
+            made = {"worker_uuid": str(uuid.uuid4()), "seed": new_user_seed()}
+            write_private(path, json.dumps(made))
+        return Identity(**json.loads(path.read_text()))
+
+    def joined(self) -> JoinAnswer | None:
+        """What the api answered when this machine joined, if it ever did."""
+        try:
+            return JoinAnswer.model_validate_json((self._directory / "joined.json").read_text())
+        except (OSError, ValueError):
+            return None
+
+    def keep(self, answer: JoinAnswer) -> None:
+        write_private(self._directory / "joined.json", answer.model_dump_json())
+        if answer.nats_jwt is not None:
+            write_private(self.credentials, creds_text(answer.nats_jwt, self.identity().seed))
+
+
+def write_private(path: Path, text: str) -> None:
+    """Atomically, with mode 0600 from the start."""
+    temporary = path.with_suffix(".tmp")
+    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    with os.fdopen(descriptor, "w") as file:
+        file.write(text)
+    temporary.replace(path)

@@ -1,0 +1,78 @@
+"""Models that lie on this machine, and questions about them."""
+
+import asyncio
+import re
+from pathlib import Path
+
+from modelyard_contracts.messages import PathAnswer, PathQuestion
+
+from modelyard_worker_agent.adapters.gguf_header import BadGguf, read_header
+from modelyard_worker_agent.ports import ModelMissing
+
+SHARD = re.compile(r"^(?P<stem>.*)-(?P<number>\d{5})-of-(?P<count>\d{5})\.gguf$")
+
+
+def find_model(path: str) -> Path:
+    """The GGUF file to serve: the path itself, or the one (first shard) in that directory.
+
+    Only names that end in `.gguf` are ever looked into. Raises `ModelMissing`.
+    """
+    here = Path(path)
+    if here.is_dir():
+        return _only_model_in(here)
+    if here.suffix != ".gguf":
+        raise ModelMissing(f"{path} is neither a directory nor a .gguf file")
+    if not here.is_file():
+        raise ModelMissing(f"{path} does not exist here")
+    return here
+
+
+def _only_model_in(directory: Path) -> Path:
+    found = sorted(file for file in directory.glob("*.gguf") if _is_first(file.name))
+    if not found:
+        raise ModelMissing(f"{directory} holds no .gguf file")
+    if len(found) > 1:
+        names = ", ".join(file.name for file in found[:5])
+        raise ModelMissing(f"{directory} holds several models ({names}): name one of the files")
+    return found[0]
+
+
+def _is_first(name: str) -> bool:
+    shard = SHARD.match(name)
+    return shard is None or int(shard["number"]) == 1
+
+
+def shards_of(file: Path) -> list[Path]:
+    shard = SHARD.match(file.name)
+    if shard is None:
+        return [file]
+    return [
+        file.with_name(f"{shard['stem']}-{number:05}-of-{shard['count']}.gguf")
+        for number in range(1, int(shard["count"]) + 1)
+    ]
+
+
+def look(question: PathQuestion) -> PathAnswer:
+    try:
+        file = find_model(question.path)
+        shards = shards_of(file)
+        missing = next((shard for shard in shards if not shard.is_file()), None)
+        if missing is not None:
+            return PathAnswer(found=False, message=f"{missing.name} is missing beside {file}")
+        header = read_header(file)
+    except (ModelMissing, BadGguf, OSError) as error:
+        return PathAnswer(found=False, message=str(error))
+    return PathAnswer(
+        found=True,
+        message=f"{file} is here",
+        file=str(file),
+        weight_bytes=sum(shard.stat().st_size for shard in shards),
+        architecture=header.architecture,
+        context_length=header.context_length,
+        kv_bytes_per_token=header.kv_bytes_per_token,
+    )
+
+
+async def answer_path(question: PathQuestion) -> PathAnswer:
+    """Off the event loop: the path may lie on a network file system."""
+    return await asyncio.to_thread(look, question)

@@ -1,0 +1,144 @@
+"""Model servers as processes that outlive the agent: each behind a shim, in a session of its own."""
+
+import asyncio
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import psutil
+
+from modelyard_worker_agent.adapters.logfiles import LOG, attempts, last_lines
+from modelyard_worker_agent.launchers import shim
+from modelyard_worker_agent.ports import Listening, Process, StartFailed
+
+REPORT = "report.json"
+POLL_S = 0.01
+START_S = 10.0
+
+
+class ProcessExecutor:
+    def __init__(self) -> None:
+        self._own: dict[int, subprocess.Popen[bytes]] = {}
+        """Shims that this agent started itself, to be reaped."""
+
+    async def start(self, directory: Path, command: Sequence[str], env: Mapping[str, str]) -> Process:
+        """Returns once the server's process was started; `directory` must be new. Raises `StartFailed`."""
+        directory.mkdir(parents=True)
+        with (directory / LOG).open("ab") as log:
+            try:
+                started = subprocess.Popen(
+                    [sys.executable, "-I", "-S", shim.__file__, str(directory), *command],
+                    stdin=subprocess.DEVNULL,
+                    stdout=log,
+                    stderr=log,
+                    env={**os.environ, "PYTHONUNBUFFERED": "1", **env},
+                    cwd=directory,
+                    start_new_session=True,
+                )
+            except OSError as error:
+                raise StartFailed(f"cannot start {command[0]}: {error}") from error
+        self._own[started.pid] = started
+        try:
+            async with asyncio.timeout(START_S):
+                while not (directory / "child.json").exists():
+                    if started.poll() is not None:
+                        raise StartFailed(f"cannot start {command[0]}: {_last_line(directory / LOG)}")
+                    await asyncio.sleep(POLL_S)
+        except TimeoutError:
+            raise StartFailed(f"cannot start {command[0]}: no process after {START_S:g} s") from None
+        return _recorded(directory)
+
+    def find(self, directory: Path) -> Process | None:
+        found = _recorded(directory)
+        return found if self.alive(found) else None
+
+    def alive(self, process: Process) -> bool:
+        """Reaps what ended, if it is our own child. A pid that was given to another process is not alive."""
+        if process.shim_pid == 0:
+            return False
+        own = self._own.get(process.shim_pid)
+        if own is not None and own.poll() is not None:
+            del self._own[process.shim_pid]
+        if shim.start_ticks(process.shim_pid) != process.shim_started:
+            return False
+        return not (process.directory / "exit.json").exists()
+
+    def listening(self, directory: Path) -> Listening | None:
+        report = _read_text(directory / REPORT)
+        if not report:
+            return None
+        address = urlsplit(str(report["address"]))
+        return Listening(host=address.hostname or "", port=address.port or 0, version=str(report["version"]))
+
+    def status(self, directory: Path) -> int | None:
+        return _read(directory / "exit.json").get("code")
+
+    def last_lines(self, directory: Path) -> tuple[str, ...]:
+        return last_lines(directory / LOG)
+
+    def prune(self, instance: Path, *, keep: int) -> None:
+        for attempt in attempts(instance)[:-keep]:
+            shutil.rmtree(instance / str(attempt), ignore_errors=True)
+
+    async def stop(self, process: Process, *, grace_s: float) -> bool:
+        _signal_session(process, signal.SIGTERM)
+        try:
+            async with asyncio.timeout(grace_s):
+                while self.alive(process):
+                    await asyncio.sleep(POLL_S)
+        except TimeoutError:
+            pass
+        forced = self.alive(process)
+        self.end_leftovers(process)
+        return forced
+
+    def end_leftovers(self, process: Process) -> None:
+        """SIGKILL to whatever is left of the session, the shim's own death included."""
+        _signal_session(process, signal.SIGKILL)
+
+
+def _recorded(directory: Path) -> Process:
+    """As the shim wrote it down; zeros where it did not."""
+    record = _read(directory / "shim.json")
+    pid = _read(directory / "child.json").get("pid", 0)
+    return Process(directory, record.get("pid", 0), record.get("started", -1), pid)
+
+
+def _signal_session(process: Process, number: signal.Signals) -> None:
+    """To every process of the session the shim made, and to none that only got its pid later."""
+    for member in psutil.process_iter():
+        with suppress(psutil.NoSuchProcess, psutil.AccessDenied, ProcessLookupError):
+            if os.getsid(member.pid) == process.shim_pid and _not_older(member.pid, process.shim_started):
+                os.kill(member.pid, number)
+
+
+def _not_older(pid: int, started: int) -> bool:
+    return shim.start_ticks(pid) >= started
+
+
+def _read(path: Path) -> dict[str, int]:
+    try:
+        found: dict[str, int] = json.loads(path.read_text())
+    except (OSError, ValueError):
+        return {}
+    return found
+
+
+def _read_text(path: Path) -> dict[str, object]:
+    try:
+        found: dict[str, object] = json.loads(path.read_text())
+    except (OSError, ValueError):
+        return {}
+    return found
+
+
+def _last_line(log: Path) -> str:
+    lines = log.read_text(errors="replace").strip().splitlines()
+    return lines[-1] if lines else "it said nothing"

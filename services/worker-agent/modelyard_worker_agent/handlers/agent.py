@@ -1,0 +1,67 @@
+"""The whole of one agent: a supervisor for every instance, and facts about the machine itself."""
+
+import asyncio
+from collections.abc import AsyncIterator
+
+import structlog
+from modelyard_contracts.messages import Want
+
+from modelyard_worker_agent.handlers.supervisor import Machine, Supervisor
+
+logger = structlog.stdlib.get_logger()
+
+
+class Agent:
+    def __init__(self, machine: Machine) -> None:
+        self._machine = machine
+        self._supervisors: dict[int, Supervisor] = {}
+        self._tasks: dict[int, asyncio.Task[None]] = {}
+
+    def adopt(self) -> None:
+        """Takes up every instance that this machine has, before the control plane is even asked."""
+        for want in self._machine.files.wants():
+            self.wish(want)
+
+    def wish(self, want: Want) -> None:
+        supervisor = self._supervisors.get(want.instance_id)
+        if supervisor is not None:
+            supervisor.wish(want)
+            return
+        made = Supervisor(self._machine, want)
+        self._supervisors[want.instance_id] = made
+        task = asyncio.create_task(made.follow(), name=f"instance-{want.instance_id}")
+        self._tasks[want.instance_id] = task
+        task.add_done_callback(lambda done: self._finished(want.instance_id, done))
+
+    async def follow(self, wants: AsyncIterator[Want]) -> None:
+        async for want in wants:
+            self.wish(want)
+
+    def _finished(self, instance_id: int, task: "asyncio.Task[None]") -> None:
+        self._supervisors.pop(instance_id, None)
+        self._tasks.pop(instance_id, None)
+        if not task.cancelled() and task.exception() is not None:
+            logger.error("a supervisor broke", instance=instance_id, exc_info=task.exception())
+
+    async def leave(self, *, stop_servers: bool) -> None:
+        """Ends the watch. Model servers go on unless told otherwise."""
+        tasks = list(self._tasks.values())
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        if stop_servers:
+            await stop_all(self._machine)
+
+
+async def stop_all(machine: Machine) -> None:
+    """Ends every model server of this machine; a later agent finds them ended and starts them anew."""
+
+    async def stop(want: Want) -> None:
+        for attempt in machine.files.attempts(want.instance_id)[-1:]:
+            directory = machine.files.attempt(want.instance_id, attempt)
+            process = machine.executor.find(directory)
+            if process is not None:
+                machine.files.mark_shut_down(directory)
+                await machine.executor.stop(process, grace_s=machine.limits.stop_grace_s)
+
+    await asyncio.gather(*(stop(want) for want in machine.files.wants()))

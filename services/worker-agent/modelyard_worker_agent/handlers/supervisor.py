@@ -1,0 +1,362 @@
+"""Keeps watch over one instance: starts it, waits until it answers, notices how it ends, stops it.
+
+One task per instance does one thing at a time. What it needs to go on after a restart of the agent is on
+disk: the last want, and a directory per attempt (`ports.Process`, `running.json`).
+"""
+
+import asyncio
+import json
+from collections.abc import Coroutine, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from datetime import datetime
+from pathlib import Path
+
+import structlog
+from modelyard_contracts.base import Event
+from modelyard_contracts.events import (
+    FailureCause,
+    InstanceDownloading,
+    InstanceFailed,
+    InstanceRunning,
+    InstanceStarting,
+    InstanceStopped,
+)
+from modelyard_contracts.messages import Want
+from modelyard_runtime.clock import Now
+from modelyard_runtime.secrets import Sealer, Unsealable
+
+from modelyard_worker_agent.domain.command import BadParameters, backend_command, wants_embeddings
+from modelyard_worker_agent.domain.failures import Failure, classify
+from modelyard_worker_agent.domain.reconcile import Here, Local, Step, next_step
+from modelyard_worker_agent.ports import (
+    DownloadFailed,
+    Executor,
+    Listening,
+    ModelMissing,
+    Models,
+    Probe,
+    Process,
+    Reports,
+    StartFailed,
+)
+
+logger = structlog.stdlib.get_logger()
+
+LOOK_S = 0.05
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    start_timeout_s: float
+    liveness_s: float
+    liveness_failures: int
+    stop_grace_s: float
+    runs_kept: int
+    host: str
+
+
+@dataclass(frozen=True, slots=True)
+class Machine:
+    """What every supervisor of this agent shares."""
+
+    worker_id: int
+    executor: Executor
+    probe: Probe
+    models: Models
+    reports: Reports
+    files: "RunFiles"
+    sealer: Sealer
+    now: Now
+    limits: Limits
+
+
+class RunFiles:
+    """The directories of instances: `<instance>/want.json`, `<instance>/<attempt>/`."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+
+    def attempt(self, instance_id: int, attempt: int) -> Path:
+        return self.root / str(instance_id) / str(attempt)
+
+    def attempts(self, instance_id: int) -> list[int]:
+        return sorted(
+            int(path.name) for path in (self.root / str(instance_id)).glob("*") if path.name.isdecimal()
+        )
+
+    def keep_want(self, want: Want) -> None:
+        directory = self.root / str(want.instance_id)
+        directory.mkdir(parents=True, exist_ok=True)
+        temporary = directory / "want.tmp"
+        temporary.write_text(want.model_dump_json())
+        temporary.chmod(0o600)
+        temporary.replace(directory / "want.json")
+
+    def wants(self) -> list[Want]:
+        """The last want of every instance that this machine still has something of."""
+        return [Want.model_validate_json(path.read_text()) for path in self.root.glob("*/want.json")]
+
+    def forget_want(self, instance_id: int) -> None:
+        (self.root / str(instance_id) / "want.json").unlink(missing_ok=True)
+
+    def running_since(self, directory: Path) -> datetime | None:
+        try:
+            return datetime.fromisoformat(json.loads((directory / "running.json").read_text())["since"])
+        except (OSError, ValueError, KeyError):
+            return None
+
+    def keep_running(self, directory: Path, since: datetime) -> None:
+        (directory / "running.json").write_text(json.dumps({"since": since.isoformat()}))
+
+    def mark_shut_down(self, directory: Path) -> None:
+        """The agent ends this server on its own way out."""
+        (directory / "shut_down").touch()
+
+    def was_shut_down(self, directory: Path) -> bool:
+        return (directory / "shut_down").exists()
+
+    def mark_failed(self, directory: Path) -> None:
+        directory.mkdir(parents=True, exist_ok=True)
+        (directory / "failed").touch()
+
+
+class Supervisor:
+    """`follow` runs until the instance is gone from this machine."""
+
+    def __init__(self, machine: Machine, want: Want) -> None:
+        self._machine = machine
+        self._want = want
+        self._changed = asyncio.Event()
+        self._changed.set()
+        attempts = machine.files.attempts(want.instance_id)
+        self._attempt = attempts[-1] if attempts else -1
+        self._process: Process | None = None
+        self._here = Here.NOTHING if self._attempt < 0 else Here.ENDED
+        self._running = False
+        self._forced = False
+
+    def wish(self, want: Want) -> None:
+        """Takes a newer want; an equal one changes nothing."""
+        if want != self._want:
+            self._machine.files.keep_want(want)
+            self._want = want
+            self._changed.set()
+
+    async def follow(self) -> None:
+        self._machine.files.keep_want(self._want)
+        await self._adopt()
+        while True:
+            match next_step(self._want, Local(self._here, self._attempt)):
+                case Step.START:
+                    await self._until_wished_away(self._start(self._want))
+                case Step.STOP:
+                    await self._stop()
+                case Step.SAY_STOPPED:
+                    await self._say_stopped()
+                    return
+                case Step.NOTHING if self._here is Here.ALIVE:
+                    await self._until_wished_away(self._watch(self._want))
+                case Step.NOTHING:
+                    await self._changed.wait()
+                    self._changed.clear()
+
+    async def _until_wished_away(self, work: Coroutine[None, None, None]) -> None:
+        """Does the work until it is done, or until a newer want says `absent`."""
+        task = asyncio.create_task(work)
+        try:
+            while not task.done():
+                changed = asyncio.create_task(self._changed.wait())
+                await asyncio.wait({task, changed}, return_when=asyncio.FIRST_COMPLETED)
+                changed.cancel()
+                self._changed.clear()
+                if self._want.state == "absent":
+                    break
+            if task.done():
+                task.result()
+        finally:
+            if not task.done():
+                task.cancel()
+                with suppress(asyncio.CancelledError):
+                    await task
+
+    # --- steps ---------------------------------------------------------------------------------------
+
+    async def _adopt(self) -> None:
+        """Finds what an earlier agent started, and says how it ended if it did meanwhile."""
+        if self._attempt < 0:
+            return
+        directory = self._directory()
+        self._process = self._machine.executor.find(directory)
+        if self._process is not None:
+            self._here = Here.ALIVE
+            self._running = self._machine.files.running_since(directory) is not None
+            logger.info("adopted a model server", instance=self._want.name, pid=self._process.pid)
+        elif not (directory / "failed").exists() and self._want.state == "running":
+            await self._ended(self._want)
+
+    async def _start(self, want: Want) -> None:
+        machine = self._machine
+        self._attempt, self._running = want.attempt, False
+        directory = self._directory()
+        try:
+            model = await machine.models.resolve(want.spec, self._downloading)
+            command = backend_command(
+                want.spec,
+                model=str(model),
+                alias=want.deployment_name,
+                host=machine.limits.host,
+                report=str(directory / "report.json"),
+            )
+            self._process = await machine.executor.start(directory, command, self._environment(want))
+        except ModelMissing as error:
+            await self._failed(Failure(FailureCause.MODEL_NOT_FOUND, str(error), None, None))
+            return
+        except DownloadFailed as error:
+            await self._failed(Failure(FailureCause.DOWNLOAD_FAILED, str(error), None, None))
+            return
+        except (BadParameters, Unsealable) as error:
+            await self._failed(Failure(FailureCause.BAD_ARGUMENT, str(error), None, None))
+            return
+        except StartFailed as error:
+            await self._failed(Failure(FailureCause.CRASHED, str(error), None, None))
+            return
+        self._here = Here.ALIVE
+        await self._say(InstanceStarting(**self._who(), pid=self._process.pid, command=command))
+        self._prune()
+
+    def _environment(self, want: Want) -> Mapping[str, str]:
+        return self._machine.sealer.unseal_all(want.spec.env)
+
+    async def _downloading(self) -> None:
+        await self._say(InstanceDownloading(**self._who(), source=self._want.spec.location()))
+
+    async def _watch(self, want: Want) -> None:
+        """Until the model server ends: first until it answers, then that it goes on answering."""
+        process = self._process
+        if process is None:
+            return
+        probing = asyncio.create_task(self._probe(want, process))
+        try:
+            while self._machine.executor.alive(process) and not probing.done():
+                await asyncio.wait({probing}, timeout=LOOK_S)
+            hung = probing.result() if probing.done() and self._machine.executor.alive(process) else None
+        finally:
+            probing.cancel()
+        if hung is not None:
+            await self._machine.executor.stop(process, grace_s=1.0)
+            await self._failed(hung)
+            return
+        await self._ended(want)
+
+    async def _probe(self, want: Want, process: Process) -> Failure:
+        """Returns only when the server is taken to be hung, and why."""
+        started = self._machine.now()
+        embeddings = wants_embeddings(want.spec.backend_parameters)
+        while not self._running:
+            at = self._machine.executor.listening(process.directory)
+            if at is not None and await self._serves(at, embeddings=embeddings):
+                await self._is_running(process, at, started)
+                break
+            waited = (self._machine.now() - started).total_seconds()
+            if waited > self._machine.limits.start_timeout_s:
+                message = f"it did not answer within {self._machine.limits.start_timeout_s:g} s of its start"
+                return Failure(FailureCause.START_TIMEOUT, message, None, None)
+            await asyncio.sleep(LOOK_S)
+        missed = 0
+        while missed < self._machine.limits.liveness_failures:
+            await asyncio.sleep(self._machine.limits.liveness_s)
+            at = self._machine.executor.listening(process.directory)
+            missed = 0 if at is not None and await self._machine.probe.healthy(at) else missed + 1
+        return Failure(FailureCause.UNRESPONSIVE, f"it did not answer {missed} looks in a row", None, None)
+
+    async def _serves(self, at: Listening, *, embeddings: bool) -> bool:
+        """Running means: it answers inference, not only that it listens."""
+        probe = self._machine.probe
+        return await probe.healthy(at) and await probe.answers(at, embeddings=embeddings)
+
+    async def _is_running(self, process: Process, at: Listening, started: datetime) -> None:
+        now = self._machine.now()
+        self._machine.files.keep_running(process.directory, now)
+        self._running = True
+        await self._say(
+            InstanceRunning(
+                **self._who(),
+                host=at.host,
+                port=at.port,
+                pid=process.pid,
+                backend_version=at.version,
+                startup_s=round((now - started).total_seconds(), 3),
+            )
+        )
+
+    async def _ended(self, want: Want) -> None:
+        directory = self._directory()
+        if self._process is not None:
+            await self._machine.executor.stop(self._process, grace_s=0)
+        lines = self._machine.executor.last_lines(directory)
+        failure = classify(self._machine.executor.status(directory), lines)
+        if self._machine.files.was_shut_down(directory):
+            failure = replace(failure, cause=FailureCause.WORKER_STOPPED, message="its worker was shut down")
+        await self._failed(failure)
+
+    async def _failed(self, failure: Failure) -> None:
+        directory = self._directory()
+        since = self._machine.files.running_since(directory)
+        healthy_s = (self._machine.now() - since).total_seconds() if since else 0.0
+        self._here, self._process, self._running = Here.ENDED, None, False
+        await self._say(
+            InstanceFailed(
+                **self._who(),
+                cause=failure.cause,
+                message=failure.message,
+                exit_code=failure.exit_code,
+                signal=failure.signal,
+                last_lines=self._machine.executor.last_lines(directory),
+                healthy_s=round(healthy_s, 3),
+            )
+        )
+        self._machine.files.mark_failed(directory)
+        logger.warning(
+            "model server failed", instance=self._want.name, cause=failure.cause, why=failure.message
+        )
+
+    async def _stop(self) -> None:
+        if self._process is not None:
+            grace_s = self._machine.limits.stop_grace_s
+            self._forced = await self._machine.executor.stop(self._process, grace_s=grace_s)
+        self._here, self._process = Here.STOPPED, None
+
+    async def _say_stopped(self) -> None:
+        status = self._machine.executor.status(self._directory()) if self._attempt >= 0 else None
+        stopped = InstanceStopped(
+            **{**self._who(), "attempt": max(self._attempt, 0)},
+            exit_code=status,
+            forced=self._forced,
+        )
+        await self._say(stopped)
+        self._machine.files.forget_want(self._want.instance_id)
+
+    # --- small things --------------------------------------------------------------------------------
+
+    def _directory(self) -> Path:
+        return self._machine.files.attempt(self._want.instance_id, self._attempt)
+
+    def _who(self) -> dict[str, int]:
+        return {
+            "instance_id": self._want.instance_id,
+            "deployment_id": self._want.deployment_id,
+            "worker_id": self._machine.worker_id,
+            "attempt": self._attempt,
+        }
+
+    async def _say(self, event: Event) -> None:
+        ident = (
+            f"obs/{self._machine.worker_id}/{self._want.instance_id}/{self._attempt}/{type(event).__name__}"
+        )
+        await self._machine.reports.say(event, of=self._want, ident=ident)
+
+    def _prune(self) -> None:
+        self._machine.executor.prune(
+            self._machine.files.root / str(self._want.instance_id), keep=self._machine.limits.runs_kept
+        )

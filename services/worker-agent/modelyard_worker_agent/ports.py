@@ -1,0 +1,96 @@
+"""What the handlers need from the machine and the network."""
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from modelyard_contracts.base import Event
+from modelyard_contracts.deployments import DeploymentSpec
+from modelyard_contracts.messages import Want
+
+
+class ModelMissing(Exception):
+    """The model cannot be had; the message says what was looked for where."""
+
+
+class DownloadFailed(Exception):
+    """The hub could not be reached or refused."""
+
+
+class StartFailed(Exception):
+    """No process could be started."""
+
+
+@dataclass(frozen=True, slots=True)
+class Listening:
+    """Where a model server listens, as it said itself."""
+
+    host: str
+    port: int
+    version: str
+
+
+@dataclass(frozen=True, slots=True)
+class Process:
+    """One start of a model server. `directory` holds its log and its records."""
+
+    directory: Path
+    shim_pid: int
+    shim_started: int
+    pid: int
+
+
+class Executor(Protocol):
+    """Runs model servers so that they outlive the agent."""
+
+    async def start(self, directory: Path, command: Sequence[str], env: Mapping[str, str]) -> Process:
+        """Raises `StartFailed`."""
+        ...
+
+    def find(self, directory: Path) -> Process | None:
+        """The process that was started with this directory, if it is still alive."""
+        ...
+
+    def alive(self, process: Process) -> bool: ...
+
+    def listening(self, directory: Path) -> Listening | None: ...
+
+    def status(self, directory: Path) -> int | None:
+        """The exit status that was seen, negative for a signal; None if nobody saw it."""
+        ...
+
+    def last_lines(self, directory: Path) -> tuple[str, ...]:
+        """The end of its log."""
+        ...
+
+    def prune(self, instance: Path, *, keep: int) -> None:
+        """Removes the directories of all but the last starts."""
+        ...
+
+    async def stop(self, process: Process, *, grace_s: float) -> bool:
+        """Ends the whole process tree. True if it had to be killed."""
+        ...
+
+
+class Probe(Protocol):
+    async def healthy(self, at: Listening) -> bool: ...
+
+    async def answers(self, at: Listening, *, embeddings: bool) -> bool:
+        """Whether it serves one real request."""
+        ...
+
+
+class Models(Protocol):
+    async def resolve(self, spec: DeploymentSpec, downloading: Callable[[], Awaitable[None]]) -> Path:
+        """The file to serve; `downloading` is awaited once if it must be fetched first.
+
+        Raises `ModelMissing`, `DownloadFailed`.
+        """
+        ...
+
+
+class Reports(Protocol):
+    async def say(self, event: Event, *, of: Want, ident: str) -> None:
+        """Keeps a fact on disk until the log's side has it. The same `ident` is said once."""
+        ...

@@ -1,0 +1,35 @@
+"""What the agent takes from its environment."""
+
+import socket
+from pathlib import Path
+
+from modelyard_runtime.settings import NatsSettings
+from pydantic import Field, SecretStr
+
+
+class WorkerSettings(NatsSettings):
+    """The agent of one machine: starts model servers and keeps watch over them."""
+
+    api: str = Field("http://127.0.0.1:7700", description="URL of the api, to join with.")
+    join_token: SecretStr | None = Field(None, description="The installation's join token.")
+    worker_name: str = Field(socket.gethostname(), description="Name to join by.")
+    worker_state: Path = Field(
+        Path.home() / ".local/share/modelyard-worker",
+        description="Directory for runs, logs, models, identity.",
+    )
+    labels: dict[str, str] = Field({}, description='Labels to join with, as JSON: {"zone": "a"}.')
+    worker_address: str = Field("127.0.0.1", description="Address other machines reach this one by.")
+    model_server_host: str = Field("127.0.0.1", description="Address that model servers listen on.")
+    reserved_ram_bytes: int = Field(0, description="Memory that is not given to model servers.")
+    heartbeat_s: float = Field(2.0, description="Time between heartbeats.")
+    silent_after_s: float = Field(10.0, description="Silence after which the worker counts as unknown.")
+    start_timeout_s: float = Field(600.0, description="For how long a model server may take to start.")
+    liveness_s: float = Field(5.0, description="Time between looks at a running model server.")
+    liveness_failures: int = Field(6, description="Failed looks in a row after which it counts as hung.")
+    stop_grace_s: float = Field(
+        30.0, description="For how long a model server may take to end before it is killed."
+    )
+    log_runs_kept: int = Field(5, description="How many starts' logs are kept of an instance.")
+    stop_servers_on_exit: bool = Field(
+        False, description="End the model servers with the agent; else they go on and are adopted later."
+    )
