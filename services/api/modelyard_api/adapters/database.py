@@ -8,6 +8,7 @@ from urllib.parse import parse_qsl, unquote, urlsplit
 
 import asyncpg
 from sqlalchemy import URL
+from sqlalchemy.engine.interfaces import IsolationLevel
 from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
@@ -26,6 +27,10 @@ AWAY = (
     asyncpg.TooManyConnectionsError,
 )
 """What asyncpg raises when the server is away rather than the query wrong."""
+
+
+NOT_YET = ("42P01", "57P01", "57P02", "57P03", "53300")
+"""No such table (the projections make it), shutting down, crashed, starting up, too many connections."""
 
 
 class DatabaseUnavailable(Exception):
@@ -62,17 +67,26 @@ class Database:
     @asynccontextmanager
     async def reading(self) -> AsyncIterator[AsyncConnection]:
         """A connection whose reads all see one moment. Raises `DatabaseUnavailable`."""
+        async with self._connected("REPEATABLE READ") as connection:
+            yield connection
+
+    @asynccontextmanager
+    async def asking(self) -> AsyncIterator[AsyncConnection]:
+        """A connection for one query, without a transaction around it. Raises `DatabaseUnavailable`."""
+        async with self._connected("AUTOCOMMIT") as connection:
+            yield connection
+
+    @asynccontextmanager
+    async def _connected(self, isolation_level: IsolationLevel) -> AsyncIterator[AsyncConnection]:
         try:
             async with self.engine.connect() as connection:
-                await connection.execution_options(
-                    isolation_level="REPEATABLE READ", postgresql_readonly=True
-                )
+                await connection.execution_options(isolation_level=isolation_level)
                 yield connection
         except (InterfaceError, OperationalError, PoolTimeout, *AWAY) as error:
             raise DatabaseUnavailable("the database does not answer") from error
         except DBAPIError as error:
-            if error.connection_invalidated:
-                raise DatabaseUnavailable("the database does not answer") from error
+            if error.connection_invalidated or getattr(error.orig, "sqlstate", None) in NOT_YET:
+                raise DatabaseUnavailable("the database does not answer, or has no tables yet") from error
             raise
 
     @asynccontextmanager

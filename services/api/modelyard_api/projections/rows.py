@@ -12,8 +12,8 @@ from typing import Any, Protocol
 
 from modelyard_contracts.base import Aggregate, utc
 from modelyard_eventlog.log import AnyRecorded
-from sqlalchemy import ARRAY, BigInteger, Boolean, Column, DateTime, MetaData, Table, Text
-from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy import BigInteger, Boolean, Column, DateTime, MetaData, Table, Text
+from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 
 View = dict[str, Any]
 MaskEnv = Callable[[dict[str, str]], dict[str, str]]
@@ -24,7 +24,7 @@ BASE_SORTABLE = frozenset({"id", "created_at", "updated_at"})
 
 BASE_COLUMNS = ("id", "seq", "changed_seq", "created_at", "updated_at", "removed_at", "view", "hidden")
 
-KINDS: dict[str, type[Any]] = {"int": BigInteger, "text": Text, "bool": Boolean, "time": DateTime}
+KINDS: dict[str, type[Any]] = {"int": BigInteger, "text": Text, "bool": Boolean}
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +50,7 @@ class ReadModel:
     id_field: str
     """The field of the aggregate's events that names the row."""
     columns: dict[str, str]
-    """Filled from the view or, failing that, from hidden; the kind is a key of `KINDS` or `texts`."""
+    """Filled from the view or, failing that, from hidden; the kind is `texts`, `time` or a key of `KINDS`."""
     sortable: frozenset[str]
 
     @property
@@ -186,4 +186,3 @@ def differences(before: View, after: View) -> dict[str, list[Any]]:
 
 def _listed(value: Any) -> list[Any]:
     return value if isinstance(value, list) else [value]
-

@@ -1,0 +1,211 @@
+"""All read models together: what one event does to every row it concerns. Pure: no database, no clock.
+
+Working on live events and rebuilding from the first one are the same fold.
+"""
+
+from collections import defaultdict
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from modelyard_contracts.base import Aggregate
+from modelyard_eventlog.log import AnyRecorded
+
+from modelyard_api.projections import accounts, clusters, deployments, instances, routes, workers
+from modelyard_api.projections.changes import CREATED, DELETED, UPDATED, Change
+from modelyard_api.projections.rows import Fold, MaskEnv, ReadModel, Row, differences
+
+READ_MODELS = (
+    deployments.MODELS,
+    instances.INSTANCES,
+    workers.WORKERS,
+    routes.ROUTES,
+    clusters.CLUSTERS,
+    accounts.USERS,
+    accounts.API_KEYS,
+)
+BY_RESOURCE = {model.resource: model for model in READ_MODELS}
+BY_AGGREGATE = {model.aggregate: model for model in READ_MODELS}
+
+Key = tuple[str, int]
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """What one event did to one row."""
+
+    model: ReadModel
+    before: Row | None
+    after: Row
+
+
+class Picture:
+    """Every row that is not removed, with the indexes that effects across resources need."""
+
+    def __init__(self, mask_env: MaskEnv) -> None:
+        self._folds: dict[Aggregate, Fold] = {
+            Aggregate.DEPLOYMENT: deployments.fold_with(mask_env),
+            Aggregate.INSTANCE: instances.fold,
+            Aggregate.WORKER: workers.fold,
+            Aggregate.ROUTE: routes.fold,
+            Aggregate.CLUSTER: clusters.fold,
+            Aggregate.USER: accounts.fold_user,
+            Aggregate.API_KEY: accounts.fold_api_key,
+        }
+        self._rows: dict[str, dict[int, Row]] = {model.resource: {} for model in READ_MODELS}
+        self._instances_of_worker: dict[int, set[int]] = defaultdict(set)
+        self._routes_of_deployment: dict[int, set[int]] = defaultdict(set)
+        self.touched: dict[Key, Row] = {}
+        """The rows that differ from what was last written; the writer empties it."""
+
+    def load(self, model: ReadModel, rows: Iterable[Row]) -> None:
+        for row in rows:
+            self._rows[model.resource][row.id] = row
+            self._index(model, None, row)
+
+    def find(self, model: ReadModel, ident: int | None) -> Row | None:
+        return None if ident is None else self._rows[model.resource].get(ident)
+
+    def apply(self, event: AnyRecorded) -> list[Change]:
+        """Folds one event in; what clients that watch must hear of it, in order."""
+        aggregate, _ = event.aggregate()
+        model = BY_AGGREGATE.get(aggregate)
+        if model is None:  # names have no read model
+            return []
+        ident: int = getattr(event.data, model.id_field)
+        before = self.find(model, ident)
+        after = self._folds[aggregate](event, before)
+        if after is None or after is before:
+            return []
+        steps = [self._put(model, before, after)]
+        self._spread(event, steps[0], steps)
+        return changes_of(event, steps)
+
+    def _put(self, model: ReadModel, before: Row | None, after: Row) -> Step:
+        rows = self._rows[model.resource]
+        if after.removed_at is None:
+            rows[after.id] = after
+        else:
+            rows.pop(after.id, None)
+        self._index(model, before, after)
+        self.touched[model.resource, after.id] = after
+        return Step(model, before, after)
+
+    def _affect(self, model: ReadModel, before: Row, after: Row, steps: list[Step]) -> None:
+        if after is not before:
+            steps.append(self._put(model, before, after))
+
+    def _index(self, model: ReadModel, before: Row | None, after: Row) -> None:
+        gone = after.removed_at is not None
+        if model is instances.INSTANCES:
+            if before is not None:
+                self._instances_of_worker[before.view["worker_id"]].discard(after.id)
+            if not gone and after.view["worker_id"] is not None:
+                self._instances_of_worker[after.view["worker_id"]].add(after.id)
+        elif model is routes.ROUTES:
+            for deployment_id in routes.target_ids(before) if before is not None else ():
+                self._routes_of_deployment[deployment_id].discard(after.id)
+            for deployment_id in () if gone else routes.target_ids(after):
+                self._routes_of_deployment[deployment_id].add(after.id)
+
+    # --- effects on the rows of other resources ------------------------------------------------------
+
+    def _spread(self, event: AnyRecorded, step: Step, steps: list[Step]) -> None:
+        if step.model is instances.INSTANCES:
+            self._count_ready(event, step, steps)
+        elif step.model is deployments.MODELS:
+            self._refresh_routes(event, step.before, step.after, steps)
+            self._count(event, step, {"models": _there(step.after) - _there(step.before)}, steps)
+        elif step.model is routes.ROUTES and step.after.removed_at is None:
+            self._refresh_route(event, step.after, steps)
+        elif step.model is workers.WORKERS:
+            self._mark_instances(event, step, steps)
+            self._count(event, step, _worker_counts(step), steps)
+
+    def _count_ready(self, event: AnyRecorded, step: Step, steps: list[Step]) -> None:
+        change = instances.running(step.after) - instances.running(step.before)
+        deployment = self.find(deployments.MODELS, step.after.view["model_id"])
+        if change and deployment is not None:
+            after = deployments.with_ready(event, deployment, change)
+            self._affect(deployments.MODELS, deployment, after, steps)
+            self._refresh_routes(event, deployment, after, steps)
+
+    def _refresh_routes(self, event: AnyRecorded, before: Row | None, after: Row, steps: list[Step]) -> None:
+        if (
+            before is not None
+            and after.removed_at is None
+            and _shown_by_routes(before) == _shown_by_routes(after)
+        ):
+            return
+        for route_id in sorted(self._routes_of_deployment.get(after.id, ())):
+            self._refresh_route(event, self._rows[routes.ROUTES.resource][route_id], steps)
+
+    def _refresh_route(self, event: AnyRecorded, route: Row, steps: list[Step]) -> None:
+        after = routes.with_deployments(event, route, lambda ident: self.find(deployments.MODELS, ident))
+        self._affect(routes.ROUTES, route, after, steps)
+
+    def _mark_instances(self, event: AnyRecorded, step: Step, steps: list[Step]) -> None:
+        was = step.before is not None and workers.reachable(step.before)
+        now = workers.reachable(step.after)
+        if was == now or step.before is None:
+            return
+        for ident in sorted(self._instances_of_worker.get(step.after.id, ())):
+            row = self._rows[instances.INSTANCES.resource][ident]
+            after = instances.back(event, row) if now else instances.lost(event, row)
+            if after is not row:
+                effect = self._put(instances.INSTANCES, row, after)
+                steps.append(effect)
+                self._count_ready(event, effect, steps)
+
+    def _count(self, event: AnyRecorded, step: Step, change: dict[str, int], steps: list[Step]) -> None:
+        cluster = self.find(clusters.CLUSTERS, step.after.view["cluster_id"])
+        if cluster is not None and any(change.values()):
+            after = clusters.counted(event, cluster, change)
+            self._affect(clusters.CLUSTERS, cluster, after, steps)
+
+
+def _there(row: Row | None) -> int:
+    return int(row is not None and row.removed_at is None)
+
+
+def _shown_by_routes(row: Row) -> tuple[Any, ...]:
+    return (row.view["name"], row.view["ready_replicas"] > 0)
+
+
+def _worker_counts(step: Step) -> dict[str, int]:
+    before, after = step.before, step.after
+    return {
+        "workers": _there(after) - _there(before),
+        "ready_workers": _ready(after) - _ready(before),
+        "gpus": workers.gpu_count(after) - workers.gpu_count(before),
+    }
+
+
+def _ready(row: Row | None) -> int:
+    return int(row is not None and row.removed_at is None and row.view["state"] == "ready")
+
+
+def changes_of(event: AnyRecorded, steps: list[Step]) -> list[Change]:
+    """One change per row, however often the event touched it."""
+    merged: dict[Key, Step] = {}
+    for step in steps:
+        key = (step.model.resource, step.after.id)
+        first = merged.get(key)
+        merged[key] = step if first is None else Step(step.model, first.before, step.after)
+    found: list[Change] = []
+    for step in merged.values():
+        kind = _kind(step)
+        fields = differences(step.before.view, step.after.view) if step.before and kind == UPDATED else {}
+        if kind != UPDATED or fields:
+            found.append(
+                Change(
+                    event.seq, len(found), step.model.resource, step.after.id, kind, step.after.view, fields
+                )
+            )
+    return found
+
+
+def _kind(step: Step) -> int:
+    if step.after.removed_at is not None:
+        return DELETED
+    return CREATED if step.before is None else UPDATED
