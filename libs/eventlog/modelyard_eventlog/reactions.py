@@ -111,8 +111,16 @@ class Reactions:
         self._subscribe(subjects.EVT, subjects.ALL_EVENTS, "events", consume)
 
     def on_observations(self, handler: Callable[[Observation], Awaitable[None]]) -> None:
+        """What agents state. An agent may publish on its own subjects only, so one that names another worker
+        in the body is not listened to."""
+
         async def consume(message: NatsMessage) -> None:
-            await handler(Observation.model_validate_json(message.body))
+            raw: Msg = message.raw_message
+            observation = Observation.model_validate_json(raw.data)
+            if not raw.subject.startswith(subjects.observations_of(observation.worker_id)):
+                logger.error("a worker spoke for another", subject=raw.subject, worker=observation.worker_id)
+                return
+            await handler(observation)
 
         self._subscribe(subjects.OBS, subjects.ALL_OBSERVATIONS, "observations", consume)
 

@@ -32,6 +32,11 @@ def observation(worker_id: int, instance_id: int, event_type: str) -> str:
     return f"obs.{worker_id}.{instance_id}.{event_type}"
 
 
+def observations_of(worker_id: int) -> str:
+    """The prefix of everything one worker observes."""
+    return f"obs.{worker_id}."
+
+
 def heartbeat(worker_id: int) -> str:
     return f"hb.{worker_id}"
 

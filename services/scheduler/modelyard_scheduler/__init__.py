@@ -1,0 +1,1 @@
+"""Turns desired replicas into instances, places them, restarts, replaces and removes them."""

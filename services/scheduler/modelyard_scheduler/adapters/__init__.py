@@ -1,0 +1,1 @@
+"""Touches what is outside of the log."""

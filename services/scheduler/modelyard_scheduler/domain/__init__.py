@@ -1,0 +1,1 @@
+"""Decides. Pure: time, chance and ids come in as arguments."""

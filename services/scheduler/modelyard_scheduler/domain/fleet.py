@@ -1,0 +1,121 @@
+"""Which workers are there: silent after a while without a heartbeat, lost after a longer one.
+
+Only what this scheduler could have heard counts: while it was not listening (not started, not connected,
+paused), every worker gets the benefit of the doubt and its time starts anew.
+"""
+
+from collections.abc import Collection
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import assert_never
+
+from modelyard_scheduler.domain.worker import WorkerPhase, WorkerState
+
+
+@dataclass(frozen=True, slots=True)
+class FleetPolicy:
+    silent_after_s: float = 15.0
+    grace_s: float = 180.0
+    max_lost_share: float = 0.3
+    """How much of the fleet may be counted lost at a time; at least one worker always may."""
+
+
+@dataclass(frozen=True, slots=True)
+class Absence:
+    worker: WorkerState
+    last_seen: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Verdicts:
+    silent: tuple[Absence, ...] = ()
+    lost: tuple[Absence, ...] = ()
+    recovered: tuple[WorkerState, ...] = ()
+    withheld: int = 0
+    """Workers that would count as lost, were it not for the limit."""
+
+
+class Presence:
+    """When each worker was heard last, and since when this scheduler has been listening without a break."""
+
+    def __init__(self, now: datetime) -> None:
+        self.listening_since = now
+        self._looked_at = now
+        self._seen: dict[int, datetime] = {}
+
+    def heard(self, worker_id: int, now: datetime) -> None:
+        self._seen[worker_id] = now
+
+    def look(self, now: datetime, *, listening: bool, pause_s: float) -> None:
+        """Call this regularly. Not listening, or a break of more than `pause_s` since the last look (the
+        process slept, the clock jumped), starts everybody's time anew."""
+        if not listening or abs(now - self._looked_at) > timedelta(seconds=pause_s):
+            self.listening_since = now
+        self._looked_at = now
+
+    def heard_at(self, worker_id: int) -> datetime | None:
+        return self._seen.get(worker_id)
+
+    def last_seen(self, worker: WorkerState, now: datetime) -> datetime:
+        """The latest moment at which silence cannot be blamed on the worker, not beyond `now`."""
+        heard = self._seen.get(worker.worker_id, self.listening_since)
+        return min(now, max(heard, worker.last_seen, self.listening_since))
+
+    def forget_all_but(self, worker_ids: Collection[int]) -> None:
+        self._seen = {key: at for key, at in self._seen.items() if key in worker_ids}
+
+
+def lost_limit(fleet_size: int, max_lost_share: float) -> int:
+    return max(1, int(fleet_size * max_lost_share))
+
+
+def verdicts(
+    workers: Collection[WorkerState], presence: Presence, now: datetime, policy: FleetPolicy
+) -> Verdicts:
+    """Who fell silent, who is lost and who is back, of all workers. The longest silent are lost first."""
+    silent: list[Absence] = []
+    recovered: list[WorkerState] = []
+    overdue: list[Absence] = []
+    for worker in workers:
+        absence = Absence(worker, presence.last_seen(worker, now))
+        away_s = (now - absence.last_seen).total_seconds()
+        match worker.phase:
+            case WorkerPhase.READY:
+                if away_s >= policy.silent_after_s:
+                    silent.append(absence)
+            case WorkerPhase.SILENT | WorkerPhase.LOST:
+                if is_back(worker, presence, now, policy):
+                    recovered.append(worker)
+                elif worker.phase is WorkerPhase.SILENT and away_s >= policy.grace_s:
+                    overdue.append(absence)
+            case WorkerPhase.REGISTERED | WorkerPhase.DELETED:
+                pass
+            case _:
+                assert_never(worker.phase)
+    overdue.sort(key=lambda absence: (absence.last_seen, absence.worker.worker_id))
+    room = _room(workers, policy)
+    return Verdicts(
+        silent=tuple(silent),
+        lost=tuple(overdue[:room]),
+        recovered=tuple(recovered),
+        withheld=max(0, len(overdue) - room),
+    )
+
+
+def is_back(worker: WorkerState, presence: Presence, now: datetime, policy: FleetPolicy) -> bool:
+    """Whether a silent or lost worker has been heard of lately."""
+    if worker.phase not in (WorkerPhase.SILENT, WorkerPhase.LOST):
+        return False
+    heard = presence.heard_at(worker.worker_id)
+    return (
+        heard is not None
+        and heard > worker.last_seen
+        and (now - heard).total_seconds() < policy.silent_after_s
+    )
+
+
+def _room(workers: Collection[WorkerState], policy: FleetPolicy) -> int:
+    """How many more may be lost now. Workers that never came to work are not part of the fleet."""
+    fleet = [w for w in workers if w.phase not in (WorkerPhase.REGISTERED, WorkerPhase.DELETED)]
+    lost = sum(1 for worker in fleet if worker.phase is WorkerPhase.LOST)
+    return max(0, lost_limit(len(fleet), policy.max_lost_share) - lost)

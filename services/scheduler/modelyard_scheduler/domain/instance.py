@@ -1,0 +1,216 @@
+"""What may happen to an instance.
+
+`LIFE` is the whole story: from each phase, the facts that may follow and the phase they lead to. What is
+not in it cannot happen: an agent's fact that `LIFE` does not allow is refused (`admits`), and the
+scheduler's own decisions look here before they are made (`may`).
+
+    requested -> scheduled -> [downloading ->] starting -> running
+                     any of these -> failed -> backing off -> [downloading ->] starting -> ...
+    any placed phase -> stopping -> stopped -> removed
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from datetime import datetime
+from enum import StrEnum
+from typing import assert_never
+
+from modelyard_contracts.deployments import DeploymentSpec, Reason
+from modelyard_contracts.envelope import Recorded
+from modelyard_contracts.events import (
+    FailureCause,
+    InstanceDeletionRequested,
+    InstanceDownloading,
+    InstanceFailed,
+    InstanceRemoved,
+    InstanceRequested,
+    InstanceRestartScheduled,
+    InstanceRunning,
+    InstanceScheduled,
+    InstanceStarting,
+    InstanceStopped,
+    InstanceStopping,
+    InstanceUnschedulable,
+)
+
+AgentFact = InstanceDownloading | InstanceStarting | InstanceRunning | InstanceFailed | InstanceStopped
+InstanceFact = (
+    InstanceRequested
+    | InstanceScheduled
+    | InstanceUnschedulable
+    | InstanceRestartScheduled
+    | InstanceDeletionRequested
+    | InstanceStopping
+    | InstanceRemoved
+    | AgentFact
+)
+
+
+class Phase(StrEnum):
+    REQUESTED = "requested"
+    UNSCHEDULABLE = "unschedulable"
+    SCHEDULED = "scheduled"
+    DOWNLOADING = "downloading"
+    STARTING = "starting"
+    RUNNING = "running"
+    FAILED = "failed"
+    BACKING_OFF = "backing_off"
+    STOPPING = "stopping"
+    STOPPED = "stopped"
+    REMOVED = "removed"
+
+
+_UNPLACED: Mapping[type[InstanceFact], Phase] = {
+    InstanceScheduled: Phase.SCHEDULED,
+    InstanceUnschedulable: Phase.UNSCHEDULABLE,
+    InstanceRemoved: Phase.REMOVED,
+}
+_PLACED: Mapping[type[InstanceFact], Phase] = {
+    InstanceFailed: Phase.FAILED,
+    InstanceStopping: Phase.STOPPING,
+    InstanceRemoved: Phase.REMOVED,
+}
+_TO_START: Mapping[type[InstanceFact], Phase] = {
+    InstanceDownloading: Phase.DOWNLOADING,
+    InstanceStarting: Phase.STARTING,
+}
+
+LIFE: Mapping[Phase, Mapping[type[InstanceFact], Phase]] = {
+    Phase.REQUESTED: _UNPLACED,
+    Phase.UNSCHEDULABLE: _UNPLACED,
+    Phase.SCHEDULED: {**_PLACED, **_TO_START},
+    Phase.DOWNLOADING: {**_PLACED, InstanceStarting: Phase.STARTING},
+    Phase.STARTING: {**_PLACED, InstanceRunning: Phase.RUNNING},
+    Phase.RUNNING: _PLACED,
+    Phase.FAILED: {
+        InstanceRestartScheduled: Phase.BACKING_OFF,
+        InstanceStopping: Phase.STOPPING,
+        InstanceRemoved: Phase.REMOVED,
+    },
+    Phase.BACKING_OFF: {**_PLACED, **_TO_START},
+    Phase.STOPPING: {InstanceStopped: Phase.STOPPED, InstanceRemoved: Phase.REMOVED},
+    Phase.STOPPED: {InstanceRemoved: Phase.REMOVED},
+    Phase.REMOVED: {},
+}
+
+LEAVING = frozenset({Phase.STOPPING, Phase.STOPPED, Phase.REMOVED})
+"""On its way out: it counts for no deployment any more."""
+UNPLACED = frozenset({Phase.REQUESTED, Phase.UNSCHEDULABLE})
+WORKER_GONE = frozenset({"worker_lost", "worker_deleted"})
+"""Reasons of a removal that nobody confirmed: a model server may be left on that worker."""
+
+
+@dataclass(frozen=True, slots=True)
+class InstanceState:
+    instance_id: int
+    deployment_id: int
+    name: str
+    deployment_name: str
+    cluster_id: int
+    spec: DeploymentSpec
+    phase: Phase
+    seq: int
+    """The last sequence of its aggregate."""
+    last_event_id: str
+    correlation_id: str
+    """Of the last thing that somebody wanted of it (the agent's own facts leave this and `actor`)."""
+    actor: str
+    worker_id: int | None = None
+    worker_name: str | None = None
+    attempt: int = 0
+    """The number of the current start; while backing off, of the coming one."""
+    streak: int = 0
+    """Failures in a row, as the last restart counted them."""
+    restart_at: datetime | None = None
+    healthy_s: float = 0.0
+    """For how long it ran before its last failure."""
+    failure: FailureCause | None = None
+    """Of its last failure."""
+    reasons: tuple[Reason, ...] = ()
+    """Why it is unschedulable."""
+    deletion_requested: bool = False
+    leaves_because: str | None = None
+
+
+def may(state: InstanceState, fact: type[InstanceFact]) -> bool:
+    return fact in LIFE[state.phase]
+
+
+def admits(state: InstanceState | None, fact: AgentFact) -> str | None:
+    """Why an agent's fact cannot be true of this instance; None if it can."""
+    if state is None or state.phase is Phase.REMOVED:
+        return f"instance {fact.instance_id} is removed or was never there"
+    if fact.deployment_id != state.deployment_id:
+        return f"{state.name} belongs to deployment {state.deployment_id}, not {fact.deployment_id}"
+    if fact.worker_id != state.worker_id:
+        return f"{state.name} is on worker {state.worker_id}, not {fact.worker_id}"
+    if not _attempt_fits(state, fact):
+        return f"{state.name} is at attempt {state.attempt}, not {fact.attempt}"
+    if not may(state, type(fact)):
+        return f"{type(fact).__name__} cannot follow while {state.name} is {state.phase}"
+    return None
+
+
+def _attempt_fits(state: InstanceState, fact: AgentFact) -> bool:
+    # what is stopped while backing off is the leftover of the attempt before
+    if isinstance(fact, InstanceStopped):
+        return fact.attempt <= state.attempt
+    return fact.attempt == state.attempt
+
+
+def evolve(state: InstanceState | None, recorded: Recorded[InstanceFact]) -> InstanceState | None:
+    """The instance after a fact of the log. Facts before it was requested, and facts that cannot follow,
+    change nothing but the sequence: the log is never argued with."""
+    fact = recorded.data
+    if state is None:
+        return _requested(fact, recorded) if isinstance(fact, InstanceRequested) else None
+    seen = replace(state, seq=recorded.seq, last_event_id=recorded.id)
+    if isinstance(fact, InstanceDeletionRequested):
+        return _wanted(replace(seen, deletion_requested=True), recorded)
+    phase = LIFE[state.phase].get(type(fact))
+    return seen if phase is None else _entered(replace(seen, phase=phase), fact, recorded)
+
+
+def _requested(fact: InstanceRequested, recorded: Recorded[InstanceFact]) -> InstanceState:
+    return InstanceState(
+        instance_id=fact.instance_id,
+        deployment_id=fact.deployment_id,
+        name=fact.name,
+        deployment_name=fact.deployment_name,
+        cluster_id=fact.cluster_id,
+        spec=fact.spec,
+        phase=Phase.REQUESTED,
+        seq=recorded.seq,
+        last_event_id=recorded.id,
+        correlation_id=recorded.correlation_id,
+        actor=recorded.actor,
+    )
+
+
+def _wanted(state: InstanceState, recorded: Recorded[InstanceFact]) -> InstanceState:
+    return replace(state, correlation_id=recorded.correlation_id, actor=recorded.actor)
+
+
+def _entered(state: InstanceState, fact: InstanceFact, recorded: Recorded[InstanceFact]) -> InstanceState:
+    """What a legal fact says beyond the phase it leads to."""
+    match fact:
+        case InstanceScheduled():
+            return replace(state, worker_id=fact.worker_id, worker_name=fact.worker_name, reasons=())
+        case InstanceUnschedulable():
+            return replace(state, reasons=fact.reasons)
+        case InstanceFailed():
+            return replace(state, healthy_s=fact.healthy_s, failure=fact.cause)
+        case InstanceRestartScheduled():
+            return replace(
+                state, attempt=fact.attempt, streak=fact.streak, restart_at=fact.restart_at, healthy_s=0.0
+            )
+        case InstanceStopping():
+            return _wanted(replace(state, leaves_because=fact.reason), recorded)
+        case InstanceRemoved():
+            return replace(state, leaves_because=fact.reason)
+        case InstanceRequested() | InstanceDeletionRequested():
+            return state
+        case InstanceDownloading() | InstanceStarting() | InstanceRunning() | InstanceStopped():
+            return state
+        case _:
+            assert_never(fact)

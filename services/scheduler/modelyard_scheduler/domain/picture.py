@@ -1,0 +1,107 @@
+"""The scheduler's picture of the cluster: the fold of the whole log.
+
+The values in it are immutable; only `apply` puts new ones in their place. A decision reads it without
+awaiting in between, so it sees one moment. Removed instances are dropped (the log keeps them), except
+those whose worker was gone: their model server may still run there (`leftovers`).
+"""
+
+from collections import defaultdict
+from typing import Any
+
+from modelyard_contracts.base import Aggregate
+from modelyard_contracts.envelope import Recorded
+
+from modelyard_scheduler.domain import deployment, instance, worker
+from modelyard_scheduler.domain.deployment import DeploymentFact, DeploymentState
+from modelyard_scheduler.domain.instance import UNPLACED, WORKER_GONE, InstanceFact, InstanceState, Phase
+from modelyard_scheduler.domain.worker import WorkerFact, WorkerPhase, WorkerState
+
+
+class Picture:
+    def __init__(self) -> None:
+        self.position = 0
+        """The sequence of the last event in it."""
+        self.deployments: dict[int, DeploymentState] = {}
+        self.instances: dict[int, InstanceState] = {}
+        self.leftovers: dict[int, InstanceState] = {}
+        self.workers: dict[int, WorkerState] = {}
+        self.highest_instance_id = 0
+        self._of_deployment: dict[int, set[int]] = defaultdict(set)
+        self._on_worker: dict[int, set[int]] = defaultdict(set)
+        self._unplaced: set[int] = set()
+
+    def instances_of(self, deployment_id: int) -> list[InstanceState]:
+        """By id, the oldest first."""
+        return [self.instances[ident] for ident in sorted(self._of_deployment.get(deployment_id, ()))]
+
+    def instances_on(self, worker_id: int) -> list[InstanceState]:
+        return [self.instances[ident] for ident in sorted(self._on_worker.get(worker_id, ()))]
+
+    def count_on(self, worker_id: int) -> int:
+        return len(self._on_worker.get(worker_id, ()))
+
+    def unplaced(self) -> list[InstanceState]:
+        return [self.instances[ident] for ident in sorted(self._unplaced)]
+
+    def apply(self, recorded: Recorded[Any]) -> None:
+        aggregate, ident = recorded.aggregate()
+        match aggregate:
+            case Aggregate.DEPLOYMENT:
+                self._apply_deployment(int(ident), recorded)
+            case Aggregate.INSTANCE:
+                self._apply_instance(int(ident), recorded)
+            case Aggregate.WORKER:
+                self._apply_worker(int(ident), recorded)
+            case _:
+                pass
+        self.position = recorded.seq
+
+    def _apply_deployment(self, ident: int, recorded: Recorded[DeploymentFact]) -> None:
+        state = deployment.evolve(self.deployments.get(ident), recorded)
+        if state is not None:
+            self.deployments[ident] = state
+            self._drop_if_over(ident)
+
+    def _apply_worker(self, ident: int, recorded: Recorded[WorkerFact]) -> None:
+        state = worker.evolve(self.workers.get(ident), recorded)
+        if state is None:
+            return
+        if state.phase is WorkerPhase.DELETED and not state.reservations:
+            self.workers.pop(ident, None)
+        else:
+            self.workers[ident] = state
+
+    def _apply_instance(self, ident: int, recorded: Recorded[InstanceFact]) -> None:
+        state = instance.evolve(self.instances.get(ident), recorded)
+        self.highest_instance_id = max(self.highest_instance_id, ident)
+        if state is None:
+            return
+        if state.phase is Phase.REMOVED:
+            self._drop(state)
+            return
+        self.instances[ident] = state
+        self._of_deployment[state.deployment_id].add(ident)
+        if state.worker_id is not None:
+            self._on_worker[state.worker_id].add(ident)
+        if state.phase in UNPLACED:
+            self._unplaced.add(ident)
+        else:
+            self._unplaced.discard(ident)
+
+    def _drop(self, state: InstanceState) -> None:
+        ident = state.instance_id
+        self.instances.pop(ident, None)
+        self._unplaced.discard(ident)
+        self._of_deployment[state.deployment_id].discard(ident)
+        if state.worker_id is not None:
+            self._on_worker[state.worker_id].discard(ident)
+            if state.leaves_because in WORKER_GONE:
+                self.leftovers[ident] = state
+        self._drop_if_over(state.deployment_id)
+
+    def _drop_if_over(self, deployment_id: int) -> None:
+        """Forgets a deleted deployment once its last instance is gone."""
+        state = self.deployments.get(deployment_id)
+        if state is not None and state.deleted and not self._of_deployment.get(deployment_id):
+            del self.deployments[deployment_id]
+            self._of_deployment.pop(deployment_id, None)

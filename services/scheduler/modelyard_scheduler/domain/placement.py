@@ -1,0 +1,208 @@
+"""Where an instance goes, or why it can go nowhere: a pure function of the picture and what workers said.
+
+Now for llama.cpp in main memory. Each filter gives its own reason, the first that fails on a worker.
+"""
+
+import shlex
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+
+from modelyard_contracts.deployments import Claim, DeploymentSpec, PlacementStrategy, Reason, Source
+from modelyard_contracts.messages import PathAnswer
+
+from modelyard_scheduler.domain.instance import InstanceState
+from modelyard_scheduler.domain.worker import WorkerPhase, WorkerState
+
+VERSION = 1
+DEFAULT_CONTEXT = 4096
+OVERHEAD_BYTES = 256 * 1024**2
+GIB = 1024**3
+
+PathSaid = PathAnswer | str
+"""What a worker said of the path, or why it did not."""
+
+
+@dataclass(frozen=True, slots=True)
+class Placement:
+    worker: WorkerState
+    claim: Claim
+    candidates: int
+
+
+@dataclass(frozen=True, slots=True)
+class Unplaceable:
+    reasons: tuple[Reason, ...]
+
+    def message(self) -> str:
+        if not self.reasons:
+            return "No suitable workers: no worker has joined yet"
+        return "No suitable workers.\n" + "\n".join(reason.message for reason in self.reasons)
+
+
+@dataclass(frozen=True, slots=True)
+class Crowd:
+    """How many instances a worker has: of this deployment, and in all."""
+
+    same: int
+    all: int
+
+
+def policy_name(spec: DeploymentSpec) -> str:
+    return f"{spec.placement_strategy}/{VERSION}"
+
+
+def place(
+    state: InstanceState,
+    workers: Collection[WorkerState],
+    said: Mapping[int, PathSaid],
+    crowds: Mapping[int, Crowd],
+) -> Placement | Unplaceable:
+    """`said` and `crowds` are keyed by worker. The order of `workers` never matters."""
+    fitting: list[tuple[WorkerState, Claim]] = []
+    reasons: list[Reason] = []
+    for worker in sorted(workers, key=lambda w: w.worker_id):
+        answer = said.get(worker.worker_id)
+        claim = claim_for(state.spec, answer if isinstance(answer, PathAnswer) else None)
+        reason = first_obstacle(state, worker, answer, claim)
+        if reason is None:
+            fitting.append((worker, claim))
+        else:
+            reasons.append(reason)
+    if not fitting:
+        return Unplaceable(tuple(reasons))
+    worker, claim = min(fitting, key=lambda fit: _rank(state.spec.placement_strategy, fit[0], crowds))
+    return Placement(worker=worker, claim=claim, candidates=len(fitting))
+
+
+def claim_for(spec: DeploymentSpec, answer: PathAnswer | None) -> Claim:
+    """Weights, 16-bit KV cache of the whole context, and a flat allowance for buffers.
+
+    Without an answer (a model of a hub, not yet fetched) only the allowance is known and claimed.
+    """
+    weights = answer.weight_bytes if answer else 0
+    kv_bytes = (answer.kv_bytes_per_token or 0) * context_size(spec.backend_parameters) if answer else 0
+    return Claim(ram_bytes=weights + kv_bytes + OVERHEAD_BYTES)
+
+
+def context_size(parameters: Sequence[str]) -> int:
+    """What `-c` or `--ctx-size` says, in any of its spellings; llama.cpp's launcher takes 4096 by default."""
+    arguments: list[str] = []
+    for parameter in parameters:
+        try:
+            arguments += shlex.split(parameter)
+        except ValueError:
+            arguments.append(parameter)
+    for position, argument in enumerate(arguments):
+        name, equals, value = argument.partition("=")
+        if name not in ("-c", "--ctx-size"):
+            continue
+        text = value if equals else next(iter(arguments[position + 1 : position + 2]), "")
+        if text.isdecimal() and int(text) > 0:
+            return int(text)
+    return DEFAULT_CONTEXT
+
+
+def first_obstacle(
+    state: InstanceState, worker: WorkerState, said: PathSaid | None, claim: Claim
+) -> Reason | None:
+    return (
+        _not_usable(worker)
+        or _wrong_cluster(state, worker)
+        or _wrong_labels(state, worker)
+        or _no_backend(state, worker)
+        or _no_path(state, worker, said)
+        or _no_room(worker, claim)
+    )
+
+
+def _not_usable(worker: WorkerState) -> Reason | None:
+    if worker.phase is not WorkerPhase.READY:
+        return Reason(
+            worker=worker.name,
+            check="state",
+            needed="ready",
+            available=worker.phase.value,
+            message=f"{worker.name} is {worker.phase.value}, not ready",
+        )
+    if worker.maintenance:
+        return Reason(worker=worker.name, check="maintenance", message=f"{worker.name} is in maintenance")
+    return None
+
+
+def _wrong_cluster(state: InstanceState, worker: WorkerState) -> Reason | None:
+    if worker.cluster_id == state.cluster_id:
+        return None
+    return Reason(
+        worker=worker.name,
+        check="cluster",
+        needed=str(state.cluster_id),
+        available=str(worker.cluster_id),
+        message=f"{worker.name} is in cluster {worker.cluster_id}, not {state.cluster_id}",
+    )
+
+
+def _wrong_labels(state: InstanceState, worker: WorkerState) -> Reason | None:
+    for key, value in sorted(state.spec.worker_selector.items()):
+        if worker.labels.get(key) != value:
+            has = f"{key}={worker.labels[key]}" if key in worker.labels else f"no label {key}"
+            return Reason(
+                worker=worker.name,
+                check="labels",
+                needed=f"{key}={value}",
+                available=has,
+                message=f"{worker.name} has {has}, the worker selector asks for {key}={value}",
+            )
+    return None
+
+
+def _no_backend(state: InstanceState, worker: WorkerState) -> Reason | None:
+    backends = worker.inventory.backends if worker.inventory else {}
+    if state.spec.backend.value in backends:
+        return None
+    return Reason(
+        worker=worker.name,
+        check="backend",
+        needed=state.spec.backend.value,
+        available=", ".join(sorted(backends)) or "none",
+        message=f"{worker.name} does not have the backend {state.spec.backend.value}",
+    )
+
+
+def _no_path(state: InstanceState, worker: WorkerState, said: PathSaid | None) -> Reason | None:
+    if state.spec.source is not Source.LOCAL_PATH:
+        return None
+    if isinstance(said, PathAnswer) and said.found:
+        return None
+    why = said.message if isinstance(said, PathAnswer) else said or "it was not asked"
+    return Reason(
+        worker=worker.name,
+        check="local_path",
+        needed=state.spec.local_path,
+        message=f"{worker.name} does not have {state.spec.local_path}: {why}",
+    )
+
+
+def _no_room(worker: WorkerState, claim: Claim) -> Reason | None:
+    free = worker.ram_free_bytes()
+    if claim.ram_bytes <= free:
+        return None
+    needed, available = f"{claim.ram_bytes / GIB:.2f} GiB", f"{max(free, 0) / GIB:.2f} GiB"
+    return Reason(
+        worker=worker.name,
+        check="ram",
+        needed=needed,
+        available=available,
+        message=f"{worker.name} has {available} of memory free, {needed} are needed",
+    )
+
+
+def _rank(
+    strategy: PlacementStrategy, worker: WorkerState, crowds: Mapping[int, Crowd]
+) -> tuple[int, int, int]:
+    """The smallest wins; the id settles ties."""
+    crowd = crowds.get(worker.worker_id, Crowd(0, 0))
+    match strategy:
+        case PlacementStrategy.SPREAD:
+            return crowd.same, crowd.all, worker.worker_id
+        case PlacementStrategy.BINPACK:
+            return 0, worker.ram_free_bytes(), worker.worker_id

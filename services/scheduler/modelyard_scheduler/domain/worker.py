@@ -1,0 +1,154 @@
+"""A machine as the scheduler sees it: whether it can be used, what it has, and what of that is taken."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from enum import StrEnum
+from typing import assert_never
+
+from modelyard_contracts.deployments import Claim
+from modelyard_contracts.envelope import Recorded
+from modelyard_contracts.events import (
+    WorkerDeleted,
+    WorkerDevicesReleased,
+    WorkerDevicesReserved,
+    WorkerInventoryChanged,
+    WorkerLabelsChanged,
+    WorkerLost,
+    WorkerMaintenanceChanged,
+    WorkerReady,
+    WorkerRecovered,
+    WorkerRegistered,
+    WorkerSilent,
+)
+from modelyard_contracts.inventory import Inventory
+
+WorkerFact = (
+    WorkerRegistered
+    | WorkerLabelsChanged
+    | WorkerMaintenanceChanged
+    | WorkerDeleted
+    | WorkerReady
+    | WorkerInventoryChanged
+    | WorkerSilent
+    | WorkerRecovered
+    | WorkerLost
+    | WorkerDevicesReserved
+    | WorkerDevicesReleased
+)
+AgentWorkerFact = WorkerReady | WorkerInventoryChanged
+
+
+class WorkerPhase(StrEnum):
+    REGISTERED = "registered"
+    """It joined, and its agent has not said yet that it is at work."""
+    READY = "ready"
+    SILENT = "silent"
+    LOST = "lost"
+    DELETED = "deleted"
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerState:
+    worker_id: int
+    name: str
+    cluster_id: int
+    labels: Mapping[str, str]
+    phase: WorkerPhase
+    seq: int
+    """The last sequence of its aggregate."""
+    last_seen: datetime
+    """The last time that the log knows of: of its latest sign of life that became a fact."""
+    maintenance: bool = False
+    session: str | None = None
+    inventory: Inventory | None = None
+    reservations: Mapping[int, Claim] = field(default_factory=dict)
+    """Claims by instance."""
+    ram_reserved_bytes: int = 0
+    """The sum of `reservations`, kept so that placement need not add it up for every worker."""
+
+    def ram_free_bytes(self) -> int:
+        """Below zero if the worker shrank beneath what runs on it."""
+        if self.inventory is None:
+            return 0
+        own = self.inventory.memory_total_bytes - self.inventory.reserved_ram_bytes
+        return own - self.ram_reserved_bytes
+
+
+def admits(state: WorkerState | None, fact: AgentWorkerFact) -> str | None:
+    """Why an agent's fact about its worker says nothing new or cannot be true; None if it can be kept."""
+    if state is None or state.phase is WorkerPhase.DELETED:
+        return f"worker {fact.worker_id} is deleted or was never there"
+    match fact:
+        case WorkerReady():
+            known = state.phase is WorkerPhase.READY and fact.session == state.session
+        case WorkerInventoryChanged():
+            known = fact.inventory == state.inventory
+        case _:
+            assert_never(fact)
+    return f"{state.name} said so before" if known else None
+
+
+def evolve(state: WorkerState | None, recorded: Recorded[WorkerFact]) -> WorkerState | None:
+    """The worker after a fact; facts about one that never registered change nothing."""
+    fact = recorded.data
+    if isinstance(fact, WorkerRegistered):
+        return _registered(fact, recorded)
+    if state is None:
+        return None
+    state = replace(state, seq=recorded.seq)
+    match fact:
+        case WorkerLabelsChanged():
+            return replace(state, labels=fact.labels)
+        case WorkerMaintenanceChanged():
+            return replace(state, maintenance=fact.enabled)
+        case WorkerInventoryChanged():
+            return replace(state, inventory=fact.inventory)
+        case WorkerDevicesReserved():
+            return _with(state, {**state.reservations, fact.instance_id: fact.claim})
+        case WorkerDevicesReleased():
+            kept = {key: claim for key, claim in state.reservations.items() if key != fact.instance_id}
+            return _with(state, kept)
+        case WorkerReady() | WorkerSilent() | WorkerRecovered() | WorkerLost() | WorkerDeleted():
+            return _moved(state, fact, recorded.time)
+        case _:
+            assert_never(fact)
+
+
+def _registered(fact: WorkerRegistered, recorded: Recorded[WorkerFact]) -> WorkerState:
+    return WorkerState(
+        worker_id=fact.worker_id,
+        name=fact.name,
+        cluster_id=fact.cluster_id,
+        labels=fact.labels,
+        phase=WorkerPhase.REGISTERED,
+        seq=recorded.seq,
+        last_seen=recorded.time,
+    )
+
+
+def _with(state: WorkerState, reservations: Mapping[int, Claim]) -> WorkerState:
+    total = sum(claim.ram_bytes for claim in reservations.values())
+    return replace(state, reservations=reservations, ram_reserved_bytes=total)
+
+
+def _moved(
+    state: WorkerState,
+    fact: WorkerReady | WorkerSilent | WorkerRecovered | WorkerLost | WorkerDeleted,
+    time: datetime,
+) -> WorkerState:
+    if state.phase is WorkerPhase.DELETED:
+        return state
+    match fact:
+        case WorkerReady():
+            return replace(state, phase=WorkerPhase.READY, session=fact.session, last_seen=time)
+        case WorkerRecovered():
+            return replace(state, phase=WorkerPhase.READY, last_seen=time)
+        case WorkerSilent():
+            return replace(state, phase=WorkerPhase.SILENT, last_seen=fact.last_seen)
+        case WorkerLost():
+            return replace(state, phase=WorkerPhase.LOST)
+        case WorkerDeleted():
+            return replace(state, phase=WorkerPhase.DELETED)
+        case _:
+            assert_never(fact)

@@ -1,0 +1,1 @@
+"""Carries out: look at the picture, decide, append."""

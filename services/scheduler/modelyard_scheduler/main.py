@@ -1,0 +1,167 @@
+"""The composition root of the scheduler."""
+
+import asyncio
+import sys
+from collections.abc import Awaitable, Callable, Sequence
+
+import structlog
+import uvloop
+from modelyard_contracts.envelope import UnknownEventType
+from modelyard_eventlog.connection import connect
+from modelyard_eventlog.desired import DesiredState
+from modelyard_eventlog.log import Conflict, LogUnavailable
+from modelyard_eventlog.nats_log import NatsEventLog
+from modelyard_eventlog.provision import StreamRefused, provision
+from modelyard_eventlog.questions import Questions
+from modelyard_eventlog.reactions import Reactions
+from modelyard_eventlog.reader import Gap
+from modelyard_eventlog.timers import Timers
+from modelyard_runtime.clock import now
+from modelyard_runtime.health import Health, serve_health
+from modelyard_runtime.logs import configure_logs
+from modelyard_runtime.settings import BadSettings, parse_settings
+from modelyard_runtime.shutdown import stop_signal
+from nats.aio.client import Client
+
+from modelyard_scheduler.adapters.paths import WorkerPaths
+from modelyard_scheduler.domain.fleet import FleetPolicy, Presence
+from modelyard_scheduler.domain.restart import RestartPolicy
+from modelyard_scheduler.handlers.admission import Admission
+from modelyard_scheduler.handlers.deciding import Decider
+from modelyard_scheduler.handlers.fleet import FleetHandler
+from modelyard_scheduler.handlers.instances import InstanceHandler
+from modelyard_scheduler.projections.feed import PictureFeed
+from modelyard_scheduler.settings import SchedulerSettings
+from modelyard_scheduler.subscribers.reacting import Scheduler
+
+logger = structlog.stdlib.get_logger()
+
+RETRY_S = 0.5
+WATCH_S = 2.0
+
+
+def build(settings: SchedulerSettings, nc: Client) -> Scheduler:
+    log = NatsEventLog(nc)
+    decider = Decider(log, PictureFeed(log), now)
+    desired = DesiredState(nc)
+    fleet_policy = FleetPolicy(
+        silent_after_s=settings.silent_after_s,
+        grace_s=settings.worker_grace_s,
+        max_lost_share=settings.max_lost_share,
+    )
+    restarts = RestartPolicy(
+        base_s=settings.restart_base_s, max_s=settings.restart_max_s, reset_s=settings.restart_reset_s
+    )
+    paths = WorkerPaths(Questions(nc), timeout_s=settings.path_question_s)
+    return Scheduler(
+        decider=decider,
+        instances=InstanceHandler(decider, desired, Timers(nc), paths, restarts),
+        admission=Admission(decider, desired),
+        fleet=FleetHandler(decider, Presence(now()), fleet_policy, lambda: nc.is_connected),
+    )
+
+
+class Watchdog:
+    """Says whether the scheduler follows the log: what it reports is only as good as its picture."""
+
+    def __init__(self, scheduler: Scheduler, reactions: Reactions) -> None:
+        self._feed = scheduler.decider.feed
+        self._reactions = reactions
+        self._problem: str | None = "has not caught up with the log yet"
+
+    def health(self) -> Health:
+        problem = self._problem
+        if problem is None and not self._reactions.healthy():
+            problem = "a consumer makes no progress"
+        return Health(ok=problem is None, detail=problem or "follows the log")
+
+    async def watch(self) -> None:
+        """A lag is a problem if the picture does not move while there is one."""
+        position = -1
+        while True:
+            try:
+                lag = await self._feed.lag()
+            except LogUnavailable as error:
+                self._problem = str(error)
+            else:
+                stuck = lag > 0 and self._feed.picture.position == position
+                self._problem = f"lacks {lag} events and makes no progress" if stuck else None
+                position = self._feed.picture.position
+            await asyncio.sleep(WATCH_S)
+
+
+async def run(settings: SchedulerSettings) -> int:
+    stop = stop_signal()
+    working = asyncio.create_task(_work(settings))
+    stopping = asyncio.create_task(stop.wait())
+    await asyncio.wait({working, stopping}, return_when=asyncio.FIRST_COMPLETED)
+    if working.done():
+        stopping.cancel()
+        working.result()
+        return 1
+    working.cancel()
+    await asyncio.gather(working, return_exceptions=True)
+    return 0
+
+
+async def _work(settings: SchedulerSettings) -> None:
+    nc = await connect(settings, name="modelyard-scheduler")
+    try:
+        await _again(lambda: provision(nc))
+        scheduler = build(settings, nc)
+        reactions = Reactions(settings, name="scheduler")
+        scheduler.subscribe(reactions)
+        watchdog = Watchdog(scheduler, reactions)
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(scheduler.decider.feed.run())
+            if settings.scheduler_health_port:
+                tasks.create_task(serve_health("127.0.0.1", settings.scheduler_health_port, watchdog.health))
+            await _again(scheduler.decider.feed.catch_up)
+            logger.info("scheduler is up", position=scheduler.decider.picture.position)
+            tasks.create_task(watchdog.watch())
+            tasks.create_task(_every(settings.presence_s, scheduler.look))
+            tasks.create_task(_every(settings.reconcile_s, scheduler.sweep))
+            await reactions.start()
+            try:
+                await asyncio.Event().wait()
+            finally:
+                await reactions.stop()
+    finally:
+        await nc.close()
+
+
+async def _again(work: Callable[[], Awaitable[None]]) -> None:
+    """Until the log answers."""
+    while True:
+        try:
+            await work()
+        except LogUnavailable as error:
+            logger.warning("waiting for the log", error=str(error))
+            await asyncio.sleep(RETRY_S)
+        else:
+            return
+
+
+async def _every(seconds: float, work: Callable[[], Awaitable[None]]) -> None:
+    while True:
+        try:
+            await work()
+        except (LogUnavailable, Conflict) as error:
+            logger.warning("will be tried again", error=str(error))
+        await asyncio.sleep(seconds)
+
+
+def main(argv: Sequence[str]) -> int:
+    try:
+        settings = parse_settings(SchedulerSettings, argv, prog="modelyard scheduler")
+    except BadSettings as error:
+        sys.stderr.write(f"modelyard scheduler: {error}\n")
+        return 2
+    configure_logs("scheduler", level=settings.log_level)
+    try:
+        uvloop.run(run(settings))
+    except* (UnknownEventType, Gap, StreamRefused) as problems:
+        for problem in problems.exceptions:
+            sys.stderr.write(f"modelyard scheduler: {problem}\n")
+        return 1
+    return 0

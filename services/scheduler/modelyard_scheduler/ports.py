@@ -1,0 +1,27 @@
+"""What the scheduler's handlers need from the outside."""
+
+from collections.abc import Collection, Mapping
+from datetime import datetime
+from typing import Protocol
+
+from modelyard_contracts.messages import Want
+
+from modelyard_scheduler.domain.placement import PathSaid
+
+
+class Wants(Protocol):
+    async def put(self, want: Want) -> None: ...
+
+    async def forget(self, worker_id: int, instance_id: int) -> None: ...
+
+    async def read_all(self) -> dict[tuple[int, int], Want]: ...
+
+
+class Alarm(Protocol):
+    async def set(self, name: str, at: datetime) -> None: ...
+
+
+class Paths(Protocol):
+    async def ask(self, path: str, worker_ids: Collection[int]) -> Mapping[int, PathSaid]:
+        """What each worker says of the path; all are asked at once."""
+        ...

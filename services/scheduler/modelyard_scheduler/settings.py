@@ -1,0 +1,27 @@
+"""What the scheduler takes from its environment."""
+
+from modelyard_runtime.settings import NatsSettings
+from pydantic import Field
+
+
+class SchedulerSettings(NatsSettings):
+    """Turns desired replicas into instances, places them, restarts and replaces them."""
+
+    silent_after_s: float = Field(10.0, description="Silence after which a worker counts as unknown.")
+    worker_grace_s: float = Field(180.0, description="Silence after which a worker's instances are replaced.")
+    max_lost_share: float = Field(
+        0.3, ge=0, le=1, description="How much of the fleet may be given up at a time; one worker always may."
+    )
+    restart_base_s: float = Field(
+        10.0, description="Delay before the first restart; doubles with each further."
+    )
+    restart_max_s: float = Field(300.0, description="The longest delay before a restart.")
+    restart_reset_s: float = Field(
+        600.0, description="A stretch of running that long makes the next failure the first again."
+    )
+    reconcile_s: float = Field(10.0, description="Time between sweeps that close every gap.")
+    presence_s: float = Field(1.0, description="Time between looks at who is there.")
+    path_question_s: float = Field(2.0, description="For how long a worker may take to say if it has a path.")
+    scheduler_health_port: int = Field(
+        0, description="Loopback port for GET /healthz and /readyz; 0 for none."
+    )

@@ -1,0 +1,1 @@
+"""Hears NATS and the clock, and calls handlers."""

@@ -1,0 +1,136 @@
+"""What the scheduler does about each fact: the reaction map, readable on one screen."""
+
+import asyncio
+from dataclasses import dataclass, field
+
+from modelyard_contracts.base import Event
+from modelyard_contracts.events import (
+    DeploymentEvent,
+    InstanceDeletionRequested,
+    InstanceFailed,
+    InstanceRemoved,
+    InstanceRequested,
+    InstanceRestartScheduled,
+    InstanceScheduled,
+    InstanceStopped,
+    InstanceStopping,
+    WorkerDeleted,
+    WorkerDevicesReleased,
+    WorkerInventoryChanged,
+    WorkerLabelsChanged,
+    WorkerLost,
+    WorkerMaintenanceChanged,
+    WorkerReady,
+    WorkerRecovered,
+)
+from modelyard_contracts.messages import Heartbeat, Observation
+from modelyard_eventlog.log import AnyRecorded
+from modelyard_eventlog.reactions import Reactions
+
+from modelyard_scheduler.domain.worker import WorkerPhase
+from modelyard_scheduler.handlers.admission import Admission
+from modelyard_scheduler.handlers.deciding import Decider
+from modelyard_scheduler.handlers.fleet import FleetHandler
+from modelyard_scheduler.handlers.instances import InstanceHandler
+
+
+@dataclass(frozen=True, slots=True)
+class Scheduler:
+    """One thing at a time: the log would settle two decisions that meet, but not for free."""
+
+    decider: Decider
+    instances: InstanceHandler
+    admission: Admission
+    fleet: FleetHandler
+    busy: asyncio.Lock = field(default_factory=asyncio.Lock)
+
+    def subscribe(self, reactions: Reactions) -> None:
+        reactions.on_events(self.on_event)
+        reactions.on_observations(self.on_observation)
+        reactions.on_timers(self.on_timer)
+        reactions.on_heartbeats(self.on_heartbeat)
+
+    async def on_event(self, event: AnyRecorded) -> None:
+        await self.decider.feed.wait_for(event.seq)
+        async with self.busy:
+            await self.react(event.data)
+
+    async def react(self, event: Event) -> None:
+        match event:
+            case DeploymentEvent(deployment_id=ident):
+                await self.instances.reconcile(ident)
+            case InstanceRequested(instance_id=ident):
+                await self.instances.place(ident)
+            case InstanceScheduled(instance_id=ident) | InstanceStopping(instance_id=ident):
+                await self.instances.tell(ident)
+            case InstanceFailed(instance_id=ident):
+                await self.instances.restart(ident)
+            case InstanceRestartScheduled(instance_id=ident):
+                await self.instances.wake(ident)
+            case InstanceStopped(instance_id=ident):
+                await self.instances.remove_stopped(ident)
+            case InstanceDeletionRequested(deployment_id=ident) | InstanceRemoved(deployment_id=ident):
+                await self.instances.reconcile(ident)
+            case WorkerLost(worker_id=ident):
+                await self.give_up(ident, "worker_lost")
+            case WorkerDeleted(worker_id=ident):
+                await self.give_up(ident, "worker_deleted")
+            case (
+                WorkerReady()
+                | WorkerRecovered()
+                | WorkerInventoryChanged()
+                | WorkerLabelsChanged()
+                | WorkerMaintenanceChanged()
+                | WorkerDevicesReleased()
+            ):
+                await self.instances.place_waiting()
+            case _:
+                return
+
+    async def give_up(self, worker_id: int, reason: str) -> None:
+        """Replaces elsewhere what was on a worker that is gone, if it is still gone."""
+        worker = self.decider.picture.workers.get(worker_id)
+        if worker is None or worker.phase in (WorkerPhase.LOST, WorkerPhase.DELETED):
+            await self.instances.remove_from_worker(worker_id, reason)
+
+    async def on_observation(self, observation: Observation) -> None:
+        async with self.busy:
+            await self.admission.admit(observation)
+
+    async def on_timer(self, name: str) -> None:
+        kind, _, rest = name.partition(".")
+        ident = rest.partition(".")[0]
+        if kind != "restart" or not ident.isdecimal():
+            return
+        async with self.busy:
+            state = self.decider.picture.instances.get(int(ident))
+            if state is not None and state.restart_at is not None:
+                # the server's clock says it is time, whatever ours says
+                await self.instances.tell(int(ident), at=max(self.decider.now(), state.restart_at))
+
+    async def on_heartbeat(self, worker_id: int, heartbeat: Heartbeat | None) -> None:
+        if heartbeat is not None:
+            await self.fleet.heard(worker_id)
+
+    async def look(self) -> None:
+        """Every second: who is there."""
+        async with self.busy:
+            await self.fleet.look()
+
+    async def sweep(self) -> None:
+        """Now and then: closes every gap that a lost message or a crash may have left."""
+        async with self.busy:
+            picture = self.decider.picture
+            for worker in list(picture.workers.values()):
+                if worker.phase is WorkerPhase.LOST:
+                    await self.instances.remove_from_worker(worker.worker_id, "worker_lost")
+                elif worker.phase is WorkerPhase.DELETED:
+                    await self.instances.remove_from_worker(worker.worker_id, "worker_deleted")
+            for state in list(picture.instances.values()):
+                await self.instances.restart(state.instance_id)
+                await self.instances.remove_stopped(state.instance_id)
+            orphaned = {state.deployment_id for state in picture.instances.values()}
+            for ident in sorted(orphaned | set(picture.deployments)):
+                await self.instances.reconcile(ident)
+            await self.instances.place_waiting()
+            await self.instances.tell_all()
