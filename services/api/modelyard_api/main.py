@@ -2,9 +2,10 @@
 
 import asyncio
 import os
+import socket
 import sys
-from collections.abc import Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from importlib.metadata import version as installed_version
 from pathlib import Path
 
@@ -54,7 +55,9 @@ RETRY_S = 0.5
 
 
 def build_app(context: Context) -> FastAPI:
-    app = FastAPI(title="Modelyard", version=VERSION, docs_url=None, redoc_url=None, openapi_url="/openapi.json")
+    app = FastAPI(
+        title="Modelyard", version=VERSION, docs_url=None, redoc_url=None, openapi_url="/openapi.json"
+    )
     app.state.context = context
     add_error_handlers(app)
     app.add_middleware(Edge)
@@ -112,21 +115,26 @@ def shown_environment(sealed: dict[str, str], sealer: Sealer) -> dict[str, str]:
 
 
 async def bootstrap(context: Context, settings: ApiSettings) -> None:
-    """Makes the first admin, as soon as log and Postgres are there; tells the generated password once."""
+    """Makes the first admin, as soon as the log is there.
+
+    A generated password is told before the account is made: better one that opens nothing than an
+    account that nobody can open.
+    """
     given = settings.bootstrap_password
     password = given.get_secret_value() if given else keys.generate().secret[:24]
     by = Commander(actor="system/api", command_id="bootstrap", traceparent=new_traceparent())
     while True:
         try:
-            position = await context.log.position()
-            if await context.projections.wait_for(position.last_seq, 10):
-                made = await context.handlers.accounts.bootstrap(password, by)
-                break
+            if await context.handlers.accounts.has_admin():
+                return
+            if given is None:
+                tell_password(password, settings.initial_password_file)
+            await context.handlers.accounts.bootstrap(password, by)
         except (Refusal, DatabaseUnavailable, LogUnavailable) as error:
             logger.info("the first admin waits", error=str(error))
+        else:
+            return
         await asyncio.sleep(RETRY_S)
-    if made and given is None:
-        tell_password(password, settings.initial_password_file)
 
 
 def tell_password(password: str, file: Path | None) -> None:
@@ -149,48 +157,73 @@ async def provision_until_done(nc: Client) -> None:
             return
 
 
-class _Server(uvicorn.Server):
-    """uvicorn, with our own signal handling around it."""
+class Server(uvicorn.Server):
+    """Leaves signals to the composition root."""
 
-    def install_signal_handlers(self) -> None:
-        return
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
 
 
-async def run(settings: ApiSettings) -> int:
+def listen(host: str, port: int) -> socket.socket:
+    """Raises `BadSettings` if the address cannot be had. Connections inherit TCP_NODELAY, which asyncio does
+    not set on sockets that it did not make."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        listener = socket.create_server((host, port), family=family)
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise BadSettings(f"cannot listen on {host} port {port} (--host, --api-port): {reason}") from error
+    listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    return listener
+
+
+async def run(settings: ApiSettings, listener: socket.socket) -> int:
     stop = stop_signal()
-    db = Database(settings.database, pool_size=settings.database_pool)
-    nc_task = asyncio.create_task(connect(settings, name="modelyard-api"))
-    if not await _first(nc_task, stop):
+    connecting = asyncio.create_task(connect(settings, name="modelyard-api"))
+    if not await _before(stop, connecting):
         return 0
-    nc = nc_task.result()
+    nc = connecting.result()
+    db = Database(settings.database, pool_size=settings.database_pool)
     context = build_context(settings, NatsEventLog(nc), Questions(nc), db)
-    server = uvicorn.Server(
+    server = Server(
         uvicorn.Config(
             build_app(context),
-            host=settings.host,
-            port=settings.api_port,
             log_config=None,
             access_log=False,
             lifespan="off",
-            timeout_graceful_shutdown=10,
             server_header=False,
+            timeout_graceful_shutdown=10,
         )
     )
-    background = asyncio.create_task(_prepare(nc, context, settings))
-    serving = asyncio.create_task(server.serve())
-    try:
-        await asyncio.wait(
-            {serving, asyncio.create_task(stop.wait())}, return_when=asyncio.FIRST_COMPLETED
-        )
-        context.stopping.set()
-        server.should_exit = True
-        await serving
-    finally:
-        background.cancel()
-        await context.projections.stop()
-        await nc.close()
-        await db.close()
-    return 0 if server.started else 1
+    preparing = asyncio.create_task(_prepare(nc, context, settings))
+    serving = asyncio.create_task(server.serve(sockets=[listener]))
+    logger.info("api listens", host=settings.host, port=settings.api_port)
+    broken = await _broken_before(stop, preparing, serving)
+    context.stopping.set()
+    server.should_exit = True
+    await asyncio.gather(serving, preparing, return_exceptions=True)
+    await context.projections.stop()
+    await nc.close()
+    await db.close()
+    if broken is not None:
+        raise broken
+    return 0
+
+
+async def _broken_before(
+    stop: asyncio.Event, preparing: "asyncio.Task[None]", serving: "asyncio.Task[None]"
+) -> BaseException | None:
+    """Waits until the process is asked to stop; what went wrong instead, if something did."""
+    stopping = asyncio.create_task(stop.wait())
+    waiting: set[asyncio.Task[None] | asyncio.Task[bool]] = {preparing, serving, stopping}
+    while True:
+        done, waiting = await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+        failed = next((task.exception() for task in done if task.exception()), None)
+        if failed is not None or stopping in done or serving in done:
+            stopping.cancel()
+            preparing.cancel()
+            return failed
 
 
 async def _prepare(nc: Client, context: Context, settings: ApiSettings) -> None:
@@ -199,30 +232,35 @@ async def _prepare(nc: Client, context: Context, settings: ApiSettings) -> None:
     await bootstrap(context, settings)
 
 
-async def _first(task: "asyncio.Task[Client]", stop: asyncio.Event) -> bool:
+async def _before(stop: asyncio.Event, task: "asyncio.Task[Client]") -> bool:
     """True when the task is done, False if the process was asked to stop before."""
-    stopped = asyncio.create_task(stop.wait())
-    await asyncio.wait({task, stopped}, return_when=asyncio.FIRST_COMPLETED)
+    stopping = asyncio.create_task(stop.wait())
+    await asyncio.wait({task, stopping}, return_when=asyncio.FIRST_COMPLETED)
+    stopping.cancel()
     if not task.done():
         task.cancel()
-        return False
-    stopped.cancel()
-    return True
+    return task.done()
+
+
+def check_secret_key(settings: ApiSettings) -> None:
+    """Raises `BadSettings`."""
+    try:
+        Sealer(settings.secret_key.get_secret_value())
+    except ValueError as error:
+        raise BadSettings(f"--secret-key (MODELYARD_SECRET_KEY): {error}") from error
 
 
 def main(argv: Sequence[str]) -> int:
     try:
         settings = parse_settings(ApiSettings, argv, prog="modelyard api")
-        Sealer(settings.secret_key.get_secret_value())
+        check_secret_key(settings)
+        listener = listen(settings.host, settings.api_port)
     except BadSettings as error:
         sys.stderr.write(f"modelyard api: {error}\n")
         return 2
-    except ValueError as error:
-        sys.stderr.write(f"modelyard api: --secret-key (MODELYARD_SECRET_KEY): {error}\n")
-        return 2
     configure_logs("api", level=settings.log_level)
     try:
-        return uvloop.run(run(settings))
+        return uvloop.run(run(settings, listener))
     except StreamRefused as error:
         sys.stderr.write(f"modelyard api: NATS refused a stream: {error}\n")
         return 1

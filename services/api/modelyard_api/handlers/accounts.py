@@ -135,19 +135,19 @@ class AccountHandler:
 
         return await carry_out(self.log, decide, lambda: key_id, by, self.now)
 
-    async def bootstrap(self, password: str, by: Commander) -> bool:
-        """Makes the default cluster and the first admin. False if they are there already."""
-        held = name_state(await load(self.log, Aggregate.NAME, name_id(Aggregate.USER, FIRST_ADMIN)))
-        if held.seq:
-            return False
-        cluster = Commander(f"{by.actor}", f"{by.command_id}-cluster", by.traceparent)
+    async def has_admin(self) -> bool:
+        events = await load(self.log, Aggregate.NAME, name_id(Aggregate.USER, FIRST_ADMIN))
+        return bool(events)
+
+    async def bootstrap(self, password: str, by: Commander) -> None:
+        """Makes the default cluster and the first admin. Raises `Refusal` (409) where another was faster."""
         claimed = name_state(
             await load(self.log, Aggregate.NAME, name_id(Aggregate.CLUSTER, DEFAULT_CLUSTER))
         )
         if claimed.held_by is None:
+            cluster = Commander(by.actor, f"{by.command_id}-cluster", by.traceparent)
             await self.create_cluster(ClusterCreate(name=DEFAULT_CLUSTER), cluster, is_default=True)
         await self.create_user(UserCreate(username=FIRST_ADMIN, password=password, is_admin=True), by)
-        return True
 
     async def _user(self, user_id: int) -> tuple[str, int]:
         """The hash of a user's password, and the sequence of the user's last event."""

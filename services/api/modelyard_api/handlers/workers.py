@@ -110,8 +110,8 @@ class WorkerHandler:
         state = await self._alive(ident)
         if state.public_key != request.public_key:
             raise conflict(
-                f"worker_uuid: {request.worker_uuid} is worker {state.name!r}, which joined with another key; "
-                "delete that worker first if this machine replaces it"
+                f"worker_uuid: {request.worker_uuid} is worker {state.name!r}, which joined with "
+                "another key; delete that worker first if this machine replaces it"
             )
         return state
 

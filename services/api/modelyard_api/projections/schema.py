@@ -3,13 +3,12 @@
 from collections.abc import Iterable
 from typing import Any
 
-from sqlalchemy import Dialect, Table
-from sqlalchemy.dialects import postgresql
+from sqlalchemy import Dialect, Table, create_mock_engine
 from sqlalchemy.schema import CreateIndex, CreateTable, DropTable
 
 from modelyard_api.projections.checkpoints import lock_key
 
-DIALECT: Dialect = postgresql.asyncpg.dialect()
+DIALECT: Dialect = create_mock_engine("postgresql+asyncpg://", lambda *_: None).dialect
 
 
 async def make_tables(connection: Any, tables: Iterable[Table]) -> None:

@@ -75,7 +75,7 @@ async def require_user(request: Request, context: ContextOf) -> Caller:
     shown = credential_of(request)
     if shown is None:
         raise unauthorized(
-            "no credential: send an API key as 'Authorization: Bearer ...' or 'X-API-Key', or log in at /auth/login"
+            "no credential: send an API key as 'Authorization: Bearer ...' or 'X-API-Key', or log in"
         )
     key = keys.parse(shown)
     if key is not None:

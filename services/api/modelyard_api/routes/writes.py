@@ -33,8 +33,8 @@ async def answer(context: Context, response: Response, resource: str, done: Done
     found = await queries.view(context.db, resource, done.ident)
     if found is None:
         raise unavailable(
-            f"the change is kept (sequence {done.seq}), but the read models are behind: read {resource}/{done.ident} "
-            f"with min_seq={done.seq} in a moment"
+            f"the change is kept (sequence {done.seq}), but the read models are behind: "
+            f"read {resource}/{done.ident} with min_seq={done.seq} in a moment"
         )
     return found[0]
 
