@@ -2,27 +2,25 @@
 
 import argparse
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable, Coroutine
 
-from bench import append
+from bench import append, deploy, visible
 from bench.report import Figure, print_figures
 
-BENCHES: dict[str, tuple[str, Callable[[], Awaitable[list[Figure]]]]] = {
+BENCHES: dict[str, tuple[str, Callable[[], Coroutine[None, None, list[Figure]]]]] = {
     "append": ("Append latency (baseline: bare nats-py on the same stream)", append.measure),
+    "visible": ("Read models (baseline: the append alone; reading the log alone)", visible.measure),
+    "deploy": ("Deploy to process (baseline: the operating system's own start of it)", deploy.measure),
 }
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="make bench")
-    parser.add_argument("only", nargs="*", choices=[*BENCHES, []], help="which ones; all if none is named")
+    parser.add_argument("only", nargs="*", choices=list(BENCHES), help="which ones; all if none is named")
     names = parser.parse_args().only or list(BENCHES)
     for name in names:
         title, measure = BENCHES[name]
-        print_figures(title, asyncio.run(_run(measure)))
-
-
-async def _run(measure: Callable[[], Awaitable[list[Figure]]]) -> list[Figure]:
-    return await measure()
+        print_figures(title, asyncio.run(measure()))
 
 
 if __name__ == "__main__":

@@ -63,6 +63,8 @@ async def _alternate(log: NatsEventLog, client: nats.NATS) -> list[Figure]:
     return [
         Figure("bare nats-py publish, p50", base * 1000, "ms", 1.0),
         Figure("append of one event, p50", median(single) * 1000, "ms", median(single) / base, "<= 1.3x"),
-        Figure("append of one event, p99", quantile(single, 0.99) * 1000, "ms", quantile(single, 0.99) / base),
+        Figure(
+            "append of one event, p99", quantile(single, 0.99) * 1000, "ms", quantile(single, 0.99) / base
+        ),
         Figure("atomic batch of two, p50", median(batch) * 1000, "ms", median(batch) / base),
     ]

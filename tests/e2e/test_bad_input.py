@@ -100,7 +100,9 @@ async def test_an_outdated_if_match_changes_nothing(api: httpx.AsyncClient, tiny
     assert await last_seq(api) == before
 
 
-async def test_the_same_idempotency_key_makes_one_deployment(api: httpx.AsyncClient, tiny_model: Path) -> None:
+async def test_the_same_idempotency_key_makes_one_deployment(
+    api: httpx.AsyncClient, tiny_model: Path
+) -> None:
     body = {"name": "once", "source": "local_path", "local_path": str(tiny_model), "replicas": 0}
     headers = {"Idempotency-Key": "make-it-once"}
     first = await api.post("/v2/models", json=body, headers=headers)

@@ -10,7 +10,14 @@ from e2e.stack import Stack, chat, deploy, running, running_count, until_instanc
 from modelyard_contracts.events import DeploymentDeleted, DeploymentRequested, DeploymentUpdated
 from modelyard_eventlog.nats_log import NatsEventLog
 
-VICTIMS = ["nats-server", "modelyard_api", "modelyard_scheduler", "modelyard_gateway", "modelyard_worker_agent", "postgres"]
+VICTIMS = [
+    "nats-server",
+    "modelyard_api",
+    "modelyard_scheduler",
+    "modelyard_gateway",
+    "modelyard_worker_agent",
+    "postgres",
+]
 
 
 class Commands:
@@ -34,7 +41,10 @@ class Commands:
                 continue
             ident: int = made["id"]
             self.acknowledged[ident] = ""
-            if await self._send("PUT", f"/v2/models/{ident}", f"edit-{number}", {"description": name}) is not None:
+            if (
+                await self._send("PUT", f"/v2/models/{ident}", f"edit-{number}", {"description": name})
+                is not None
+            ):
                 self.acknowledged[ident] = name
 
     async def _send(self, method: str, path: str, key: str, body: dict[str, object]) -> dict[str, int] | None:
@@ -55,7 +65,9 @@ class Commands:
         return None
 
 
-async def test_nothing_acknowledged_is_lost_and_nothing_healthy_dies(tmp_path: Path, tiny_model: Path) -> None:
+async def test_nothing_acknowledged_is_lost_and_nothing_healthy_dies(
+    tmp_path: Path, tiny_model: Path
+) -> None:
     async with running(tmp_path) as stack, stack.client() as api, stack.client(stack.gateway_url) as gateway:
         model = await deploy(api, tiny_model, "steady")
         [instance] = await until_instances(api, model["id"], running_count(1))

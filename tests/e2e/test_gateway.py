@@ -18,7 +18,9 @@ async def test_generic_proxy_in_both_forms_only_where_it_is_on(
     by_id = await gateway.post(f"/model/proxy/{route['id']}/tokenize", json=tokenize)
     assert by_id.status_code == 200, by_id.text
     assert by_id.json()["tokens"]
-    by_header = await gateway.post("/model/proxy/tokenize", json=tokenize, headers={"X-GPUStack-Model": "proxied"})
+    by_header = await gateway.post(
+        "/model/proxy/tokenize", json=tokenize, headers={"X-GPUStack-Model": "proxied"}
+    )
     by_body = await gateway.post("/model/proxy/tokenize", json={**tokenize, "model": "proxied"})
     assert by_header.json() == by_body.json() == by_id.json()
     assert (await gateway.get(f"/model/proxy/{route['id']}/props", params={"a": "b"})).status_code == 200

@@ -23,7 +23,12 @@ async def test_a_deployment_runs_and_answers_and_its_route_bears_its_name(
     async with gateway.stream(
         "POST",
         "/v1/chat/completions",
-        json={"model": "chat", "messages": [{"role": "user", "content": "x"}], "stream": True, "max_tokens": 3},
+        json={
+            "model": "chat",
+            "messages": [{"role": "user", "content": "x"}],
+            "stream": True,
+            "max_tokens": 3,
+        },
     ) as streamed:
         lines = [line async for line in streamed.aiter_lines() if line.startswith("data: ")]
     assert lines[-1] == "data: [DONE]"
@@ -31,7 +36,9 @@ async def test_a_deployment_runs_and_answers_and_its_route_bears_its_name(
     assert ready["ready_replicas"] == 1
 
 
-async def test_replicas_scale_at_once_and_the_worst_go_first(api: httpx.AsyncClient, tiny_model: Path) -> None:
+async def test_replicas_scale_at_once_and_the_worst_go_first(
+    api: httpx.AsyncClient, tiny_model: Path
+) -> None:
     model = await deploy(api, tiny_model, "scaling", replicas=1)
     [first] = await until_instances(api, model["id"], running_count(1))
     path = f"/v2/models/{model['id']}"
@@ -112,7 +119,9 @@ async def _kill(pid: int) -> None:
     await asyncio.to_thread(os.kill, pid, signal.SIGKILL)
 
 
-async def test_a_failing_instance_is_restarted_with_growing_delays(api: httpx.AsyncClient, tiny_model: Path) -> None:
+async def test_a_failing_instance_is_restarted_with_growing_delays(
+    api: httpx.AsyncClient, tiny_model: Path
+) -> None:
     broken = tiny_model.with_name("broken.gguf")
     broken.write_bytes(tiny_model.read_bytes()[: tiny_model.stat().st_size // 2])
     model = await deploy(api, broken, "broken")
@@ -147,7 +156,9 @@ async def test_without_restart_on_error_a_failed_instance_stays_failed(
     await api.delete(f"/v2/models/{model['id']}")
 
 
-async def test_logs_are_live_and_stay_readable_after_deletion(api: httpx.AsyncClient, tiny_model: Path) -> None:
+async def test_logs_are_live_and_stay_readable_after_deletion(
+    api: httpx.AsyncClient, tiny_model: Path
+) -> None:
     model = await deploy(api, tiny_model, "logged")
     [instance] = await until_instances(api, model["id"], running_count(1))
     path = f"/v2/model-instances/{instance['id']}/logs"
@@ -182,7 +193,13 @@ async def test_the_story_of_a_deployment_says_who_did_what_and_why(
     await until_instances(api, model["id"], running_count(1))
     events = await story(api, f"deployment/{model['id']}")
     types = [event["type"] for event in events]
-    expected = ["DeploymentRequested", "InstanceRequested", "InstanceScheduled", "InstanceStarting", "InstanceRunning"]
+    expected = [
+        "DeploymentRequested",
+        "InstanceRequested",
+        "InstanceScheduled",
+        "InstanceStarting",
+        "InstanceRunning",
+    ]
     assert [kind for kind in types if kind in expected] == expected
     assert {event["actor"] for event in events} == {"user/1"}
     assert len({event["correlationid"] for event in events}) == 1

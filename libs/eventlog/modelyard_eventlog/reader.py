@@ -8,6 +8,7 @@ consumer is not used: it has been seen to start over from 1, and to drop message
 import asyncio
 import json
 import secrets
+from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any
@@ -16,7 +17,6 @@ import nats.errors
 import structlog
 from nats.aio.client import Client
 from nats.aio.msg import Msg
-from nats.aio.subscription import Subscription
 
 from modelyard_eventlog.log import LogUnavailable
 
@@ -36,6 +36,30 @@ class Gap(Exception):
 
 class _Restart(Exception):
     """The consumer is of no use any more; a new one goes on from the last position."""
+
+
+class _Arrived:
+    """Messages as they come in: a callback and a queue cost a third of awaiting each one by itself."""
+
+    def __init__(self) -> None:
+        self._messages: deque[Msg] = deque()
+        self._some = asyncio.Event()
+
+    async def add(self, message: Msg) -> None:
+        self._messages.append(message)
+        self._some.set()
+
+    async def take(self, limit: int, *, timeout_s: float) -> list[Msg]:
+        """Up to `limit` of them; none if none comes in time."""
+        if not self._messages:
+            self._some.clear()
+            try:
+                async with asyncio.timeout(timeout_s):
+                    await self._some.wait()
+            except TimeoutError:
+                return []
+        count = min(limit, len(self._messages))
+        return [self._messages.popleft() for _ in range(count)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +127,8 @@ class PullReader:
     async def _one_consumer(self, limit: int) -> AsyncIterator[list[tuple[int, Msg]]]:
         inbox = self._nc.new_inbox()
         connection = self._nc.stats["reconnects"]
-        subscription = await self._nc.subscribe(inbox)
+        arrived = _Arrived()
+        subscription = await self._nc.subscribe(inbox, cb=arrived.add)
         try:
             consumer = await self._create()
             wanted, consumer_seq = 0, 0
@@ -112,8 +137,7 @@ class PullReader:
                     await self._pull(consumer, AHEAD - wanted, inbox)
                     wanted = AHEAD
                 batch: list[tuple[int, Msg]] = []
-                message = await self._next(subscription, connection)
-                while True:
+                for message in await self._take(arrived, limit, connection):
                     if message.headers and "Status" in message.headers:
                         wanted = self._after_status(message, wanted)
                     elif message.reply:
@@ -121,23 +145,21 @@ class PullReader:
                         consumer_seq = self._check(place, consumer_seq)
                         wanted -= 1
                         batch.append((place.stream_seq, message))
-                    if subscription.pending_msgs == 0 or len(batch) >= limit:
-                        break
-                    message = await subscription.next_msg(timeout=1)
                 if batch:
                     yield batch
         finally:
             if not self._nc.is_closed:
                 await subscription.unsubscribe()
 
-    async def _next(self, subscription: Subscription, connection: int) -> Msg:
-        """The next message, a heartbeat included. Raises `_Restart` when the server has been away."""
+    async def _take(self, arrived: "_Arrived", limit: int, connection: int) -> list[Msg]:
+        """What has come, at least one message, heartbeats included. Raises `_Restart` when the server has
+        been away."""
         for _ in range(int(HEARTBEAT_S * 2.5 / LOOK_S)):
-            try:
-                return await subscription.next_msg(timeout=LOOK_S)
-            except nats.errors.TimeoutError:
-                if self._nc.stats["reconnects"] != connection:
-                    raise _Restart("reconnected") from None
+            messages = await arrived.take(limit, timeout_s=LOOK_S)
+            if messages:
+                return messages
+            if self._nc.stats["reconnects"] != connection:
+                raise _Restart("reconnected")
         raise _Restart("no heartbeat")
 
     def _check(self, place: Place, consumer_seq: int) -> int:
