@@ -1,6 +1,7 @@
 """One connection to NATS, as every part of Modelyard makes it."""
 
-import nats
+from typing import Any
+
 import structlog
 from modelyard_runtime.settings import NatsSettings
 from nats.aio.client import Client
@@ -8,14 +9,14 @@ from nats.aio.client import Client
 logger = structlog.stdlib.get_logger()
 
 
-def connect_options(settings: NatsSettings, *, name: str, inbox_prefix: str = "_INBOX") -> dict[str, object]:
+def connect_options(settings: NatsSettings, *, name: str, inbox_prefix: str = "_INBOX") -> dict[str, Any]:
     """Arguments of `nats.connect`, credentials left out.
 
     It reconnects for ever and never keeps a publish for later: without `pending_size=0`, a publish that
     raised a time-out while disconnected is sent after the reconnect, as a ghost of a command that its
     sender gave up.
     """
-    options: dict[str, object] = {
+    options: dict[str, Any] = {
         "servers": settings.nats.split(","),
         "name": name,
         "max_reconnect_attempts": -1,
@@ -30,6 +31,7 @@ def connect_options(settings: NatsSettings, *, name: str, inbox_prefix: str = "_
 
 async def connect(settings: NatsSettings, *, name: str, inbox_prefix: str = "_INBOX") -> Client:
     """Connects, waiting as long as it takes; says in the log what it waits for."""
+    client = Client()
     said: set[str] = set()
 
     async def on_error(error: Exception) -> None:
@@ -39,17 +41,21 @@ async def connect(settings: NatsSettings, *, name: str, inbox_prefix: str = "_IN
             logger.warning("nats", servers=settings.nats, error=text)
 
     async def on_disconnected() -> None:
-        logger.warning("nats connection lost, reconnecting", servers=settings.nats)
+        if not client.is_closed:
+            logger.warning("nats connection lost, reconnecting", servers=settings.nats)
 
     async def on_reconnected() -> None:
         said.clear()
         logger.info("nats connection is back", servers=settings.nats)
 
-    credentials = {"user_credentials": str(settings.nats_credentials)} if settings.nats_credentials else {}
-    return await nats.connect(
+    credentials: dict[str, Any] = (
+        {"user_credentials": str(settings.nats_credentials)} if settings.nats_credentials else {}
+    )
+    await client.connect(
         **credentials,
-        **connect_options(settings, name=name, inbox_prefix=inbox_prefix),  # type: ignore[arg-type]
+        **connect_options(settings, name=name, inbox_prefix=inbox_prefix),
         error_cb=on_error,
         disconnected_cb=on_disconnected,
         reconnected_cb=on_reconnected,
     )
+    return client

@@ -90,7 +90,7 @@ class Reactions:
             middlewares=(RetryWithBackoff,),
             logger=None,
             security=NatsCredentials(str(settings.nats_credentials)) if settings.nats_credentials else None,
-            **options,  # type: ignore[arg-type]
+            **options,
         )
         self.app = FastStream(self.broker, logger=None)
         self._settings = settings

@@ -36,6 +36,8 @@ def from_validation(errors: Sequence[Mapping[str, Any]]) -> Refusal:
     first = errors[0]
     if first["type"] == "json_invalid":
         return bad_request(f"the body is not JSON: {first.get('ctx', {}).get('error', first['msg'])}")
+    if first["loc"] == ("body",) and first["type"] != "missing":
+        return bad_request("the body is not a JSON object, or was not sent as Content-Type: application/json")
     lines = []
     for error in errors:
         field = ".".join(str(part) for part in error["loc"] if part not in ("body", "query", "path"))
