@@ -1,0 +1,45 @@
+# Everything runs in .venv, made on first use from pinned versions.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+CODE := libs services tests
+
+.PHONY: demo test check bench lock clean
+
+demo: $(VENV)/ready ## start everything, deploy a model, chat: make demo [MODEL=path.gguf | MODEL=org/repo] [ARGS=--exit]
+	$(BIN)/modelyard demo $(MODEL) $(ARGS)
+
+test: $(VENV)/ready lint ## lint, types, import rules and all tests
+	$(BIN)/python -m pytest
+
+check: $(VENV)/ready lint ## the fast part: no servers are started
+	$(BIN)/python -m pytest -q tests/modelyard_*/domain tests/modelyard_contracts tests/test_owners.py
+
+.PHONY: lint
+lint: $(VENV)/ready
+	$(BIN)/ruff check $(CODE)
+	$(BIN)/ruff format --check $(CODE)
+	$(BIN)/mypy $(CODE)
+	$(BIN)/lint-imports
+
+bench: $(VENV)/ready ## figures as ratios to a baseline in the same run: make bench [ONLY="append visible"]
+	cd tests && ../$(BIN)/python -W ignore -m bench $(ONLY)
+
+lock: ## pin the newest versions that fit pyproject.toml
+	rm -rf $(VENV)
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --upgrade pip
+	$(BIN)/pip install --quiet -e '.[all,dev]'
+	$(BIN)/pip freeze --exclude-editable --exclude pip | grep -v '^-e ' > requirements.lock
+	touch $(VENV)/ready
+
+clean:
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+
+$(VENV)/ready: requirements.lock pyproject.toml
+	@echo "Making $(VENV) with pinned dependencies (about two minutes the first time) ..."
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Modelyard needs Python 3.11 or newer: make PYTHON=python3.11")'
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --disable-pip-version-check -r requirements.lock
+	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@touch $@
