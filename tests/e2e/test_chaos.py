@@ -102,7 +102,7 @@ async def _compare(stack: Stack, api: httpx.AsyncClient, acknowledged: dict[int,
     """The folded log, Postgres as the api shows it, and what was acknowledged agree."""
     folded: dict[int, tuple[str, str | None]] = {}
     client = await nats.connect(
-        f"nats://127.0.0.1:{stack.nats_port}", user_credentials=str(stack.state / "nats" / "services.creds")
+        f"nats://127.0.0.1:{stack.nats_port}", user_credentials=str(stack.state / "nats" / "api.creds")
     )
     log = NatsEventLog(client)
     last = (await log.position()).last_seq

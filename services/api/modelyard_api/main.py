@@ -98,6 +98,7 @@ def build_context(settings: ApiSettings, log: EventLog, questions: Questions, db
             read_wait_s=settings.read_wait_s,
         ),
         now=now,
+        prepared=asyncio.Event(),
         stopping=asyncio.Event(),
         handlers=handlers,
     )
@@ -230,6 +231,7 @@ async def _prepare(nc: Client, context: Context, settings: ApiSettings) -> None:
     await provision_until_done(nc)
     await context.projections.start()
     await bootstrap(context, settings)
+    context.prepared.set()
 
 
 async def _before(stop: asyncio.Event, task: "asyncio.Task[Client]") -> bool:

@@ -52,6 +52,8 @@ class Context:
     questions: Questions
     settings: RouteSettings
     now: Now
+    prepared: asyncio.Event
+    """Set once the streams, the read models and the first admin are there."""
     stopping: asyncio.Event
     handlers: Handlers
 

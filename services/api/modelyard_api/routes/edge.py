@@ -76,6 +76,8 @@ def health_router(version: str) -> APIRouter:
     async def readyz(context: ContextOf, response: Response) -> dict[str, str]:
         """The log and Postgres answer and the read models follow; else 503 and what is missing."""
         problem = context.projections.problem()
+        if problem is None and not context.prepared.is_set():
+            problem = "the log and the first admin are not there yet"
         if problem is not None:
             response.status_code = 503
             return {"status": "not ready", "message": problem}
