@@ -22,7 +22,7 @@ async def measure() -> list[Figure]:
     with TemporaryDirectory() as directory:
         model = Path(directory) / "tiny.gguf"
         write_tiny_gguf(model)
-        async with running(Path(directory) / "up") as stack, stack.client() as client:
+        async with running() as stack, stack.client() as client:
             return await _rounds(stack, client, model)
 
 

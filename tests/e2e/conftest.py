@@ -17,8 +17,8 @@ def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-async def stack(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Stack]:
-    async with running(tmp_path_factory.mktemp("up")) as started:
+async def stack() -> AsyncIterator[Stack]:
+    async with running() as started:
         yield started
 
 

@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 from collections.abc import AsyncIterator, Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -79,7 +80,7 @@ class Stack:
         await self.wait_until_ready(seconds)
 
     async def wait_until_ready(self, seconds: float = 60) -> None:
-        """Until api and gateway say they are ready and a key for the rest of the test is at hand."""
+        """Until api, gateway and the worker are ready and a key for the rest of the test is at hand."""
         async with asyncio.timeout(seconds), httpx.AsyncClient() as client:
             for url in (self.api_url, self.gateway_url):
                 while not await _answers(client, f"{url}/readyz"):
@@ -87,6 +88,18 @@ class Stack:
                     await asyncio.sleep(0.05)
         if not self.key:
             await self.make_key()
+        async with asyncio.timeout(seconds), self.client() as client:
+            while not await self._worker_is_ready(client):
+                self.check_alive()
+                await asyncio.sleep(0.05)
+
+    @staticmethod
+    async def _worker_is_ready(client: httpx.AsyncClient) -> bool:
+        try:
+            workers = (await client.get("/v2/workers")).json()["items"]
+        except (httpx.HTTPError, KeyError):
+            return False
+        return any(worker["state"] == "ready" for worker in workers)
 
     def check_alive(self) -> None:
         assert self.process is not None
@@ -163,14 +176,22 @@ async def _answers(client: httpx.AsyncClient, url: str) -> bool:
 
 
 @contextlib.asynccontextmanager
-async def running(directory: Path, **options: Any) -> AsyncIterator[Stack]:
-    stack = Stack(directory, **options)
-    stack.environment = {**stack.environment, "MODELYARD_E2E": str(directory)}
-    try:
-        await stack.start()
-        yield stack
-    finally:
-        await asyncio.to_thread(stack.end_everything)
+async def running(**options: Any) -> AsyncIterator[Stack]:
+    """A fresh installation, of which nothing is left afterwards.
+
+    Its directory is not pytest's: where tests run as root, Postgres runs as another user, who must be able
+    to pass through.
+    """
+    with tempfile.TemporaryDirectory(prefix="modelyard-e2e-", ignore_cleanup_errors=True) as made:
+        directory = Path(made)
+        directory.chmod(0o711)
+        stack = Stack(directory, **options)
+        stack.environment = {**stack.environment, "MODELYARD_E2E": str(directory)}
+        try:
+            await stack.start()
+            yield stack
+        finally:
+            await asyncio.to_thread(stack.end_everything)
 
 
 # --- what tests say of a running stack ------------------------------------------------------------

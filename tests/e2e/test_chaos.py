@@ -68,7 +68,7 @@ class Commands:
 async def test_nothing_acknowledged_is_lost_and_nothing_healthy_dies(
     tmp_path: Path, tiny_model: Path
 ) -> None:
-    async with running(tmp_path) as stack, stack.client() as api, stack.client(stack.gateway_url) as gateway:
+    async with running() as stack, stack.client() as api, stack.client(stack.gateway_url) as gateway:
         model = await deploy(api, tiny_model, "steady")
         [instance] = await until_instances(api, model["id"], running_count(1))
         commands = Commands(api, tiny_model)

@@ -85,8 +85,8 @@ async def test_embeddings(api: httpx.AsyncClient, gateway: httpx.AsyncClient, ti
     assert len(answer.json()["data"][0]["embedding"]) > 8
 
 
-async def test_it_keeps_routing_when_everything_else_is_down(tmp_path: Path, tiny_model: Path) -> None:
-    async with running(tmp_path) as stack, stack.client() as api, stack.client(stack.gateway_url) as gateway:
+async def test_it_keeps_routing_when_everything_else_is_down(tiny_model: Path) -> None:
+    async with running() as stack, stack.client() as api, stack.client(stack.gateway_url) as gateway:
         model = await deploy(api, tiny_model, "alone")
         await until_instances(api, model["id"], running_count(1))
         async with asyncio.timeout(5):

@@ -16,6 +16,7 @@ from modelyard_api.domain.errors import Refusal, bad_request, invalid, not_found
 
 logger = structlog.stdlib.get_logger()
 
+NOT_AN_OBJECT = ("model_attributes_type", "model_type", "dict_type", "missing")
 REASONS = {404: "NotFound", 405: "MethodNotAllowed", 413: "PayloadTooLarge"}
 
 
@@ -36,7 +37,7 @@ def from_validation(errors: Sequence[Mapping[str, Any]]) -> Refusal:
     first = errors[0]
     if first["type"] == "json_invalid":
         return bad_request(f"the body is not JSON: {first.get('ctx', {}).get('error', first['msg'])}")
-    if first["loc"] == ("body",) and first["type"] != "missing":
+    if first["loc"] == ("body",) and first["type"] in NOT_AN_OBJECT:
         return bad_request("the body is not a JSON object, or was not sent as Content-Type: application/json")
     lines = []
     for error in errors:

@@ -1,0 +1,121 @@
+"""Queries: lists with watch, single resources, the event stream, logs."""
+
+import json
+import math
+from typing import Any
+
+from fastapi import APIRouter, Request, Response
+
+from modelyard_api.domain.errors import forbidden, not_found, too_late
+from modelyard_api.projections import lists, queries
+from modelyard_api.projections.folding import BY_RESOURCE, READ_MODELS
+from modelyard_api.projections.lists import Condition, Listing, Page
+from modelyard_api.projections.rows import ReadModel, View
+from modelyard_api.routes.context import Caller, CallerOf, Context, ContextOf
+from modelyard_api.routes.events import event_router
+from modelyard_api.routes.instance_logs import log_router
+from modelyard_api.routes.listing import flag, listing_of, number
+from modelyard_api.routes.watch import watch
+
+NAMES = {
+    "models": "model",
+    "model-instances": "model instance",
+    "workers": "worker",
+    "model-routes": "model route",
+    "clusters": "cluster",
+    "users": "user",
+    "api-keys": "API key",
+}
+
+
+def read_router() -> APIRouter:
+    router = APIRouter()
+    router.include_router(event_router())
+    router.include_router(log_router())
+    resources = APIRouter(prefix="/v2")
+    for model in READ_MODELS:
+        _add_resource(resources, model)
+    _add_targets(resources)
+    _add_instances_of_model(resources)
+    router.include_router(resources)
+    return router
+
+
+def _add_resource(router: APIRouter, model: ReadModel) -> None:
+    @router.get(f"/{model.resource}", name=f"list {model.resource}", response_model=None)
+    async def list_resource(request: Request, context: ContextOf, caller: CallerOf) -> Response:
+        listing = restricted(listing_of(request, model), model, caller)
+        await wait_for(context, request)
+        if flag(request.query_params, "watch"):
+            return await watch(context, model, listing, number(request.query_params, "since"))
+        page = await lists.read(context.db, model, listing)
+        return enveloped(page, listing, page.views)
+
+    @router.get(f"/{model.resource}/{{ident}}", name=f"get {model.resource}", response_model=None)
+    async def get_resource(ident: int, request: Request, context: ContextOf, caller: CallerOf) -> Response:
+        await wait_for(context, request)
+        found = await queries.view(context.db, model.resource, ident)
+        if found is None or not restricted(EVERYTHING, model, caller).holds(found[0]):
+            raise not_found(f"{NAMES[model.resource]} {ident}")
+        return as_json(found[0], found[1])
+
+
+EVERYTHING = Listing((), (("id", False),), 0, 1)
+
+
+def restricted(listing: Listing, model: ReadModel, caller: Caller) -> Listing:
+    """Users are the admins' business, and so are other people's keys. Raises `Refusal` (403)."""
+    if caller.is_admin or model.resource not in ("users", "api-keys"):
+        return listing
+    if model.resource == "users":
+        raise forbidden("only an admin may see the users")
+    own = Condition(lambda c: c.user_id == caller.user_id, lambda view: view["user_id"] == caller.user_id)
+    return Listing((*listing.conditions, own), listing.sort, listing.page, listing.per_page)
+
+
+def _add_targets(router: APIRouter) -> None:
+    @router.get("/model-route-targets", response_model=None)
+    async def list_targets(context: ContextOf, request: Request, _: CallerOf) -> Response:
+        await wait_for(context, request)
+        page = await lists.read(context.db, BY_RESOURCE["model-routes"], EVERYTHING)
+        targets = [target for view in page.views for target in view["targets"]]
+        return enveloped(Page(targets, len(targets), page.seq), EVERYTHING, targets)
+
+
+def _add_instances_of_model(router: APIRouter) -> None:
+    @router.get("/models/{ident}/instances", response_model=None)
+    async def list_instances(ident: int, context: ContextOf, request: Request, _: CallerOf) -> Response:
+        await wait_for(context, request)
+        if await queries.view(context.db, "models", ident) is None:
+            raise not_found(f"model {ident}")
+        of_model = Condition(lambda c: c.model_id == ident, lambda view: view["model_id"] == ident)
+        listing = Listing((of_model,), (("id", False),), 0, 1)
+        page = await lists.read(context.db, BY_RESOURCE["model-instances"], listing)
+        return enveloped(page, listing, page.views)
+
+
+async def wait_for(context: Context, request: Request) -> None:
+    """Read your writes: `min_seq` is the sequence a write was answered with. Raises `Refusal` (504)."""
+    seq = number(request.query_params, "min_seq")
+    if seq is None or await context.projections.wait_for(seq, context.settings.read_wait_s):
+        return
+    position = context.projections.position()
+    raise too_late(f"min_seq: the read models have come to {position} only: try again in a moment")
+
+
+def enveloped(page: Page, listing: Listing, items: "list[View] | Any") -> Response:
+    per_page = listing.per_page if listing.page >= 1 else max(page.total, 1)
+    body = {
+        "items": list(items),
+        "pagination": {
+            "page": max(listing.page, 1),
+            "perPage": per_page,
+            "total": page.total,
+            "totalPage": math.ceil(page.total / per_page),
+        },
+    }
+    return as_json(body, page.seq)
+
+
+def as_json(body: object, seq: int) -> Response:
+    return Response(json.dumps(body), media_type="application/json", headers={"ETag": f'"{seq}"'})
