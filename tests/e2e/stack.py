@@ -129,8 +129,10 @@ class Stack:
         return self.process.wait(seconds)
 
     def processes(self, word: str) -> list[psutil.Process]:
-        """The processes of this installation whose command line has the word."""
-        return [process for process in self._all() if word in " ".join(_command_of(process))]
+        """The processes of this installation that run the program or module of that name."""
+        return [
+            process for process in self._all() if word in [Path(part).name for part in _command_of(process)]
+        ]
 
     def kill(self, word: str) -> int:
         """kill -9 of one service; says how many processes that were."""

@@ -73,7 +73,7 @@ async def test_a_taken_name_is_refused(api: httpx.AsyncClient, tiny_model: Path)
 )
 async def test_what_does_not_exist_is_404(api: httpx.AsyncClient, method: str, path: str) -> None:
     before = await last_seq(api)
-    body = {"labels": {}} if "workers" in path else {"replicas": 1}
+    body: dict[str, Any] = {"labels": {}} if "workers" in path else {"replicas": 1}
     answer = await api.request(method, path, json=body if method == "PUT" else None)
     assert answer.status_code == 404, answer.text
     assert answer.json()["reason"] == "NotFound"

@@ -92,7 +92,7 @@ async def test_a_read_sees_the_write_it_waits_for(api: httpx.AsyncClient, tiny_m
 async def test_lists_page_sort_and_search(api: httpx.AsyncClient, tiny_model: Path) -> None:
     for letter in "cab":
         await deploy(api, tiny_model, f"paged-{letter}", replicas=0)
-    params = {"search": "paged", "sort_by": "name", "perPage": 2}
+    params: dict[str, Any] = {"search": "paged", "sort_by": "name", "perPage": 2}
     first = (await api.get("/v2/models", params=params)).json()
     assert [item["name"] for item in first["items"]] == ["paged-a", "paged-b"]
     assert first["pagination"] == {"page": 1, "perPage": 2, "total": 3, "totalPage": 2}

@@ -14,6 +14,7 @@ class WorkerPath:
 
     worker: str
     found: bool
+    answered: bool
     message: str
 
 

@@ -38,10 +38,12 @@ class StaleDirectory:
 class SomePaths:
     found: set[str] = field(default_factory=lambda: {"/m/a.gguf"})
     workers: tuple[str, ...] = ("box",)
+    connected: bool = True
 
     async def ask_workers(self, path: str) -> Sequence[WorkerPath]:
         there = path in self.found
-        return [WorkerPath(name, there, "it is here" if there else "no such file") for name in self.workers]
+        message = "it is here" if there else "no such file"
+        return [WorkerPath(name, there, self.connected, message) for name in self.workers]
 
 
 def by(command_id: str, actor: str = "user/1") -> Commander:
@@ -125,8 +127,18 @@ async def test_a_path_that_no_worker_has_is_refused_with_what_each_said(
 async def test_without_a_ready_worker_nobody_can_say(log: InMemoryEventLog) -> None:
     paths = SomePaths(workers=())
     handler = DeploymentHandler(log, StaleDirectory(), paths, Sealer(Sealer.new_key()), lambda: NOW)
-    with pytest.raises(Refusal, match="no worker is ready"):
+    with pytest.raises(Refusal, match="no worker has joined") as refused:
         await handler.create(create(), by("c1"))
+    assert refused.value.code == 422
+
+
+async def test_a_worker_that_does_not_answer_refuses_nothing_for_good(log: InMemoryEventLog) -> None:
+    paths = SomePaths(found=set(), connected=False)
+    handler = DeploymentHandler(log, StaleDirectory(), paths, Sealer(Sealer.new_key()), lambda: NOW)
+    with pytest.raises(Refusal, match="cannot be told right now") as refused:
+        await handler.create(create(), by("c1"))
+    assert refused.value.code == 503
+    assert await written(log) == []
 
 
 async def test_an_unknown_cluster_is_refused(handler: DeploymentHandler) -> None:

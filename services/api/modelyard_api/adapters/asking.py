@@ -28,5 +28,5 @@ class WorkerPaths:
                 worker.id, "path", PathQuestion(path=path), PathAnswer, timeout_s=self._timeout_s
             )
         except NoAnswer as error:
-            return WorkerPath(worker=worker.name, found=False, message=str(error))
-        return WorkerPath(worker=worker.name, found=answer.found, message=answer.message)
+            return WorkerPath(worker=worker.name, found=False, answered=False, message=str(error))
+        return WorkerPath(worker=worker.name, found=answer.found, answered=True, message=answer.message)

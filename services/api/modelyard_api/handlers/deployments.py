@@ -25,7 +25,7 @@ from modelyard_runtime.secrets import Sealer, Unsealable
 from modelyard_api.domain import deployment as deployments
 from modelyard_api.domain import route as routes
 from modelyard_api.domain.deployment import Deployment
-from modelyard_api.domain.errors import invalid, name_taken, not_found, outdated
+from modelyard_api.domain.errors import invalid, name_taken, not_found, outdated, unavailable
 from modelyard_api.domain.naming import NameState, name_state
 from modelyard_api.domain.route import Route
 from modelyard_api.handlers.commanding import Commander, Done, carry_out, load
@@ -144,14 +144,19 @@ class DeploymentHandler:
         return cluster_id
 
     async def _check_path(self, path: str) -> None:
+        """A path that no worker has is refused for good; that nobody can say right now is not."""
         answers = await self.paths.ask_workers(path)
-        if not answers:
-            raise invalid(
-                f"local_path: no worker is ready, so nobody can say whether {path} exists; add a worker first"
-            )
-        if not any(answer.found for answer in answers):
-            said = "; ".join(f"{answer.worker}: {answer.message}" for answer in answers)
+        if any(answer.found for answer in answers):
+            return
+        said = "; ".join(f"{answer.worker}: {answer.message}" for answer in answers)
+        if not answers and await self.directory.highest_id(Aggregate.WORKER) == 0:
+            raise invalid(f"local_path: no worker has joined that could have {path}; add one first")
+        if all(answer.answered for answer in answers) and answers:
             raise invalid(f"local_path: no worker has {path} ({said})")
+        raise unavailable(
+            f"local_path: whether a worker has {path} cannot be told right now "
+            f"({said or 'no worker is ready'}); try again in a moment"
+        )
 
     def _alive(self, ident: int, events: Sequence[Recorded[Any]]) -> Deployment:
         start: Deployment | None = None
