@@ -1,0 +1,1 @@
+"""Command line, and the embedded stack of one machine."""

@@ -1,0 +1,151 @@
+"""What there is."""
+
+from collections.abc import Callable, Sequence
+from enum import StrEnum
+from typing import Annotated, Any
+
+import typer
+
+from modelyard_cli import deployments
+from modelyard_cli.client import Api, Json
+from modelyard_cli.options import ApiKey, Format, Url, api_of
+from modelyard_cli.output import Output, gib, say, show_json, show_table
+
+Row = Sequence[object]
+
+
+class Resource(StrEnum):
+    DEPLOYMENTS = "deployments"
+    INSTANCES = "instances"
+    WORKERS = "workers"
+    ROUTES = "routes"
+
+
+PATHS = {
+    Resource.DEPLOYMENTS: "/v2/models",
+    Resource.INSTANCES: "/v2/model-instances",
+    Resource.WORKERS: "/v2/workers",
+    Resource.ROUTES: "/v2/model-routes",
+}
+
+
+def ls(
+    resource: Annotated[Resource, typer.Argument(help="What to list.")] = Resource.DEPLOYMENTS,
+    url: Url = None,
+    api_key: ApiKey = None,
+    output: Format = Output.TABLE,
+) -> None:
+    """List deployments with their instances, or instances, workers, routes."""
+    api = api_of(url, api_key)
+    items = sorted(api.items(PATHS[resource]), key=lambda item: item["id"])
+    if output is Output.JSON:
+        show_json(items)
+    elif not items:
+        say(f"There are no {resource}.")
+    elif resource is Resource.DEPLOYMENTS:
+        _show_deployments(api, items)
+    else:
+        columns, row = TABLES[resource]
+        show_table(columns, [row(item) for item in items])
+
+
+def show(
+    name: Annotated[str, typer.Argument(help="Name of the deployment.")],
+    url: Url = None,
+    api_key: ApiKey = None,
+    output: Format = Output.TABLE,
+) -> None:
+    """Everything about one deployment and its instances."""
+    api = api_of(url, api_key)
+    model = deployments.find(api, name)
+    instances = deployments.instances_of(api, model["id"])
+    if output is Output.JSON:
+        show_json({**model, "instances": instances})
+        return
+    show_table(("FIELD", "VALUE"), [(field, _plain(value)) for field, value in model.items()])
+    for instance in instances:
+        say("")
+        show_table(
+            ("INSTANCE", instance["name"]), [(field, _plain(value)) for field, value in instance.items()]
+        )
+
+
+def _show_deployments(api: Api, models: list[Json]) -> None:
+    instances = sorted(api.items("/v2/model-instances"), key=lambda item: item["id"])
+    rows: list[Row] = []
+    for model in models:
+        rows.append(
+            (
+                model["name"],
+                f"{model['ready_replicas']}/{model['replicas']}",
+                state_of(model),
+                location(model),
+            )
+        )
+        rows.extend(
+            (f"  {one['name']}", None, one["state"], _where(one))
+            for one in instances
+            if one["model_id"] == model["id"]
+        )
+    show_table(("NAME", "READY", "STATE", "SOURCE / WORKER"), rows)
+
+
+def state_of(model: Json) -> str:
+    if model["replicas"] == 0:
+        return "stopped"
+    return "ready" if model["ready_replicas"] >= model["replicas"] else "not ready"
+
+
+def location(model: Json) -> str:
+    if model["source"] == "local_path":
+        return str(model["local_path"])
+    return "/".join(filter(None, (model.get("huggingface_repo_id"), model.get("huggingface_filename"))))
+
+
+def _where(instance: Json) -> str | None:
+    return ": ".join(filter(None, (instance["worker_name"], instance["state_message"]))) or None
+
+
+def _instance(item: Json) -> Row:
+    return (
+        item["id"],
+        item["name"],
+        item["model_name"],
+        item["state"],
+        item["worker_name"],
+        item["restart_count"],
+        item["state_message"],
+    )
+
+
+def _worker(item: Json) -> Row:
+    status = item["status"]
+    return (
+        item["id"],
+        item["name"],
+        item["state"],
+        status["cpu"]["total"],
+        gib(status["memory"]["total"]),
+        len(status["gpu_devices"]),
+        ", ".join(f"{key}={value}" for key, value in item["labels"].items()),
+        item["state_message"],
+    )
+
+
+def _route(item: Json) -> Row:
+    targets = ", ".join(str(target["model_name"]) for target in item["targets"])
+    proxy = "yes" if item["generic_proxy"] else "no"
+    return (item["id"], item["name"], f"{item['ready_targets']}/{len(item['targets'])}", proxy, targets)
+
+
+TABLES: dict[Resource, tuple[Sequence[str], Callable[[Json], Row]]] = {
+    Resource.INSTANCES: (("ID", "NAME", "DEPLOYMENT", "STATE", "WORKER", "RESTARTS", "MESSAGE"), _instance),
+    Resource.WORKERS: (("ID", "NAME", "STATE", "CPUS", "MEMORY", "GPUS", "LABELS", "MESSAGE"), _worker),
+    Resource.ROUTES: (("ID", "NAME", "READY", "GENERIC PROXY", "DEPLOYMENTS"), _route),
+}
+
+
+def _plain(value: Any) -> object:
+    if isinstance(value, dict):
+        return ", ".join(f"{key}={_plain(one)}" for key, one in value.items())
+    return ", ".join(str(_plain(one)) for one in value) if isinstance(value, list) else value

@@ -1,0 +1,36 @@
+"""Each service alone: everything after the name is the service's own."""
+
+import importlib
+
+import typer
+
+from modelyard_cli.errors import UsageError
+
+SERVICES = {
+    "api": ("modelyard_api", "api", "The REST API with its read models."),
+    "scheduler": ("modelyard_scheduler", "scheduler", "Turns wished replicas into placed instances."),
+    "gateway": ("modelyard_gateway", "gateway", "Inference: OpenAI paths and the generic proxy."),
+    "worker": ("modelyard_worker_agent", "worker,llama-cpp", "The agent of one machine: runs model servers."),
+}
+
+PASS_ALL_THROUGH = {"allow_extra_args": True, "ignore_unknown_options": True, "help_option_names": []}
+
+
+def add_services(app: typer.Typer) -> None:
+    for name, (package, extra, text) in SERVICES.items():
+        _add(app, name, package, extra, text)
+
+
+def _add(app: typer.Typer, name: str, package: str, extra: str, text: str) -> None:
+    @app.command(
+        name, help=f"{text} Its settings: 'modelyard {name} --help'.", context_settings=PASS_ALL_THROUGH
+    )
+    def run(context: typer.Context) -> None:
+        try:
+            module = importlib.import_module(f"{package}.main")
+        except ModuleNotFoundError as error:
+            raise UsageError(
+                f"The Python package of {error.name!r} is missing.",
+                hint=f"Install what is needed with: pip install 'modelyard[{extra}]'",
+            ) from error
+        raise typer.Exit(module.main(context.args))

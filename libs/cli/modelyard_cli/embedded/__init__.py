@@ -1,0 +1,1 @@
+"""Runs all of Modelyard on one machine, with nothing installed."""

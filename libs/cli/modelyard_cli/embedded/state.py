@@ -1,0 +1,145 @@
+"""The state directory: where everything of one machine's Modelyard is kept, and who may use it now."""
+
+import fcntl
+import json
+import os
+import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from modelyard_eventlog.credentials import NatsKeys, new_keys
+from modelyard_runtime.secrets import Sealer
+
+from modelyard_cli.errors import UsageError
+
+
+@dataclass(frozen=True, slots=True)
+class Secrets:
+    """Made once, kept as long as the data: values in the log open with `secret_key` only."""
+
+    secret_key: str
+    join_token: str
+    first_password: str
+    nats: NatsKeys
+
+
+@dataclass(frozen=True, slots=True)
+class StateDir:
+    root: Path
+
+    @property
+    def nats(self) -> Path:
+        return self.root / "nats"
+
+    @property
+    def postgres(self) -> Path:
+        return self.root / "postgres"
+
+    @property
+    def logs(self) -> Path:
+        return self.root / "logs"
+
+    @property
+    def worker(self) -> Path:
+        return self.root / "worker"
+
+    @property
+    def secrets_file(self) -> Path:
+        return self.root / "secrets.json"
+
+    @property
+    def run_record(self) -> Path:
+        """Which processes run on this directory (`leftovers.py`)."""
+        return self.root / "run.json"
+
+    @property
+    def address_file(self) -> Path:
+        """Where the api and the gateway can be reached, for commands on this machine."""
+        return self.root / "address.json"
+
+    @property
+    def initial_password(self) -> Path:
+        """The admin's first password, until somebody has changed it."""
+        return self.root / "initial-password"
+
+    @property
+    def admin_key(self) -> Path:
+        """An API key of the admin for commands on this machine."""
+        return self.root / "admin-key"
+
+    def make(self) -> None:
+        """Raises `UsageError`."""
+        try:
+            self.root.mkdir(parents=True, exist_ok=True, mode=0o700)
+            # others may pass through (as root, Postgres runs as another user) but not look
+            self.root.chmod(0o711 if os.geteuid() == 0 else 0o700)
+            for private in (self.nats, self.logs, self.worker):
+                private.mkdir(exist_ok=True, mode=0o700)
+        except OSError as error:
+            raise UsageError(
+                f"The state directory {self.root} cannot be made: {error.strerror}.",
+                hint="Give another one with --state-dir.",
+            ) from error
+
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """Held while `modelyard up` runs; the system lets it go however the process ends.
+
+        Raises `UsageError` if another one holds it.
+        """
+        with (self.root / "lock").open("a") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                raise UsageError(
+                    f"Modelyard is already running on {self.root}.",
+                    hint="Stop it first, or give another directory with --state-dir and other ports.",
+                ) from None
+            yield
+
+    def secrets(self) -> Secrets:
+        """Those of this directory, made at the first call. Raises `UsageError`."""
+        if not self.secrets_file.exists():
+            if (self.nats / "jetstream").exists():
+                raise UsageError(
+                    f"{self.secrets_file} is missing, but there is data that belongs to it.",
+                    hint="Put the file back, or start afresh with another --state-dir.",
+                )
+            made = Secrets(Sealer.new_key(), secrets.token_hex(24), secrets.token_urlsafe(15), new_keys())
+            write_private(self.initial_password, made.first_password + "\n")
+            write_private(self.secrets_file, json.dumps(asdict(made), indent=2) + "\n")
+            return made
+        try:
+            kept = json.loads(self.secrets_file.read_text())
+            return Secrets(**{**kept, "nats": NatsKeys(**kept["nats"])})
+        except (ValueError, KeyError, TypeError, OSError) as error:
+            raise UsageError(f"{self.secrets_file} cannot be read as it was written: {error}.") from error
+
+
+def default_state_dir() -> Path:
+    """Root keeps it where other system services do: Postgres, which never runs as root, must reach it."""
+    if os.geteuid() == 0:
+        return Path("/var/lib/modelyard")
+    data = os.environ.get("XDG_DATA_HOME") or Path.home() / ".local" / "share"
+    return Path(data) / "modelyard"
+
+
+def write_private(path: Path, text: str) -> None:
+    """Replaces the file in one step; nobody else can read it at any moment."""
+    draft = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
+    descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with os.fdopen(descriptor, "w") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+    draft.replace(path)
+
+
+def read_if_there(path: Path) -> str | None:
+    """The file's text without its last line break, or None."""
+    try:
+        return path.read_text().strip() or None
+    except OSError:
+        return None

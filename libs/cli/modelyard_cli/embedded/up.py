@@ -1,0 +1,116 @@
+"""`modelyard up`: the life of the stack from the first check to the last process."""
+
+import asyncio
+import json
+import signal
+from collections.abc import Awaitable, Callable
+from contextlib import AsyncExitStack
+from dataclasses import dataclass, field
+
+import httpx
+
+from modelyard_cli.embedded.account import ADMIN, Account, open_account, worker_ready
+from modelyard_cli.embedded.log_tail import tail
+from modelyard_cli.embedded.options import UpOptions
+from modelyard_cli.embedded.stack import Stack, Tell
+from modelyard_cli.embedded.state import StateDir, write_private
+from modelyard_cli.errors import CliError, UsageError
+
+Then = Callable[[Account], Awaitable[bool]]
+"""What to do once everything runs; True to go on running, False to stop."""
+
+
+async def run_up(options: UpOptions, tell: Tell, *, then: Then | None = None, verbose: bool = False) -> None:
+    """Runs until SIGINT, SIGTERM or SIGHUP, or until `then` has had enough; ends every process it started.
+
+    Raises `UsageError` if it cannot start.
+    """
+    state = StateDir(options.state_dir.expanduser().absolute())
+    state.make()
+    with state.locked():
+        async with AsyncExitStack() as leaving:
+            up = _Up(options, state, tell)
+            leaving.push_async_callback(up.end)
+            if verbose:
+                tailing = asyncio.create_task(tail(state.logs, tell))
+                leaving.callback(tailing.cancel)
+            with_signals = _until_signal()
+            await up.run(then, with_signals)
+
+
+@dataclass
+class _Up:
+    options: UpOptions
+    state: StateDir
+    tell: Tell
+    stack: Stack = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.stack = Stack(self.options, self.state, self.tell)
+
+    async def run(self, then: Then | None, stop: asyncio.Event) -> None:
+        working = asyncio.create_task(self._work(then))
+        stopping = asyncio.create_task(stop.wait())
+        await asyncio.wait({working, stopping}, return_when=asyncio.FIRST_COMPLETED)
+        if working.done() and working.result():
+            await stopping
+        for task in (working, stopping):
+            task.cancel()
+        # what `working` raises while it is cancelled is of no interest any more
+        await asyncio.wait({working, stopping})
+
+    async def end(self) -> None:
+        if self.stack.children:
+            self.tell("stopping ...")
+        self.state.address_file.unlink(missing_ok=True)
+        await self.stack.stop()
+        self.tell(f"stopped; the data is kept in {self.state.root}")
+
+    async def _work(self, then: Then | None) -> bool:
+        """True if the stack should go on running."""
+        self.tell(f"Modelyard keeps its data in {self.state.root}")
+        await self.stack.start()
+        account = await self._account()
+        if self.options.worker:
+            ready = worker_ready(self.options.api_url, account.key) if account.key else None
+            await self.stack.start_worker(ready)
+        addresses = {"api": self.options.api_url, "gateway": self.options.gateway_url}
+        write_private(self.state.address_file, json.dumps(addresses) + "\n")
+        if then is not None:
+            try:
+                return await then(account)
+            except CliError as error:
+                # the demo failed, the stack did not: say so and stop
+                raise UsageError(error.message, hint=error.hint) from error
+        self.tell("")
+        for line in summary(self.options, account):
+            self.tell(line)
+        return True
+
+    async def _account(self) -> Account:
+        try:
+            return await open_account(self.options.api_url, self.state, self.state.secrets())
+        except httpx.HTTPError as error:
+            raise UsageError(
+                f"The api does not let the admin in: {error}.",
+                hint=f"Its log says why: {self.state.logs / 'api.log'}",
+            ) from error
+
+
+def summary(options: UpOptions, account: Account) -> list[str]:
+    lines = [
+        "Modelyard is up. Ctrl-C stops it; the data stays.",
+        f"  management API   {options.api_url}/v2",
+        f"  inference        {options.gateway_url}/v1",
+    ]
+    if account.first_password is not None:
+        lines.append(f"  first login      {ADMIN} / {account.first_password}")
+    return lines
+
+
+def _until_signal() -> asyncio.Event:
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        loop.add_signal_handler(number, stop.set)
+    return stop

@@ -1,0 +1,51 @@
+"""Tables for people, JSON for scripts."""
+
+import json
+from collections.abc import Sequence
+from enum import StrEnum
+from typing import Any
+
+import typer
+
+
+class Output(StrEnum):
+    TABLE = "table"
+    JSON = "json"
+
+
+def say(text: str) -> None:
+    typer.echo(text)
+
+
+def note(text: str) -> None:
+    """To standard error: what is not the command's result."""
+    typer.echo(text, err=True)
+
+
+def show_json(value: Any) -> None:
+    typer.echo(json.dumps(value, indent=2, ensure_ascii=False))
+
+
+def show_table(columns: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
+    for line in table(columns, rows):
+        typer.echo(line)
+
+
+def table(columns: Sequence[str], rows: Sequence[Sequence[object]]) -> list[str]:
+    """Lines of aligned columns. None is shown as a dash; a text keeps to its first line."""
+    cells = [list(columns), *([_cell(value) for value in row] for row in rows)]
+    widths = [max(len(row[at]) for row in cells) for at in range(len(columns))]
+    return [
+        "  ".join(text.ljust(width) for text, width in zip(row, widths, strict=True)).rstrip()
+        for row in cells
+    ]
+
+
+def gib(size: int | None) -> str | None:
+    return None if size is None else f"{size / 1024**3:.1f} GiB"
+
+
+def _cell(value: object) -> str:
+    if value is None or value == "":
+        return "-"
+    return str(value).splitlines()[0]
