@@ -1,9 +1,9 @@
 """Append latency against bare nats-py: the same stream, the same server, alternating."""
 
 import time
+from pathlib import Path
 from statistics import median
 from tempfile import TemporaryDirectory
-from pathlib import Path
 
 import nats
 from bench.report import Figure, quantile
@@ -15,6 +15,7 @@ from modelyard_eventlog.nats_log import NatsEventLog
 from modelyard_eventlog.provision import provision
 from modelyard_eventlog.wire import encode_event
 from modelyard_eventlog_cases import cause, requested
+from nats.aio.client import Client
 
 ROUNDS = 7
 PER_ROUND = 200
@@ -34,7 +35,7 @@ async def measure() -> list[Figure]:
             server.kill()
 
 
-async def _alternate(log: NatsEventLog, client: nats.NATS) -> list[Figure]:
+async def _alternate(log: NatsEventLog, client: Client) -> list[Figure]:
     js = client.jetstream()
     bare: list[float] = []
     single: list[float] = []

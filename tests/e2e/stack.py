@@ -1,4 +1,4 @@
-"""The whole product, as a newcomer starts it: `modelyard up` in a directory of its own, with short intervals."""
+"""The whole product, as a newcomer starts it: `modelyard up` in its own directory, with short intervals."""
 
 import asyncio
 import contextlib

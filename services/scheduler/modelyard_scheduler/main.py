@@ -158,10 +158,11 @@ def main(argv: Sequence[str]) -> int:
         sys.stderr.write(f"modelyard scheduler: {error}\n")
         return 2
     configure_logs("scheduler", level=settings.log_level)
+    failed = False
     try:
         uvloop.run(run(settings))
     except* (UnknownEventType, Gap, StreamRefused) as problems:
+        failed = True
         for problem in problems.exceptions:
             sys.stderr.write(f"modelyard scheduler: {problem}\n")
-        return 1
-    return 0
+    return int(failed)

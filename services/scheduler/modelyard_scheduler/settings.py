@@ -21,7 +21,7 @@ class SchedulerSettings(NatsSettings):
     )
     reconcile_s: float = Field(10.0, description="Time between sweeps that close every gap.")
     presence_s: float = Field(1.0, description="Time between looks at who is there.")
-    path_question_s: float = Field(2.0, description="For how long a worker may take to say if it has a path.")
+    path_question_s: float = Field(2.0, description="Time a worker may take to say if it has a path.")
     scheduler_health_port: int = Field(
         0, description="Loopback port for GET /healthz and /readyz; 0 for none."
     )

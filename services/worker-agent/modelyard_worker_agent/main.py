@@ -3,8 +3,8 @@
 import asyncio
 import sys
 from collections.abc import Sequence
-from contextlib import AsyncExitStack
 from importlib.metadata import version as installed_version
+from typing import TypeVar
 
 import httpx
 import structlog
@@ -39,6 +39,8 @@ from modelyard_worker_agent.settings import WorkerSettings
 
 logger = structlog.stdlib.get_logger()
 
+T = TypeVar("T")
+
 INVENTORY_S = 60.0
 RENEW_LEAST_S = 60.0
 
@@ -63,6 +65,7 @@ def build_machine(
             stop_grace_s=settings.stop_grace_s,
             runs_kept=settings.log_runs_kept,
             host=settings.model_server_host,
+            address=settings.worker_address,
         ),
     )
     return machine, outbox
@@ -75,33 +78,41 @@ async def run(settings: WorkerSettings) -> int:
     joiner = Joiner(
         identity, api=settings.api, token=token, name=settings.worker_name, labels=settings.labels
     )
-    joined = identity.joined()
-    if joined is None:
-        joining = asyncio.create_task(joiner.join())
-        stopping = asyncio.create_task(stop.wait())
-        await asyncio.wait({joining, stopping}, return_when=asyncio.FIRST_COMPLETED)
-        if not joining.done():
-            joining.cancel()
-            return 0
-        stopping.cancel()
-        joined = joining.result()
-    async with AsyncExitStack() as resources:
-        client = await resources.enter_async_context(httpx.AsyncClient())
+    joining = asyncio.create_task(_join_once(identity, joiner))
+    if not await _before(stop, joining):
+        return 0
+    joined = joining.result()
+    async with httpx.AsyncClient(trust_env=False) as client:
         machine, outbox = build_machine(settings, joined, client)
         agent = Agent(machine)
         agent.adopt()
         logger.info("worker is up", worker=joined.name, worker_id=joined.worker_id)
         connected = asyncio.create_task(_stay_connected(settings, joined, identity, agent, outbox))
         renewing = asyncio.create_task(_renew(joiner, joined))
-        stopping = asyncio.create_task(stop.wait())
-        done, _ = await asyncio.wait({connected, stopping}, return_when=asyncio.FIRST_COMPLETED)
-        for task in (connected, renewing, stopping):
+        broke = await _before(stop, connected)
+        for task in (connected, renewing):
             task.cancel()
-        await asyncio.gather(connected, renewing, stopping, return_exceptions=True)
-        await agent.leave(stop_servers=settings.stop_servers_on_exit)
-        for task in done - {stopping}:
-            task.result()
+        await asyncio.gather(connected, renewing, return_exceptions=True)
+        await agent.leave(stop_servers=settings.stop_models_on_exit)
+        if broke:
+            connected.result()
     return 0
+
+
+async def _join_once(identity: IdentityFiles, joiner: Joiner) -> JoinAnswer:
+    """The answer of an earlier join will do: the api need not be there for the agent to work."""
+    return identity.joined() or await joiner.join()
+
+
+async def _before(stop: asyncio.Event, task: asyncio.Task[T]) -> bool:
+    """True when the task has ended, False if the process was asked to stop before; then it is cancelled."""
+    stopping = asyncio.create_task(stop.wait())
+    await asyncio.wait({task, stopping}, return_when=asyncio.FIRST_COMPLETED)
+    stopping.cancel()
+    if task.done():
+        return True
+    task.cancel()
+    return False
 
 
 async def _stay_connected(

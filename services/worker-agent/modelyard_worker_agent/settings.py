@@ -30,6 +30,6 @@ class WorkerSettings(NatsSettings):
         30.0, description="For how long a model server may take to end before it is killed."
     )
     log_runs_kept: int = Field(5, description="How many starts' logs are kept of an instance.")
-    stop_servers_on_exit: bool = Field(
+    stop_models_on_exit: bool = Field(
         False, description="End the model servers with the agent; else they go on and are adopted later."
     )

@@ -45,9 +45,18 @@ async def rows(url: str) -> dict[str, list[Any]]:
     try:
         return {
             model.table_name: sorted(
-                (row["id"], row["seq"], row["removed_at"], json.loads(row["view"]), json.loads(row["hidden"]))
-                for row in await connection.fetch(f"TABLE {model.table_name}")
-            ]
+                (
+                    (
+                        row["id"],
+                        row["seq"],
+                        row["removed_at"],
+                        json.loads(row["view"]),
+                        json.loads(row["hidden"]),
+                    )
+                    for row in await connection.fetch(f"TABLE {model.table_name}")
+                ),
+                key=lambda row: int(row[0]),
+            )
             for model in READ_MODELS
         }
     finally:

@@ -2,7 +2,7 @@
 
 import random
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import partial
 
@@ -193,6 +193,8 @@ class InstanceHandler:
             if state is None or state.phase in LEAVING:
                 return None
             who = {"instance_id": state.instance_id, "deployment_id": state.deployment_id}
+            if not state.deletion_requested:
+                state = self._as_wished(state)
             if state.phase in UNPLACED:
                 return self._about(
                     state, "remove", [Write(InstanceRemoved(**who, reason=stop.reason), state.seq)]
@@ -201,6 +203,18 @@ class InstanceHandler:
 
         if await self.decider.state(decide):
             await self.tell(stop.instance_id)
+
+    def _as_wished(self, state: InstanceState) -> InstanceState:
+        """The instance as part of what somebody last wanted of its deployment: that is why it goes."""
+        deployment = self.decider.picture.deployments.get(state.deployment_id)
+        if deployment is None:
+            return state
+        return replace(
+            state,
+            correlation_id=deployment.correlation_id,
+            actor=deployment.actor,
+            last_event_id=deployment.last_event_id,
+        )
 
     async def remove_stopped(self, instance_id: int) -> None:
         """After the agent said that nothing is left."""

@@ -7,6 +7,7 @@ from modelyard_contracts.base import Event
 from modelyard_contracts.events import (
     DeploymentEvent,
     InstanceDeletionRequested,
+    InstanceEvent,
     InstanceFailed,
     InstanceRemoved,
     InstanceRequested,
@@ -16,6 +17,7 @@ from modelyard_contracts.events import (
     InstanceStopping,
     WorkerDeleted,
     WorkerDevicesReleased,
+    WorkerEvent,
     WorkerInventoryChanged,
     WorkerLabelsChanged,
     WorkerLost,
@@ -59,6 +61,15 @@ class Scheduler:
         match event:
             case DeploymentEvent(deployment_id=ident):
                 await self.instances.reconcile(ident)
+            case InstanceEvent():
+                await self.react_to_instance(event)
+            case WorkerEvent():
+                await self.react_to_worker(event)
+            case _:
+                return
+
+    async def react_to_instance(self, event: InstanceEvent) -> None:
+        match event:
             case InstanceRequested(instance_id=ident):
                 await self.instances.place(ident)
             case InstanceScheduled(instance_id=ident) | InstanceStopping(instance_id=ident):
@@ -71,6 +82,11 @@ class Scheduler:
                 await self.instances.remove_stopped(ident)
             case InstanceDeletionRequested(deployment_id=ident) | InstanceRemoved(deployment_id=ident):
                 await self.instances.reconcile(ident)
+            case _:
+                return
+
+    async def react_to_worker(self, event: WorkerEvent) -> None:
+        match event:
             case WorkerLost(worker_id=ident):
                 await self.give_up(ident, "worker_lost")
             case WorkerDeleted(worker_id=ident):

@@ -99,7 +99,7 @@ class LogFiles:
             attempt=attempt,
             next_offset=offset + len(data),
             more=more,
-            ended=ended and not more and attempts(instance)[-1] == attempt,
+            ended=ended and not more,
         )
 
 

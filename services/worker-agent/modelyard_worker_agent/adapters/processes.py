@@ -13,6 +13,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import psutil
+from modelyard_runtime.settings import ENV_PREFIX
 
 from modelyard_worker_agent.adapters.logfiles import LOG, attempts, last_lines
 from modelyard_worker_agent.launchers import shim
@@ -38,7 +39,7 @@ class ProcessExecutor:
                     stdin=subprocess.DEVNULL,
                     stdout=log,
                     stderr=log,
-                    env={**os.environ, "PYTHONUNBUFFERED": "1", **env},
+                    env={**_own_environment(), "PYTHONUNBUFFERED": "1", **env},
                     cwd=directory,
                     start_new_session=True,
                 )
@@ -53,6 +54,9 @@ class ProcessExecutor:
                     await asyncio.sleep(POLL_S)
         except TimeoutError:
             raise StartFailed(f"cannot start {command[0]}: no process after {START_S:g} s") from None
+        except asyncio.CancelledError:
+            _signal_session(started.pid, 0, signal.SIGKILL)
+            raise
         return _recorded(directory)
 
     def find(self, directory: Path) -> Process | None:
@@ -88,7 +92,7 @@ class ProcessExecutor:
             shutil.rmtree(instance / str(attempt), ignore_errors=True)
 
     async def stop(self, process: Process, *, grace_s: float) -> bool:
-        _signal_session(process, signal.SIGTERM)
+        _signal_session(process.shim_pid, process.shim_started, signal.SIGTERM)
         try:
             async with asyncio.timeout(grace_s):
                 while self.alive(process):
@@ -96,12 +100,14 @@ class ProcessExecutor:
         except TimeoutError:
             pass
         forced = self.alive(process)
-        self.end_leftovers(process)
+        self.end_leftovers(process.directory)
         return forced
 
-    def end_leftovers(self, process: Process) -> None:
+    def end_leftovers(self, directory: Path) -> None:
         """SIGKILL to whatever is left of the session, the shim's own death included."""
-        _signal_session(process, signal.SIGKILL)
+        process = _recorded(directory)
+        if process.shim_pid:
+            _signal_session(process.shim_pid, process.shim_started, signal.SIGKILL)
 
 
 def _recorded(directory: Path) -> Process:
@@ -111,12 +117,17 @@ def _recorded(directory: Path) -> Process:
     return Process(directory, record.get("pid", 0), record.get("started", -1), pid)
 
 
-def _signal_session(process: Process, number: signal.Signals) -> None:
+def _signal_session(session: int, started: int, number: signal.Signals) -> None:
     """To every process of the session the shim made, and to none that only got its pid later."""
     for member in psutil.process_iter():
         with suppress(psutil.NoSuchProcess, psutil.AccessDenied, ProcessLookupError):
-            if os.getsid(member.pid) == process.shim_pid and _not_older(member.pid, process.shim_started):
+            if os.getsid(member.pid) == session and _not_older(member.pid, started):
                 os.kill(member.pid, number)
+
+
+def _own_environment() -> dict[str, str]:
+    """The agent's environment without its own settings: the join token is no model server's business."""
+    return {name: value for name, value in os.environ.items() if not name.startswith(ENV_PREFIX)}
 
 
 def _not_older(pid: int, started: int) -> bool:

@@ -54,6 +54,7 @@ class Limits:
     stop_grace_s: float
     runs_kept: int
     host: str
+    address: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -282,7 +283,7 @@ class Supervisor:
         await self._say(
             InstanceRunning(
                 **self._who(),
-                host=at.host,
+                host=self._announced(at),
                 port=at.port,
                 pid=process.pid,
                 backend_version=at.version,
@@ -290,10 +291,13 @@ class Supervisor:
             )
         )
 
+    def _announced(self, at: Listening) -> str:
+        """A server on all addresses is reached by the worker's own."""
+        return self._machine.limits.address if at.host in ("0.0.0.0", "::") else at.host
+
     async def _ended(self, want: Want) -> None:
         directory = self._directory()
-        if self._process is not None:
-            await self._machine.executor.stop(self._process, grace_s=0)
+        self._machine.executor.end_leftovers(directory)
         lines = self._machine.executor.last_lines(directory)
         failure = classify(self._machine.executor.status(directory), lines)
         if self._machine.files.was_shut_down(directory):
