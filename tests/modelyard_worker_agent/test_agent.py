@@ -335,7 +335,7 @@ async def test_logs_are_there_during_and_after(machine: Machine, tiny_model: Pat
     assert tail.next_offset == live.next_offset
 
     await machine.wish(want(spec_of(tiny_model), state="absent"))
-    more = await machine.log(offset=live.next_offset, wait_s=3)
+    more = await machine.log(offset=live.next_offset, wait_s=20)
     assert more.text or more.ended
     await machine.observe("InstanceStopped")
     after = await machine.log()

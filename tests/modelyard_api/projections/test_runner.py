@@ -146,7 +146,9 @@ class Shorter(InMemoryEventLog):
 async def test_a_log_restored_to_an_earlier_state_is_noticed(database_url: str) -> None:
     log = InMemoryEventLog()
     async with projecting(log, database_url) as (projections, _):
-        assert await projections.wait_for(await tell(log, *users("a", "b")), 10)
+        seq = await tell(log, *users("a", "b"))
+        assert await projections.wait_for(seq, 10)
+        assert await projections.wait_for_archive(seq, 10)
     restored = Shorter(await log.position())
     await tell(restored, *users("a", "other"))
     async with projecting(restored, database_url) as (projections, db):
