@@ -5,6 +5,7 @@ import socket
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
+from typing import Any
 
 import httpx
 
@@ -52,16 +53,31 @@ async def open_account(api_url: str, state: StateDir, secrets: Secrets) -> Accou
         return Account(key, secrets.first_password if session is not None else None)
 
 
-def worker_ready(api_url: str, key: str) -> Check:
+async def last_event(api_url: str, key: str) -> int:
+    """The sequence of the newest event. Raises `httpx.HTTPError`."""
+    events = await _events(api_url, key, order="desc")
+    return int(events[0]["sequence"]) if events else 0
+
+
+def worker_ready(api_url: str, key: str, since: int) -> Check:
+    """True once an agent that started after `since` can be asked. The worker's state alone would not tell:
+    right after a start it may still be what the last run left."""
+
     async def check() -> bool:
-        async with httpx.AsyncClient(base_url=api_url, trust_env=False, timeout=5) as client:
-            try:
-                answer = await client.get("/v2/workers", headers=_bearer(key))
-                return answer.is_success and any(w["state"] == "ready" for w in answer.json()["items"])
-            except httpx.HTTPError:
-                return False
+        try:
+            return bool(await _events(api_url, key, type="WorkerReady", since=since))
+        except httpx.HTTPError:
+            return False
 
     return check
+
+
+async def _events(api_url: str, key: str, **params: str | int) -> list[dict[str, Any]]:
+    async with httpx.AsyncClient(base_url=api_url, trust_env=False, timeout=5) as client:
+        answer = await client.get("/v2/events", params={**params, "limit": 1}, headers=_bearer(key))
+        answer.raise_for_status()
+        found: list[dict[str, Any]] = answer.json()["items"]
+        return found
 
 
 async def _log_in(client: httpx.AsyncClient, password: str) -> str | None:

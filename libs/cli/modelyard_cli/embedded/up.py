@@ -9,7 +9,8 @@ from dataclasses import dataclass, field
 
 import httpx
 
-from modelyard_cli.embedded.account import ADMIN, Account, open_account, worker_ready
+from modelyard_cli.embedded.account import ADMIN, Account, last_event, open_account, worker_ready
+from modelyard_cli.embedded.health import Check
 from modelyard_cli.embedded.log_tail import tail
 from modelyard_cli.embedded.options import UpOptions
 from modelyard_cli.embedded.stack import Stack, Tell
@@ -72,8 +73,7 @@ class _Up:
         await self.stack.start()
         account = await self._account()
         if self.options.worker:
-            ready = worker_ready(self.options.api_url, account.key) if account.key else None
-            await self.stack.start_worker(ready)
+            await self.stack.start_worker(await self._worker_check(account.key))
         addresses = {"api": self.options.api_url, "gateway": self.options.gateway_url}
         write_private(self.state.address_file, json.dumps(addresses) + "\n")
         if then is not None:
@@ -86,6 +86,12 @@ class _Up:
         for line in summary(self.options, account):
             self.tell(line)
         return True
+
+    async def _worker_check(self, key: str | None) -> Check | None:
+        if key is None:
+            return None
+        api_url = self.options.api_url
+        return worker_ready(api_url, key, await last_event(api_url, key))
 
     async def _account(self) -> Account:
         try:
