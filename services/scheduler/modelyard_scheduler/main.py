@@ -115,19 +115,27 @@ async def _work(settings: SchedulerSettings) -> None:
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(scheduler.decider.feed.run())
             if settings.scheduler_health_port:
-                tasks.create_task(serve_health("127.0.0.1", settings.scheduler_health_port, watchdog.health))
+                tasks.create_task(_serve_health(settings.scheduler_health_port, watchdog))
             await _again(scheduler.decider.feed.catch_up)
             logger.info("scheduler is up", position=scheduler.decider.picture.position)
             tasks.create_task(watchdog.watch())
-            tasks.create_task(_every(settings.presence_s, scheduler.look))
             tasks.create_task(_every(settings.reconcile_s, scheduler.sweep))
             await reactions.start()
+            # not earlier: nobody is silent to one who does not listen yet
+            tasks.create_task(_every(settings.presence_s, scheduler.look))
             try:
                 await asyncio.Event().wait()
             finally:
                 await reactions.stop()
     finally:
         await nc.close()
+
+
+async def _serve_health(port: int, watchdog: Watchdog) -> None:
+    try:
+        await serve_health("127.0.0.1", port, watchdog.health)
+    except OSError as error:
+        raise BadSettings(f"--scheduler-health-port: cannot listen on {port}: {error}") from error
 
 
 async def _again(work: Callable[[], Awaitable[None]]) -> None:
@@ -158,11 +166,17 @@ def main(argv: Sequence[str]) -> int:
         sys.stderr.write(f"modelyard scheduler: {error}\n")
         return 2
     configure_logs("scheduler", level=settings.log_level)
-    failed = False
+    code = 0
     try:
         uvloop.run(run(settings))
+    except* BadSettings as problems:
+        code = _said(problems, 2)
     except* (UnknownEventType, Gap, StreamRefused) as problems:
-        failed = True
-        for problem in problems.exceptions:
-            sys.stderr.write(f"modelyard scheduler: {problem}\n")
-    return int(failed)
+        code = code or _said(problems, 1)
+    return code
+
+
+def _said(problems: BaseExceptionGroup[Exception], code: int) -> int:
+    for problem in problems.exceptions:
+        sys.stderr.write(f"modelyard scheduler: {problem}\n")
+    return code

@@ -36,33 +36,43 @@ class Verdicts:
 
 
 class Presence:
-    """When each worker was heard last, and since when this scheduler has been listening without a break."""
+    """When each worker was heard last, and since when this scheduler has been listening without a break.
+
+    All on this scheduler's clock: a worker's own may be wrong by hours.
+    """
 
     def __init__(self, now: datetime) -> None:
         self.listening_since = now
         self._looked_at = now
         self._seen: dict[int, datetime] = {}
+        self._beats: dict[int, str] = {}
+        self._ready_seqs: dict[int, int] = {}
 
-    def heard(self, worker_id: int, now: datetime) -> None:
-        self._seen[worker_id] = now
+    def heard(self, worker_id: int, beat: str, now: datetime) -> None:
+        """`beat` tells one heartbeat from the next: the same one read again is no sign of life."""
+        if self._beats.get(worker_id) != beat:
+            self._beats[worker_id] = beat
+            self._seen[worker_id] = now
 
-    def look(self, now: datetime, *, listening: bool, pause_s: float) -> None:
+    def look(
+        self, workers: Collection[WorkerState], now: datetime, *, listening: bool, pause_s: float
+    ) -> None:
         """Call this regularly. Not listening, or a break of more than `pause_s` since the last look (the
-        process slept, the clock jumped), starts everybody's time anew."""
+        process slept, the clock jumped), starts everybody's time anew; coming to work, that worker's."""
         if not listening or abs(now - self._looked_at) > timedelta(seconds=pause_s):
             self.listening_since = now
         self._looked_at = now
+        for worker in workers:
+            if worker.ready_seq > self._ready_seqs.get(worker.worker_id, 0):
+                self._ready_seqs[worker.worker_id] = worker.ready_seq
+                self._seen[worker.worker_id] = now
 
     def heard_at(self, worker_id: int) -> datetime | None:
         return self._seen.get(worker_id)
 
-    def last_seen(self, worker: WorkerState, now: datetime) -> datetime:
-        """The latest moment at which silence cannot be blamed on the worker, not beyond `now`."""
-        heard = self._seen.get(worker.worker_id, self.listening_since)
-        return min(now, max(heard, worker.last_seen, self.listening_since))
-
-    def forget_all_but(self, worker_ids: Collection[int]) -> None:
-        self._seen = {key: at for key, at in self._seen.items() if key in worker_ids}
+    def last_seen(self, worker_id: int) -> datetime:
+        """The latest moment until which silence cannot be blamed on the worker."""
+        return max(self._seen.get(worker_id, self.listening_since), self.listening_since)
 
 
 def lost_limit(fleet_size: int, max_lost_share: float) -> int:
@@ -77,7 +87,7 @@ def verdicts(
     recovered: list[WorkerState] = []
     overdue: list[Absence] = []
     for worker in workers:
-        absence = Absence(worker, presence.last_seen(worker, now))
+        absence = Absence(worker, presence.last_seen(worker.worker_id))
         away_s = (now - absence.last_seen).total_seconds()
         match worker.phase:
             case WorkerPhase.READY:

@@ -4,6 +4,7 @@ Now for llama.cpp in main memory. Each filter gives its own reason, the first th
 """
 
 import shlex
+from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -17,6 +18,10 @@ VERSION = 1
 DEFAULT_CONTEXT = 4096
 OVERHEAD_BYTES = 256 * 1024**2
 GIB = 1024**3
+
+MOST_REASONS = 50
+CHECKS = ("state", "maintenance", "cluster", "labels", "backend", "local_path", "ram")
+"""In the order in which a worker is checked."""
 
 PathSaid = PathAnswer | str
 """What a worker said of the path, or why it did not."""
@@ -33,10 +38,20 @@ class Placement:
 class Unplaceable:
     reasons: tuple[Reason, ...]
 
+    def stated(self) -> tuple[Reason, ...]:
+        """As many reasons as an event has room for: those that came closest to fitting."""
+        return tuple(sorted(self.reasons, key=lambda reason: -CHECKS.index(reason.check))[:MOST_REASONS])
+
     def message(self) -> str:
         if not self.reasons:
             return "No suitable workers: no worker has joined yet"
-        return "No suitable workers.\n" + "\n".join(reason.message for reason in self.reasons)
+        told = self.stated()
+        lines = ["No suitable workers.", *(reason.message for reason in told)]
+        if len(told) < len(self.reasons):
+            counts = Counter(reason.check for reason in self.reasons)
+            summary = ", ".join(f"{check} {counts[check]}" for check in CHECKS if counts[check])
+            lines.append(f"In all {len(self.reasons)} workers, by what they lack: {summary}.")
+        return "\n".join(lines)
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +63,9 @@ class Crowd:
 
 
 def policy_name(spec: DeploymentSpec) -> str:
-    return f"{spec.placement_strategy}/{VERSION}"
+    """What a decision says it was made by, and that it was made without knowing the size, if so."""
+    unknown = "" if spec.source is Source.LOCAL_PATH else " (model size unknown)"
+    return f"{spec.placement_strategy}/{VERSION}{unknown}"
 
 
 def place(
@@ -79,39 +96,50 @@ def claim_for(spec: DeploymentSpec, answer: PathAnswer | None) -> Claim:
 
     Without an answer (a model of a hub, not yet fetched) only the allowance is known and claimed.
     """
-    weights = answer.weight_bytes if answer else 0
-    kv_bytes = (answer.kv_bytes_per_token or 0) * context_size(spec.backend_parameters) if answer else 0
-    return Claim(ram_bytes=weights + kv_bytes + OVERHEAD_BYTES)
+    if answer is None:
+        return Claim(ram_bytes=OVERHEAD_BYTES)
+    asked = context_size(spec.backend_parameters)
+    context = asked or answer.context_length or DEFAULT_CONTEXT
+    return Claim(ram_bytes=answer.weight_bytes + context * (answer.kv_bytes_per_token or 0) + OVERHEAD_BYTES)
 
 
 def context_size(parameters: Sequence[str]) -> int:
-    """What `-c` or `--ctx-size` says, in any of its spellings; llama.cpp's launcher takes 4096 by default."""
+    """What the last `-c` or `--ctx-size` says, in any of its spellings; 0 stands for the model's own length.
+    llama.cpp's launcher takes 4096 by default."""
     arguments: list[str] = []
     for parameter in parameters:
         try:
             arguments += shlex.split(parameter)
         except ValueError:
             arguments.append(parameter)
+    found = DEFAULT_CONTEXT
     for position, argument in enumerate(arguments):
         name, equals, value = argument.partition("=")
         if name not in ("-c", "--ctx-size"):
             continue
         text = value if equals else next(iter(arguments[position + 1 : position + 2]), "")
-        if text.isdecimal() and int(text) > 0:
-            return int(text)
-    return DEFAULT_CONTEXT
+        if text.isdecimal():
+            found = int(text)
+    return found
+
+
+def candidates(state: InstanceState, workers: Collection[WorkerState]) -> list[WorkerState]:
+    """The workers whose answer about the path would matter: nothing else stands against them."""
+    return [worker for worker in workers if _unfit(state, worker) is None]
 
 
 def first_obstacle(
     state: InstanceState, worker: WorkerState, said: PathSaid | None, claim: Claim
 ) -> Reason | None:
+    return _unfit(state, worker) or _no_path(state, worker, said) or _no_room(worker, claim)
+
+
+def _unfit(state: InstanceState, worker: WorkerState) -> Reason | None:
     return (
         _not_usable(worker)
         or _wrong_cluster(state, worker)
         or _wrong_labels(state, worker)
         or _no_backend(state, worker)
-        or _no_path(state, worker, said)
-        or _no_room(worker, claim)
     )
 
 

@@ -59,6 +59,8 @@ class WorkerState:
     """The last sequence of its aggregate."""
     last_seen: datetime
     """The last time that the log knows of: of its latest sign of life that became a fact."""
+    ready_seq: int = 0
+    """The sequence of the fact that made it ready last."""
     maintenance: bool = False
     session: str | None = None
     inventory: Inventory | None = None
@@ -141,9 +143,10 @@ def _moved(
         return state
     match fact:
         case WorkerReady():
-            return replace(state, phase=WorkerPhase.READY, session=fact.session, last_seen=time)
+            ready = replace(state, phase=WorkerPhase.READY, ready_seq=state.seq, last_seen=time)
+            return replace(ready, session=fact.session)
         case WorkerRecovered():
-            return replace(state, phase=WorkerPhase.READY, last_seen=time)
+            return replace(state, phase=WorkerPhase.READY, ready_seq=state.seq, last_seen=time)
         case WorkerSilent():
             return replace(state, phase=WorkerPhase.SILENT, last_seen=fact.last_seen)
         case WorkerLost():

@@ -5,7 +5,8 @@ from dataclasses import dataclass
 
 import structlog
 from modelyard_contracts.events import WorkerEvent, WorkerLost, WorkerRecovered, WorkerSilent
-from modelyard_eventlog.log import Write
+from modelyard_contracts.messages import Heartbeat
+from modelyard_eventlog.log import Conflict, LogUnavailable, Write
 
 from modelyard_scheduler.domain.fleet import FleetPolicy, Presence, is_back, verdicts
 from modelyard_scheduler.domain.worker import WorkerPhase, WorkerState
@@ -24,17 +25,23 @@ class FleetHandler:
     policy: FleetPolicy
     listening: Callable[[], bool]
 
-    async def heard(self, worker_id: int) -> None:
-        self.presence.heard(worker_id, self.decider.now())
-        worker = self.decider.picture.workers.get(worker_id)
+    async def heard(self, heartbeat: Heartbeat) -> None:
+        """Never raises for a log that is away: the next look states what could not be stated here."""
+        beat = f"{heartbeat.session}/{heartbeat.sent_at}"
+        self.presence.heard(heartbeat.worker_id, beat, self.decider.now())
+        worker = self.decider.picture.workers.get(heartbeat.worker_id)
         if worker and is_back(worker, self.presence, self.decider.now(), self.policy):
-            await self._recovered(worker)
+            try:
+                await self._recovered(worker)
+            except (LogUnavailable, Conflict) as error:
+                logger.warning("a worker is back, to be stated later", worker=worker.name, error=str(error))
 
     async def look(self) -> None:
         """Call this every second."""
         now = self.decider.now()
-        self.presence.look(now, listening=self.listening(), pause_s=PAUSE_S)
-        found = verdicts(self.decider.picture.workers.values(), self.presence, now, self.policy)
+        workers = self.decider.picture.workers.values()
+        self.presence.look(workers, now, listening=self.listening(), pause_s=PAUSE_S)
+        found = verdicts(workers, self.presence, now, self.policy)
         for absence in found.silent:
             silent = WorkerSilent(worker_id=absence.worker.worker_id, last_seen=absence.last_seen)
             await self._state(absence.worker, WorkerPhase.READY, silent)

@@ -1,6 +1,7 @@
 """Carries out decisions about instances: request, place, restart, stop, remove."""
 
 import random
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -24,10 +25,18 @@ from modelyard_eventlog.log import Write
 from modelyard_scheduler.domain.deployment import DeploymentState
 from modelyard_scheduler.domain.instance import LEAVING, UNPLACED, InstanceState, Phase, may
 from modelyard_scheduler.domain.names import SUFFIX_ALPHABET, SUFFIX_LENGTH, instance_name
-from modelyard_scheduler.domain.placement import Crowd, PathSaid, Placement, Unplaceable, place, policy_name
+from modelyard_scheduler.domain.placement import (
+    Crowd,
+    PathSaid,
+    Placement,
+    Unplaceable,
+    candidates,
+    place,
+    policy_name,
+)
 from modelyard_scheduler.domain.reconcile import Stop, replicas_plan
 from modelyard_scheduler.domain.restart import RestartPolicy, next_restart
-from modelyard_scheduler.domain.wants import supersedes, want_for, wants_plan
+from modelyard_scheduler.domain.wants import want_for, wants_plan
 from modelyard_scheduler.domain.worker import WorkerPhase
 from modelyard_scheduler.handlers.deciding import Decider, Decision, because
 from modelyard_scheduler.ports import Alarm, Paths, Wants
@@ -117,9 +126,8 @@ class InstanceHandler:
     async def _ask_for_path(self, state: InstanceState) -> dict[int, PathSaid]:
         if state.spec.source is not Source.LOCAL_PATH:
             return {}
-        workers = self.decider.picture.workers.values()
-        ready = [worker.worker_id for worker in workers if worker.phase is WorkerPhase.READY]
-        return dict(await self.paths.ask(state.spec.local_path or "", ready))
+        asked = candidates(state, self.decider.picture.workers.values())
+        return dict(await self.paths.ask(state.spec.local_path or "", [w.worker_id for w in asked]))
 
     def _placed(self, instance_id: int, said: dict[int, PathSaid]) -> Decision | None:
         picture = self.decider.picture
@@ -127,7 +135,8 @@ class InstanceHandler:
         if state is None or state.phase not in UNPLACED or state.deletion_requested:
             return None
         workers = [w for w in picture.workers.values() if w.phase is not WorkerPhase.DELETED]
-        crowds = {worker.worker_id: self._crowd(state, worker.worker_id) for worker in workers}
+        same = Counter(other.worker_id for other in picture.instances_of(state.deployment_id))
+        crowds = {w.worker_id: Crowd(same[w.worker_id], picture.count_on(w.worker_id)) for w in workers}
         found = place(state, workers, said, crowds)
         decision = events.Decision(
             policy=policy_name(state.spec),
@@ -140,11 +149,6 @@ class InstanceHandler:
             else _unschedulable(state, found, decision)
         )
         return self._about(state, "place", writes) if writes else None
-
-    def _crowd(self, state: InstanceState, worker_id: int) -> Crowd:
-        here = self.decider.picture.instances_on(worker_id)
-        same = sum(1 for other in here if other.deployment_id == state.deployment_id)
-        return Crowd(same=same, all=len(here))
 
     # --- restart, stop, remove -----------------------------------------------------------------------
 
@@ -186,6 +190,13 @@ class InstanceHandler:
             await self.tell(instance_id)
         else:
             await self.timers.set(f"restart.{instance_id}.{state.attempt}", state.restart_at)
+
+    async def start_again(self, instance_id: int, *, attempt: int) -> None:
+        """The timer of this attempt has fired: the server's clock says it is time, whatever ours says."""
+        state = self.decider.picture.instances.get(instance_id)
+        if state is None or state.phase is not Phase.BACKING_OFF or state.attempt != attempt:
+            return
+        await self.tell(instance_id, at=max(self.decider.now(), state.restart_at or self.decider.now()))
 
     async def stop(self, stop: Stop) -> None:
         def decide() -> Decision | None:
@@ -258,14 +269,19 @@ class InstanceHandler:
         """Puts the want that follows from the instance's state at the time `at`, now if not given."""
         state = self.decider.picture.instances.get(instance_id)
         want = want_for(state, at or self.decider.now()) if state else None
-        if want is not None and supersedes(want, None):
+        if want is not None:
             await self.wants.put(want)
 
     async def tell_all(self) -> None:
-        """Compares every want with the picture and mends the differences."""
-        plan = wants_plan(self.decider.picture, await self.wants.read_all(), self.decider.now())
+        """Compares every want with the picture and mends the differences, as the picture is by then."""
+        await self.decider.feed.catch_up()
+        held = await self.wants.read_all()
+        plan = wants_plan(self.decider.picture, held, self.decider.now())
         for want in plan.put:
-            await self.wants.put(want)
+            state = self.decider.picture.instances.get(want.instance_id)
+            now_wanted = want_for(state, self.decider.now()) if state else want
+            if now_wanted is not None:
+                await self.wants.put(now_wanted)
         for worker_id, instance_id in plan.forget:
             await self.wants.forget(worker_id, instance_id)
 
@@ -308,13 +324,13 @@ def _scheduled(state: InstanceState, found: Placement, decision: events.Decision
 
 def _unschedulable(state: InstanceState, found: Unplaceable, decision: events.Decision) -> list[Write]:
     """Nothing, if the reasons are those that were stated last."""
-    if state.phase is Phase.UNSCHEDULABLE and state.reasons == found.reasons:
+    if state.phase is Phase.UNSCHEDULABLE and state.reasons == found.stated():
         return []
     unschedulable = InstanceUnschedulable(
         instance_id=state.instance_id,
         deployment_id=state.deployment_id,
         message=found.message(),
-        reasons=found.reasons,
+        reasons=found.stated(),
         decision=decision,
     )
     return [Write(unschedulable, state.seq)]

@@ -29,6 +29,7 @@ from modelyard_contracts.messages import Heartbeat, Observation
 from modelyard_eventlog.log import AnyRecorded
 from modelyard_eventlog.reactions import Reactions
 
+from modelyard_scheduler.domain.instance import Phase
 from modelyard_scheduler.domain.worker import WorkerPhase
 from modelyard_scheduler.handlers.admission import Admission
 from modelyard_scheduler.handlers.deciding import Decider
@@ -114,19 +115,15 @@ class Scheduler:
             await self.admission.admit(observation)
 
     async def on_timer(self, name: str) -> None:
-        kind, _, rest = name.partition(".")
-        ident = rest.partition(".")[0]
-        if kind != "restart" or not ident.isdecimal():
+        kind, *numbers = name.split(".")
+        if kind != "restart" or len(numbers) != 2 or not all(number.isdecimal() for number in numbers):
             return
         async with self.busy:
-            state = self.decider.picture.instances.get(int(ident))
-            if state is not None and state.restart_at is not None:
-                # the server's clock says it is time, whatever ours says
-                await self.instances.tell(int(ident), at=max(self.decider.now(), state.restart_at))
+            await self.instances.start_again(int(numbers[0]), attempt=int(numbers[1]))
 
     async def on_heartbeat(self, worker_id: int, heartbeat: Heartbeat | None) -> None:
-        if heartbeat is not None:
-            await self.fleet.heard(worker_id)
+        if heartbeat is not None and heartbeat.worker_id == worker_id:
+            await self.fleet.heard(heartbeat)
 
     async def look(self) -> None:
         """Every second: who is there."""
@@ -134,19 +131,23 @@ class Scheduler:
             await self.fleet.look()
 
     async def sweep(self) -> None:
-        """Now and then: closes every gap that a lost message or a crash may have left."""
-        async with self.busy:
-            picture = self.decider.picture
-            for worker in list(picture.workers.values()):
-                if worker.phase is WorkerPhase.LOST:
-                    await self.instances.remove_from_worker(worker.worker_id, "worker_lost")
-                elif worker.phase is WorkerPhase.DELETED:
-                    await self.instances.remove_from_worker(worker.worker_id, "worker_deleted")
-            for state in list(picture.instances.values()):
-                await self.instances.restart(state.instance_id)
-                await self.instances.remove_stopped(state.instance_id)
-            orphaned = {state.deployment_id for state in picture.instances.values()}
-            for ident in sorted(orphaned | set(picture.deployments)):
+        """Now and then: closes every gap that a lost message or a crash may have left. What happens meanwhile
+        is reacted to in between."""
+        picture = self.decider.picture
+        for worker in list(picture.workers.values()):
+            if worker.phase in (WorkerPhase.LOST, WorkerPhase.DELETED):
+                gone = "worker_lost" if worker.phase is WorkerPhase.LOST else "worker_deleted"
+                async with self.busy:
+                    await self.give_up(worker.worker_id, gone)
+        for state in list(picture.instances.values()):
+            if state.phase in (Phase.FAILED, Phase.STOPPED):
+                async with self.busy:
+                    await self.instances.restart(state.instance_id)
+                    await self.instances.remove_stopped(state.instance_id)
+        wished_or_there = {state.deployment_id for state in picture.instances.values()}
+        for ident in sorted(wished_or_there.union(picture.deployments)):
+            async with self.busy:
                 await self.instances.reconcile(ident)
+        async with self.busy:
             await self.instances.place_waiting()
-            await self.instances.tell_all()
+        await self.instances.tell_all()
