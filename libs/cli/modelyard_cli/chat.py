@@ -18,7 +18,7 @@ NOT_YET = {401, 404, 503}
 
 SYSTEM = "You are a helpful assistant."
 """Said with every question. Without one, SmolLM2's chat template puts in its own, under which the quantised
-model of the demo rambles in French at temperature 0 (seen with llama.cpp on x86; it is the model, not the server)."""
+model of the demo rambles in French at temperature 0."""
 
 
 def messages(question: str) -> list[dict[str, str]]:

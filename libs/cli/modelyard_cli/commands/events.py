@@ -35,9 +35,7 @@ def events(
     if since is not None:
         params["since"] = since
     try:
-        found = (
-            _follow(api, params) if follow else iter(api.get("/v2/events", **params, limit=limit)["items"])
-        )
+        found = _follow(api, params) if follow else _page(api, params, limit)
         for event in found:
             typer.echo(json.dumps(event, ensure_ascii=False) if output is Output.JSON else line(event))
     except KeyboardInterrupt:
@@ -50,6 +48,14 @@ def line(event: Json) -> str:
     seq = event.get("sequence", event.get("seq", ""))
     actor = event.get("actor", "")
     return f"{seq:>7}  {event['time']}  {event['type']:<24} {event['subject']:<18} {actor:<16} {shortened}"
+
+
+def _page(api: Api, params: dict[str, Any], limit: int) -> Iterator[Json]:
+    """Oldest first: the first ones beyond `since` if that was said, else the latest."""
+    if "since" in params:
+        yield from api.get("/v2/events", **params, limit=limit)["items"]
+    else:
+        yield from reversed(api.get("/v2/events", **params, limit=limit, order="desc")["items"])
 
 
 def _follow(api: Api, params: dict[str, Any]) -> Iterator[Json]:

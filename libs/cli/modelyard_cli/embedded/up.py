@@ -91,7 +91,10 @@ class _Up:
         if key is None:
             return None
         api_url = self.options.api_url
-        return worker_ready(api_url, key, await last_event(api_url, key))
+        try:
+            return worker_ready(api_url, key, await last_event(api_url, key))
+        except httpx.HTTPError as error:
+            raise UsageError(f"The api does not answer: {error}.") from error
 
     async def _account(self) -> Account:
         try:
