@@ -65,7 +65,8 @@ class Presence:
         for worker in workers:
             if worker.ready_seq > self._ready_seqs.get(worker.worker_id, 0):
                 self._ready_seqs[worker.worker_id] = worker.ready_seq
-                self._seen[worker.worker_id] = now
+                if worker.phase is WorkerPhase.READY:
+                    self._seen[worker.worker_id] = now
 
     def heard_at(self, worker_id: int) -> datetime | None:
         return self._seen.get(worker_id)

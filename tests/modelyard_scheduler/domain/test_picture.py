@@ -1,0 +1,82 @@
+from hypothesis import given
+from hypothesis import strategies as st
+from modelyard_contracts.base import Aggregate, Event
+from modelyard_contracts.events import NameClaimed
+from modelyard_scheduler.domain.instance import Phase
+from modelyard_scheduler.domain.picture import Picture
+from modelyard_scheduler_world import (
+    deletion_requested,
+    deployment,
+    record,
+    released,
+    removed,
+    requested,
+    reserved,
+    running,
+    scheduled,
+    starting,
+    told,
+    unschedulable,
+    worker,
+)
+
+
+def test_it_knows_what_belongs_where() -> None:
+    picture = told(deployment(), *worker(), requested(5), scheduled(5), requested(6), unschedulable(6))
+    assert [state.instance_id for state in picture.instances_of(3)] == [5, 6]
+    assert [state.instance_id for state in picture.instances_on(1)] == [5]
+    assert picture.count_on(1) == 1
+    assert [state.instance_id for state in picture.unplaced()] == [6]
+
+
+def test_its_position_is_the_last_event_whatever_it_was_about() -> None:
+    claimed = NameClaimed(kind=Aggregate.DEPLOYMENT, name="chat", claimed_by=3)
+    assert told(deployment(), claimed).position == 2
+
+
+def test_a_removed_instance_is_dropped_and_its_id_never_used_again() -> None:
+    picture = told(deployment(), requested(5), scheduled(5), removed(5))
+    assert picture.instances == {}
+    assert (picture.instances_of(3), picture.instances_on(1), picture.leftovers) == ([], [], {})
+    assert picture.highest_instance_id == 5
+
+
+def test_what_may_be_left_on_a_lost_worker_is_remembered() -> None:
+    picture = told(deployment(), *worker(), requested(5), scheduled(5), removed(5, worker_lost=True))
+    assert picture.leftovers[5].worker_id == 1
+    assert picture.leftovers[5].phase is Phase.REMOVED
+
+
+def test_what_was_never_placed_leaves_nothing_behind() -> None:
+    assert told(requested(5), removed(5, worker_lost=True)).leftovers == {}
+
+
+def test_a_wish_about_an_instance_that_is_gone_changes_nothing() -> None:
+    assert told(requested(5), removed(5), deletion_requested(5)).instances == {}
+
+
+STORY: tuple[Event, ...] = (
+    deployment(replicas=2),
+    *worker(),
+    requested(5),
+    reserved(5),
+    scheduled(5),
+    requested(6),
+    unschedulable(6),
+    starting(),
+    running(),
+    removed(5, worker_lost=True),
+    released(5),
+    removed(6),
+)
+
+
+@given(cut=st.integers(0, len(STORY)))
+def test_folding_in_two_parts_gives_the_same_picture(cut: int) -> None:
+    whole = told(*STORY)
+    parts = Picture()
+    for seq, event in enumerate(STORY[:cut], start=1):
+        parts.apply(record(event, seq))
+    for seq, event in enumerate(STORY[cut:], start=cut + 1):
+        parts.apply(record(event, seq))
+    assert vars(parts) == vars(whole)

@@ -1,0 +1,127 @@
+import pytest
+from modelyard_contracts.base import Event
+from modelyard_contracts.messages import Want
+from modelyard_scheduler.domain.wants import WantsPlan, supersedes, want_for, wants_plan
+from modelyard_scheduler_world import (
+    at,
+    failed,
+    instance,
+    record,
+    removed,
+    requested,
+    restart_scheduled,
+    running,
+    scheduled,
+    starting,
+    stopped,
+    stopping,
+    told,
+    unschedulable,
+    worker,
+)
+
+PLACED = (requested(), scheduled())
+RUNS = (*PLACED, starting(), running())
+BACKS_OFF = (*RUNS, failed(), restart_scheduled(1, delay_s=10))
+
+
+@pytest.mark.parametrize(
+    ("given", "now_s", "wanted"),
+    [
+        (PLACED, 0, ("running", 0)),
+        (RUNS, 0, ("running", 0)),
+        ((*RUNS, failed()), 0, ("running", 0)),
+        (BACKS_OFF, 9.9, ("running", 0)),
+        (BACKS_OFF, 10, ("running", 1)),
+        ((*BACKS_OFF, starting(1)), 11, ("running", 1)),
+        ((*RUNS, stopping()), 0, ("absent", 0)),
+        ((*RUNS, stopping(), stopped()), 0, ("absent", 0)),
+    ],
+)
+def test_what_is_wanted_follows_from_the_state_and_the_time(
+    given: tuple[Event, ...], now_s: float, wanted: tuple[str, int]
+) -> None:
+    want = want_for(instance(*given), at(now_s))
+    assert want is not None
+    assert (want.state, want.attempt) == wanted
+
+
+def test_nothing_is_wanted_of_what_is_nowhere() -> None:
+    assert want_for(instance(requested()), at(0)) is None
+    assert want_for(instance(requested(), unschedulable()), at(0)) is None
+
+
+def test_a_want_carries_the_story_of_who_wished_it() -> None:
+    want = want_for(instance(*PLACED), at(0))
+    assert want is not None
+    assert (want.actor, want.correlation_id) == ("user/1", "story")
+    assert (want.name, want.deployment_name, want.worker_id) == ("chat3-00005", "chat3", 1)
+
+
+def want(state: str = "running", attempt: int = 0, instance_id: int = 5) -> Want:
+    found = want_for(instance(*PLACED), at(0))
+    assert found is not None
+    return found.model_copy(update={"state": state, "attempt": attempt, "instance_id": instance_id})
+
+
+def test_a_start_once_wanted_is_never_taken_back() -> None:
+    assert not supersedes(want(attempt=0), want(attempt=1))
+    assert supersedes(want(attempt=1), want(attempt=0))
+    assert supersedes(want("absent", 0), want(attempt=1))
+    assert not supersedes(want(), want())
+
+
+def test_what_is_held_as_it_should_be_stays() -> None:
+    assert wants_plan(told(*worker(), *RUNS), {(1, 5): want_of(*RUNS)}, at(0)) == WantsPlan()
+
+
+def want_of(*events: Event, now_s: float = 0) -> Want:
+    found = want_for(instance(*events), at(now_s))
+    assert found is not None
+    return found
+
+
+def test_what_was_never_told_is_told() -> None:
+    assert wants_plan(told(*RUNS), {}, at(0)) == WantsPlan(put=(want_of(*RUNS),))
+
+
+def test_a_restart_whose_timer_was_lost_is_told_when_its_time_has_come() -> None:
+    held = {(1, 5): want_of(*BACKS_OFF)}
+    assert wants_plan(told(*BACKS_OFF), held, at(9)) == WantsPlan()
+    assert wants_plan(told(*BACKS_OFF), held, at(11)) == WantsPlan(put=(want_of(*BACKS_OFF, now_s=11),))
+
+
+def test_a_removed_instance_that_is_still_wanted_is_to_end() -> None:
+    picture = told(*RUNS, removed())
+    assert wants_plan(picture, {(1, 5): want()}, at(0)) == WantsPlan(put=(want("absent"),))
+
+
+def test_the_want_of_what_was_stopped_and_removed_is_forgotten() -> None:
+    picture = told(*RUNS, stopping(), stopped(), removed())
+    assert wants_plan(picture, {(1, 5): want("absent")}, at(0)) == WantsPlan(forget=((1, 5),))
+
+
+def test_a_leftover_stays_unwanted_until_its_worker_comes_back() -> None:
+    picture = told(*RUNS, removed(worker_lost=True))
+    assert wants_plan(picture, {(1, 5): want("absent")}, at(0)) == WantsPlan()
+
+
+def test_an_instance_that_this_picture_does_not_know_yet_is_left_alone() -> None:
+    picture = told(*RUNS)
+    held = {(1, 5): want_of(*RUNS), (1, 6): want(instance_id=6)}
+    assert wants_plan(picture, held, at(0)) == WantsPlan()
+
+
+def test_carrying_out_a_plan_leaves_nothing_to_do() -> None:
+    picture = told(*worker(), *BACKS_OFF)
+    picture.apply(record(requested(6), 20))
+    picture.apply(record(scheduled(6), 21))
+    picture.apply(record(removed(6), 22))
+    held = {(1, 6): want(instance_id=6)}
+    for _ in range(2):
+        plan = wants_plan(picture, held, at(99))
+        held |= {(one.worker_id, one.instance_id): one for one in plan.put}
+        for key in plan.forget:
+            del held[key]
+    assert wants_plan(picture, held, at(99)) == WantsPlan()
+    assert set(held) == {(1, 5)}
