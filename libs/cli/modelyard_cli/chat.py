@@ -1,8 +1,10 @@
 """One streamed chat request through the gateway."""
 
 import json
+import shlex
 import time
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -65,10 +67,11 @@ def pieces(lines: Iterator[str]) -> Iterator[str]:
                 yield text
 
 
-def curl(gateway_url: str, key: str, model: str, question: str) -> str:
-    """The same request for a terminal."""
+def curl(gateway_url: str, key_file: Path, model: str, question: str) -> str:
+    """The same request for a terminal; the key stays in its file."""
     content = {"model": model, "messages": messages(question), "temperature": 0}
+    key = f"$(cat {shlex.quote(str(key_file))})"
     return (
-        f"curl {gateway_url}/v1/chat/completions -H 'Authorization: Bearer {key}' "
-        f"-H 'Content-Type: application/json' -d '{json.dumps(content)}'"
+        f'curl {gateway_url}/v1/chat/completions -H "Authorization: Bearer {key}" '
+        f"-H 'Content-Type: application/json' -d {shlex.quote(json.dumps(content))}"
     )

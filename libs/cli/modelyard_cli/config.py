@@ -53,11 +53,8 @@ def _login() -> Target | None:
 
 def _local(directory: Path) -> Target | None:
     state = StateDir(directory)
-    try:
-        url = json.loads(state.address_file.read_text())["api"]
-    except (OSError, ValueError, KeyError, TypeError):
-        return None
-    return Target(str(url), read_if_there(state.admin_key))
+    addresses = state.addresses()
+    return None if addresses is None else Target(addresses.api, read_if_there(state.admin_key))
 
 
 def _state_dir() -> Path:

@@ -60,7 +60,7 @@ class Executor(Protocol):
         """The exit status that was seen, negative for a signal; None if nobody saw it."""
         ...
 
-    def end_leftovers(self, directory: Path) -> None:
+    async def end_leftovers(self, directory: Path) -> None:
         """Kills what is left of a start whose shim is gone."""
         ...
 

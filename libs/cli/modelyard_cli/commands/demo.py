@@ -12,6 +12,7 @@ from modelyard_cli.client import Api, Json
 from modelyard_cli.commands.up import ApiPort, GatewayPort, NatsPort, Verbose, check_modules, directory
 from modelyard_cli.config import Target
 from modelyard_cli.embedded.options import UpOptions
+from modelyard_cli.embedded.state import Addresses, StateDir, read_if_there
 from modelyard_cli.errors import CliError, UsageError
 from modelyard_cli.options import StateDirectory
 from modelyard_cli.output import say
@@ -44,34 +45,53 @@ def demo(
     source = _source(model)
     from modelyard_cli.embedded.up import run_up, summary
 
+    state = StateDir(options.state_dir)
+    running = running_on(state)
+    if running is not None:
+        say(f"Modelyard is already running on {state.root}: using it.")
+        serve_and_ask(running, state, source, question)
+        return
+
     async def then(account: "Account") -> bool:
-        if account.key is None:
-            raise CliError(
-                f"The admin's first password was changed and {options.state_dir}/admin-key is gone.",
-                hint="Give another --state-dir.",
-            )
-        key = account.key
-        name = await asyncio.to_thread(serve_and_ask, options, key, source, question)
+        here = Addresses(options.api_url, options.gateway_url)
+        name = await asyncio.to_thread(serve_and_ask, here, state, source, question)
         if leave:
             return False
         say("")
         for line in summary(options, account):
             say(line)
-        say(f"  ask it yourself  {chat.curl(options.gateway_url, key, name, question)}")
+        say(f"  ask it yourself  {chat.curl(options.gateway_url, state.admin_key, name, question)}")
         return True
 
     asyncio.run(run_up(options, say, then=then, verbose=verbose))
 
 
-def serve_and_ask(options: UpOptions, key: str, source: Json, question: str) -> str:
-    """Prints the steps and the answer; gives the deployment's name."""
-    api = Api(Target(options.api_url, key))
+def running_on(state: StateDir) -> Addresses | None:
+    """Where the stack on this directory answers, if one runs."""
+    if not state.root.exists():
+        return None
+    try:
+        with state.locked():
+            return None
+    except UsageError:
+        return state.addresses()
+
+
+def serve_and_ask(at: Addresses, state: StateDir, source: Json, question: str) -> str:
+    """Prints the steps and the answer; gives the deployment's name. Raises `CliError`."""
+    key = read_if_there(state.admin_key)
+    if key is None:
+        raise CliError(
+            f"The admin's first password was changed and {state.admin_key} is gone.",
+            hint="Give another --state-dir.",
+        )
+    api = Api(Target(at.api, key))
     name, ident = deployed(api, source)
     say(f"deploy     {name} (deployment {ident})")
     deployments.wait_until_running(api, ident, timeout_s=WAIT_S, tell=lambda text: say(f"           {text}"))
     say(f"ask        {question}")
     sys.stdout.write("answer     ")
-    for piece in chat.ask(options.gateway_url, key, name, question):
+    for piece in chat.ask(at.gateway, key, name, question):
         sys.stdout.write(piece)
         sys.stdout.flush()
     sys.stdout.write("\n")

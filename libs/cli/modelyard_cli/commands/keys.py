@@ -17,12 +17,13 @@ UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 
 
 def login(
+    address: Annotated[str | None, typer.Argument(metavar="[URL]", help="Address of the api.")] = None,
     username: Annotated[str, typer.Option(help="User to log in as.")] = "admin",
     url: Url = None,
     api_key: ApiKey = None,
 ) -> None:
     """Remember an api's address and who you are there (with --api-key, that key; else a session of 12 h)."""
-    target = resolve(url, api_key)
+    target = resolve(address or url, api_key)
     if api_key is None:
         password = typer.prompt(f"Password of {username} at {target.url}", hide_input=True, err=True)
         answer = Api(Target(target.url, None)).post(

@@ -1,6 +1,7 @@
 """The whole system on one machine: started part by part, kept alive, ended in order."""
 
 import asyncio
+import signal
 import time
 from collections.abc import Callable, Coroutine, Iterator
 from dataclasses import dataclass, field
@@ -79,7 +80,8 @@ class Stack:
 
     def _clear_the_way(self) -> Secrets:
         secrets = self.state.secrets()
-        signals = {"postgres": postgres.STOP_SIGNAL}
+        # killed, the agent leaves its model servers running, and the next one adopts them
+        signals = {"postgres": postgres.STOP_SIGNAL, "worker": signal.SIGKILL}
         ended = end_leftovers(self.state, STOP_ORDER, signals)
         if ended:
             self.tell(f"ended what an earlier run had left: {', '.join(ended)}")

@@ -26,6 +26,14 @@ class Secrets:
 
 
 @dataclass(frozen=True, slots=True)
+class Addresses:
+    """Where the api and the gateway of a running stack can be reached from this machine."""
+
+    api: str
+    gateway: str
+
+
+@dataclass(frozen=True, slots=True)
 class StateDir:
     root: Path
 
@@ -56,7 +64,7 @@ class StateDir:
 
     @property
     def address_file(self) -> Path:
-        """Where the api and the gateway can be reached, for commands on this machine."""
+        """`Addresses`, there while the stack runs, for commands on this machine."""
         return self.root / "address.json"
 
     @property
@@ -68,6 +76,12 @@ class StateDir:
     def admin_key(self) -> Path:
         """An API key of the admin for commands on this machine."""
         return self.root / "admin-key"
+
+    def addresses(self) -> Addresses | None:
+        try:
+            return Addresses(**json.loads(self.address_file.read_text()))
+        except (OSError, ValueError, TypeError):
+            return None
 
     def make(self) -> None:
         """Raises `UsageError`."""

@@ -5,7 +5,7 @@ import json
 import signal
 from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 
 import httpx
 
@@ -14,7 +14,7 @@ from modelyard_cli.embedded.health import Check
 from modelyard_cli.embedded.log_tail import tail
 from modelyard_cli.embedded.options import UpOptions
 from modelyard_cli.embedded.stack import Stack, Tell
-from modelyard_cli.embedded.state import StateDir, write_private
+from modelyard_cli.embedded.state import Addresses, StateDir, write_private
 from modelyard_cli.errors import CliError, UsageError
 
 Then = Callable[[Account], Awaitable[bool]]
@@ -74,8 +74,8 @@ class _Up:
         account = await self._account()
         if self.options.worker:
             await self.stack.start_worker(await self._worker_check(account.key))
-        addresses = {"api": self.options.api_url, "gateway": self.options.gateway_url}
-        write_private(self.state.address_file, json.dumps(addresses) + "\n")
+        addresses = Addresses(self.options.api_url, self.options.gateway_url)
+        write_private(self.state.address_file, json.dumps(asdict(addresses)) + "\n")
         if then is not None:
             try:
                 return await then(account)

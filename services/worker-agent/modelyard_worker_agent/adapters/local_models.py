@@ -1,15 +1,13 @@
 """Models that lie on this machine, and questions about them."""
 
 import asyncio
-import re
 from pathlib import Path
 
 from modelyard_contracts.messages import PathAnswer, PathQuestion
 
 from modelyard_worker_agent.adapters.gguf_header import BadGguf, read_header
+from modelyard_worker_agent.domain.hub_files import parts_of
 from modelyard_worker_agent.ports import ModelMissing
-
-SHARD = re.compile(r"^(?P<stem>.*)-(?P<number>\d{5})-of-(?P<count>\d{5})\.gguf$")
 
 
 def find_model(path: str) -> Path:
@@ -38,18 +36,11 @@ def _only_model_in(directory: Path) -> Path:
 
 
 def _is_first(name: str) -> bool:
-    shard = SHARD.match(name)
-    return shard is None or int(shard["number"]) == 1
+    return parts_of(name)[0] == name
 
 
 def shards_of(file: Path) -> list[Path]:
-    shard = SHARD.match(file.name)
-    if shard is None:
-        return [file]
-    return [
-        file.with_name(f"{shard['stem']}-{number:05}-of-{shard['count']}.gguf")
-        for number in range(1, int(shard["count"]) + 1)
-    ]
+    return [file.with_name(part) for part in parts_of(file.name)]
 
 
 def look(question: PathQuestion) -> PathAnswer:

@@ -7,9 +7,12 @@ from typing import BinaryIO
 from modelyard_contracts.messages import LogAnswer, LogQuestion
 
 LOG = "log.txt"
-CHUNK_BYTES = 512 * 1024
+CHUNK_BYTES = 128 * 1024
+"""Of one answer. As JSON it may grow sixfold, and must stay below NATS's 1 MiB."""
 TAIL_BLOCK = 64 * 1024
 LAST_LINES = 100
+LAST_CHARACTERS = 32 * 1024
+"""Of the last lines in a fact. As JSON they may grow sixfold, and the log keeps events up to 256 KiB."""
 LOOK_S = 0.1
 
 
@@ -21,12 +24,14 @@ def attempts(instance: Path) -> list[int]:
 def last_lines(log: Path, count: int = LAST_LINES) -> tuple[str, ...]:
     try:
         with log.open("rb") as file:
-            start = _tail_start(file, log.stat().st_size, count)
-            file.seek(start)
+            file.seek(max(0, log.stat().st_size - CHUNK_BYTES))
             text = file.read(CHUNK_BYTES)
     except OSError:
         return ()
-    return tuple(line[:1000] for line in text.decode(errors="replace").splitlines()[-count:])
+    lines = [line[:1000] for line in text.decode(errors="replace").splitlines()[-count:]]
+    while sum(len(line) for line in lines) > LAST_CHARACTERS:
+        del lines[0]
+    return tuple(lines)
 
 
 def _tail_start(file: BinaryIO, size: int, count: int) -> int:
@@ -83,7 +88,8 @@ class LogFiles:
 
     @staticmethod
     def _ended(log: Path) -> bool:
-        return (log.parent / "exit.json").exists()
+        """`failed` is there too where the shim was killed and could leave no status."""
+        return (log.parent / "exit.json").exists() or (log.parent / "failed").exists()
 
     def _range(self, instance: Path, attempt: int, log: Path, offset: int) -> LogAnswer:
         ended = self._ended(log)

@@ -20,6 +20,8 @@ from modelyard_worker_agent.launchers import shim
 from modelyard_worker_agent.ports import Listening, Process, StartFailed
 
 REPORT = "report.json"
+RUN_VARIABLE = "MODELYARD_RUN"
+"""In the environment of every process of a run: its directory, by which leftovers are known."""
 POLL_S = 0.01
 START_S = 10.0
 
@@ -39,7 +41,7 @@ class ProcessExecutor:
                     stdin=subprocess.DEVNULL,
                     stdout=log,
                     stderr=log,
-                    env={**_own_environment(), "PYTHONUNBUFFERED": "1", **env},
+                    env={**_own_environment(), "PYTHONUNBUFFERED": "1", **env, RUN_VARIABLE: str(directory)},
                     cwd=directory,
                     start_new_session=True,
                 )
@@ -53,9 +55,10 @@ class ProcessExecutor:
                         raise StartFailed(f"cannot start {command[0]}: {_last_line(directory / LOG)}")
                     await asyncio.sleep(POLL_S)
         except TimeoutError:
+            await self.end_leftovers(directory)
             raise StartFailed(f"cannot start {command[0]}: no process after {START_S:g} s") from None
         except asyncio.CancelledError:
-            _signal_session(started.pid, 0, signal.SIGKILL)
+            await self.end_leftovers(directory)
             raise
         return _recorded(directory)
 
@@ -92,7 +95,9 @@ class ProcessExecutor:
             shutil.rmtree(instance / str(attempt), ignore_errors=True)
 
     async def stop(self, process: Process, *, grace_s: float) -> bool:
-        _signal_session(process.shim_pid, process.shim_started, signal.SIGTERM)
+        if self.alive(process):
+            with suppress(ProcessLookupError):
+                os.kill(process.shim_pid, signal.SIGTERM)  # it passes it on, once
         try:
             async with asyncio.timeout(grace_s):
                 while self.alive(process):
@@ -100,14 +105,26 @@ class ProcessExecutor:
         except TimeoutError:
             pass
         forced = self.alive(process)
-        self.end_leftovers(process.directory)
+        await self.end_leftovers(process.directory)
+        if forced:
+            shim.write(process.directory / "exit.json", {"code": -signal.SIGKILL})
         return forced
 
-    def end_leftovers(self, directory: Path) -> None:
-        """SIGKILL to whatever is left of the session, the shim's own death included."""
-        process = _recorded(directory)
-        if process.shim_pid:
-            _signal_session(process.shim_pid, process.shim_started, signal.SIGKILL)
+    async def end_leftovers(self, directory: Path) -> None:
+        """SIGKILL to whatever is left of a run, the shim included, until nothing is left.
+
+        Looks again after each round: a process may have been made while its maker was being killed.
+        """
+        while members := _members(directory):
+            for member in members:
+                with suppress(psutil.NoSuchProcess):
+                    member.kill()
+            await asyncio.sleep(POLL_S)
+        self._reap()
+
+    def _reap(self) -> None:
+        for pid in [pid for pid, own in self._own.items() if own.poll() is not None]:
+            del self._own[pid]
 
 
 def _recorded(directory: Path) -> Process:
@@ -117,21 +134,19 @@ def _recorded(directory: Path) -> Process:
     return Process(directory, record.get("pid", 0), record.get("started", -1), pid)
 
 
-def _signal_session(session: int, started: int, number: signal.Signals) -> None:
-    """To every process of the session the shim made, and to none that only got its pid later."""
-    for member in psutil.process_iter():
-        with suppress(psutil.NoSuchProcess, psutil.AccessDenied, ProcessLookupError):
-            if os.getsid(member.pid) == session and _not_older(member.pid, started):
-                os.kill(member.pid, number)
+def _members(directory: Path) -> list[psutil.Process]:
+    """Every process of a run, wherever it moved to. Pids and sessions are used again, this name is not."""
+    found = []
+    for process in psutil.process_iter():
+        with suppress(psutil.NoSuchProcess, psutil.AccessDenied, psutil.ZombieProcess):
+            if process.environ().get(RUN_VARIABLE) == str(directory):
+                found.append(process)
+    return found
 
 
 def _own_environment() -> dict[str, str]:
     """The agent's environment without its own settings: the join token is no model server's business."""
     return {name: value for name, value in os.environ.items() if not name.startswith(ENV_PREFIX)}
-
-
-def _not_older(pid: int, started: int) -> bool:
-    return shim.start_ticks(pid) >= started
 
 
 def _read(path: Path) -> dict[str, int]:

@@ -54,8 +54,12 @@ def backend_command(
             )
 
 
-def wants_embeddings(arguments: Sequence[str]) -> bool:
-    """Whether the server is started to embed (or rerank) and so answers no chat."""
+def wants_embeddings(parameters: Sequence[str]) -> bool:
+    """Whether the server is started to embed (or rerank) and so answers no chat.
+
+    Raises `BadParameters`.
+    """
+    arguments = split_parameters(parameters)
     return any(
         argument in ("--embedding", "--embeddings", "--reranking", "--rerank") for argument in arguments
     )

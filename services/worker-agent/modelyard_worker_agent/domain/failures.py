@@ -11,7 +11,7 @@ PATTERNS: tuple[tuple[FailureCause, re.Pattern[str]], ...] = (
     (FailureCause.PORT_IN_USE, re.compile(r"address already in use|couldn't bind", re.I)),
     (
         FailureCause.OUT_OF_MEMORY,
-        re.compile(r"out of memory|cannot allocate|failed to allocate|bad_alloc|OOM", re.I),
+        re.compile(r"out of memory|cannot allocate|failed to allocate|bad_alloc|\bOOM\b", re.I),
     ),
     (
         FailureCause.UNSUPPORTED_MODEL,
@@ -21,6 +21,8 @@ PATTERNS: tuple[tuple[FailureCause, re.Pattern[str]], ...] = (
     (FailureCause.MODEL_NOT_FOUND, re.compile(r"model not found|no such file", re.I)),
     (FailureCause.UNSUPPORTED_MODEL, re.compile(r"failed to load|error loading model|invalid magic", re.I)),
 )
+
+ASKED_BY_OTHERS = (signal.SIGKILL, signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 
 SENTENCES = {
     FailureCause.PORT_IN_USE: "its port is in use",
@@ -45,10 +47,10 @@ def classify(status: int | None, last_lines: Sequence[str]) -> Failure:
         return Failure(FailureCause.KILLED, "it was gone, and nothing says how it ended", None, None)
     number = -status if status < 0 else None
     code = status if status >= 0 else None
+    if number in ASKED_BY_OTHERS:
+        return Failure(FailureCause.KILLED, f"it was killed ({signal.Signals(number).name})", None, number)
     line, cause = _tell_tale(last_lines)
-    if number == signal.SIGKILL:
-        return Failure(FailureCause.KILLED, "it was killed (SIGKILL)", None, number)
-    if cause is not None:
+    if cause is not None and (number is None or cause is FailureCause.OUT_OF_MEMORY):
         return Failure(cause, f"{SENTENCES[cause]}: {line}", code, number)
     if number is not None:
         return Failure(FailureCause.CRASHED, f"it crashed ({signal.Signals(number).name})", None, number)

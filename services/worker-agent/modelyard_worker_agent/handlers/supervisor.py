@@ -297,7 +297,7 @@ class Supervisor:
 
     async def _ended(self, want: Want) -> None:
         directory = self._directory()
-        self._machine.executor.end_leftovers(directory)
+        await self._machine.executor.end_leftovers(directory)
         lines = self._machine.executor.last_lines(directory)
         failure = classify(self._machine.executor.status(directory), lines)
         if self._machine.files.was_shut_down(directory):

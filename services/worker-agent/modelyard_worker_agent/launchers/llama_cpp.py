@@ -11,7 +11,6 @@ import json
 import os
 import signal
 import sys
-import threading
 from collections.abc import Sequence
 from importlib.metadata import version
 from pathlib import Path
@@ -35,7 +34,7 @@ class _Parser(argparse.ArgumentParser):
 def parser() -> argparse.ArgumentParser:
     """The llama-server flags that we pass on, by their own names."""
     made = _Parser(prog="llama_cpp", allow_abbrev=False)
-    made.add_argument("--model", "-m", required=True)
+    made.add_argument("--model", required=True)
     made.add_argument("--report", required=True)
     made.add_argument("--host", default="127.0.0.1")
     made.add_argument("--port", type=int, default=0)
@@ -118,9 +117,6 @@ def main(argv: Sequence[str]) -> int:
         return NOT_LOADED
     import xllamacpp
 
-    asked = threading.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: asked.set())
     try:
         made = parameters(flags)
     except (TypeError, ValueError, OverflowError) as error:
@@ -131,11 +127,20 @@ def main(argv: Sequence[str]) -> int:
     except RuntimeError as error:
         sys.stderr.write(f"failed to load {flags.model}: {error}\n")
         return NOT_LOADED
+    asked = hear_the_request_to_end()
     write_report(Path(flags.report), server.listening_address)
-    while not asked.wait(1.0):
-        pass
+    os.read(asked, 1)
     del server
     return 0
+
+
+def hear_the_request_to_end() -> int:
+    """A descriptor that can be read once SIGTERM or SIGINT came. While a model is loading these end the
+    process as they always do; a pipe, since a handler must not wait for a lock that its thread holds."""
+    reading, writing = os.pipe()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: os.write(writing, b"."))
+    return reading
 
 
 if __name__ == "__main__":

@@ -16,17 +16,27 @@ from pathlib import Path
 
 
 def main(directory: Path, command: list[str]) -> int:
-    _write(directory / "shim.json", {"pid": os.getpid(), "started": start_ticks(os.getpid())})
+    child: subprocess.Popen[bytes] | None = None
+    asked: list[int] = []
+
+    def pass_on(number: int, _: object) -> None:
+        asked.append(number)
+        if child is not None:
+            child.send_signal(number)
+
+    signal.signal(signal.SIGTERM, pass_on)
+    write(directory / "shim.json", {"pid": os.getpid(), "started": start_ticks(os.getpid())})
     try:
         child = subprocess.Popen(command)
     except OSError as error:
         sys.stderr.write(f"cannot start {command[0]}: {error}\n")
-        _write(directory / "exit.json", {"code": 127})
+        write(directory / "exit.json", {"code": 127})
         return 127
-    signal.signal(signal.SIGTERM, lambda number, _: child.send_signal(number))
-    _write(directory / "child.json", {"pid": child.pid})
+    if asked:
+        child.send_signal(asked[0])
+    write(directory / "child.json", {"pid": child.pid})
     code = child.wait()
-    _write(directory / "exit.json", {"code": code})
+    write(directory / "exit.json", {"code": code})
     return 0
 
 
@@ -39,7 +49,7 @@ def start_ticks(pid: int) -> int:
     return int(fields[19]) if fields[0] not in ("Z", "X") else 0
 
 
-def _write(path: Path, content: dict[str, int]) -> None:
+def write(path: Path, content: dict[str, int]) -> None:
     temporary = path.with_suffix(".tmp")
     temporary.write_text(json.dumps(content))
     temporary.replace(path)

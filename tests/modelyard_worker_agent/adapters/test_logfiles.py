@@ -1,0 +1,103 @@
+import asyncio
+from pathlib import Path
+
+import pytest
+from modelyard_contracts.messages import LogAnswer, LogQuestion
+from modelyard_worker_agent.adapters.logfiles import LogFiles, last_lines
+
+
+@pytest.fixture
+def log(tmp_path: Path) -> Path:
+    path = tmp_path / "17" / "0" / "log.txt"
+    path.parent.mkdir(parents=True)
+    path.write_text("one\ntwo\nthree\n")
+    return path
+
+
+async def ask(log: Path, **asked: object) -> LogAnswer:
+    question = LogQuestion.model_validate({"instance_id": 17, **asked})
+    return await LogFiles(log.parents[2]).answer(question)
+
+
+@pytest.mark.parametrize(
+    ("tail", "text"),
+    [(-1, "one\ntwo\nthree\n"), (0, ""), (1, "three\n"), (2, "two\nthree\n"), (9, "one\ntwo\nthree\n")],
+)
+async def test_tail(log: Path, tail: int, text: str) -> None:
+    answer = await ask(log, tail=tail)
+
+    assert (answer.text, answer.next_offset, answer.ended) == (text, 14, False)
+
+
+async def test_a_line_that_is_still_being_written_counts_as_one(log: Path) -> None:
+    log.write_text("one\ntw")
+
+    assert (await ask(log, tail=1)).text == "tw"
+
+
+async def test_a_follower_gets_each_byte_once(log: Path) -> None:
+    log.write_text("".join(f"line {number} ü\n" for number in range(60_000)))
+    parts, offset, more = [], 0, True
+    while more:
+        answer = await ask(log, offset=offset)
+        parts.append(answer.text)
+        offset, more = answer.next_offset, answer.more
+
+    assert len(parts) > 2
+    assert "".join(parts) == log.read_text()
+
+
+@pytest.mark.parametrize("byte", [b"\x00", b"\xff", b"\x1b"])
+async def test_an_answer_fits_into_a_message_whatever_was_logged(log: Path, byte: bytes) -> None:
+    log.write_bytes(byte * 3_000_000)
+
+    answer = await ask(log)
+
+    assert len(answer.model_dump_json().encode()) < 1_000_000
+    assert answer.more
+
+
+@pytest.mark.parametrize("byte", [b"\x00", b"\xff", b"x"])
+def test_last_lines_fit_into_a_fact_whatever_was_logged(log: Path, byte: bytes) -> None:
+    log.write_bytes((byte * 5000 + b"\n") * 1000 + b"the end\n")
+
+    lines = last_lines(log)
+
+    assert lines[-1] == "the end"
+    assert len(LogAnswer(found=True, text="\n".join(lines)).model_dump_json().encode()) < 200_000
+
+
+async def test_who_waits_hears_as_soon_as_there_is_more(log: Path) -> None:
+    waiting = asyncio.create_task(ask(log, offset=14, wait_s=20))
+    await asyncio.sleep(0)
+    with log.open("a") as file:
+        file.write("four\n")
+
+    assert (await asyncio.wait_for(waiting, 5)).text == "four\n"
+
+
+@pytest.mark.parametrize("mark", ["exit.json", "failed"])
+async def test_who_waits_hears_of_the_end(log: Path, mark: str) -> None:
+    waiting = asyncio.create_task(ask(log, offset=14, wait_s=20))
+    await asyncio.sleep(0)
+    (log.parent / mark).write_text("{}")
+
+    answer = await asyncio.wait_for(waiting, 5)
+    assert (answer.text, answer.ended) == ("", True)
+
+
+async def test_the_latest_start_is_meant_unless_said(log: Path) -> None:
+    later = log.parents[1] / "1" / "log.txt"
+    later.parent.mkdir()
+    later.write_text("again\n")
+
+    assert (await ask(log)).text == "again\n"
+    assert (await ask(log, attempt=0)).text.startswith("one")
+    assert not (await ask(log, attempt=2)).found
+
+
+async def test_an_instance_that_never_was_here_has_no_log(tmp_path: Path) -> None:
+    answer = await LogFiles(tmp_path).answer(LogQuestion(instance_id=4))
+
+    assert not answer.found
+    assert answer.message

@@ -1,0 +1,176 @@
+"""Against real processes."""
+
+import asyncio
+import os
+import signal
+import sys
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import psutil
+import pytest
+from modelyard_worker_agent.adapters.processes import ProcessExecutor
+from modelyard_worker_agent.launchers import shim
+from modelyard_worker_agent.ports import Process, StartFailed
+from modelyard_worker_agent_world import is_gone
+from waiting import until
+
+SLEEPER = [sys.executable, "-c", "import time; time.sleep(1000)"]
+STUBBORN = [
+    sys.executable,
+    "-c",
+    "import signal, time\n"
+    "signal.signal(signal.SIGTERM, signal.SIG_IGN)\n"
+    "print('deaf', flush=True)\n"
+    "time.sleep(1000)",
+]
+PARENT = [
+    sys.executable,
+    "-c",
+    "import subprocess, sys, time\n"
+    "sleeper = [sys.executable, '-c', 'import time; time.sleep(1000)']\n"
+    "child = subprocess.Popen(sleeper, start_new_session=True)\n"
+    "print(child.pid, flush=True)\n"
+    "time.sleep(1000)",
+]
+
+
+EXECUTORS: list[ProcessExecutor] = []
+
+
+@pytest.fixture
+async def directory(tmp_path: Path) -> AsyncIterator[Path]:
+    made = tmp_path / "17" / "0"
+    yield made
+    while EXECUTORS:
+        await EXECUTORS.pop().end_leftovers(made)
+
+
+async def started(
+    directory: Path, command: list[str], env: dict[str, str] | None = None
+) -> tuple[ProcessExecutor, Process]:
+    executor = ProcessExecutor()
+    EXECUTORS.append(executor)
+    return executor, await executor.start(directory, command, env or {})
+
+
+def log_of(directory: Path) -> str:
+    return (directory / "log.txt").read_text()
+
+
+async def test_it_runs_in_a_session_of_its_own(directory: Path) -> None:
+    executor, process = await started(directory, SLEEPER)
+
+    assert executor.alive(process)
+    assert os.getsid(process.pid) == process.shim_pid != os.getsid(0)
+    assert executor.status(directory) is None
+
+
+@pytest.mark.parametrize(("code", "status"), [("raise SystemExit(7)", 7), ("import os; os.abort()", -6)])
+async def test_its_end_is_known_to_who_never_started_it(directory: Path, code: str, status: int) -> None:
+    _, process = await started(directory, [sys.executable, "-c", code])
+    another = ProcessExecutor()
+
+    await until(lambda: not another.alive(process))
+
+    assert another.find(directory) is None
+    assert another.status(directory) == status
+
+
+async def test_another_executor_finds_it(directory: Path) -> None:
+    _, process = await started(directory, SLEEPER)
+
+    assert ProcessExecutor().find(directory) == process
+
+
+async def test_a_pid_that_belongs_to_another_process_now_is_not_taken_for_it(directory: Path) -> None:
+    directory.mkdir(parents=True)
+    shim.write(directory / "shim.json", {"pid": os.getpid(), "started": shim.start_ticks(os.getpid()) - 1})
+    executor = ProcessExecutor()
+
+    assert executor.find(directory) is None
+    await executor.end_leftovers(directory)  # and we are still here
+
+
+async def test_it_is_asked_to_end_first(directory: Path) -> None:
+    command = [
+        sys.executable,
+        "-c",
+        "import signal, sys, time\n"
+        "signal.signal(signal.SIGTERM, lambda *_: (print('asked', flush=True), sys.exit(3)))\n"
+        "print('up', flush=True)\n"
+        "time.sleep(1000)",
+    ]
+    executor, process = await started(directory, command)
+    await until(lambda: "up" in log_of(directory))
+
+    assert await executor.stop(process, grace_s=10) is False
+    assert log_of(directory).count("asked") == 1
+    assert executor.status(directory) == 3
+
+
+async def test_it_is_killed_after_its_grace(directory: Path) -> None:
+    executor, process = await started(directory, STUBBORN)
+    await until(lambda: "deaf" in log_of(directory))
+
+    assert await executor.stop(process, grace_s=0.1) is True
+    assert is_gone(process.pid)
+    assert executor.status(directory) == -signal.SIGKILL
+
+
+async def test_the_whole_tree_goes_even_what_left_the_session(directory: Path) -> None:
+    executor, process = await started(directory, PARENT)
+    await until(lambda: log_of(directory).strip().isdecimal())
+    child = int(log_of(directory))
+    assert not is_gone(child)
+
+    await executor.stop(process, grace_s=5)
+
+    assert is_gone(child)
+
+
+async def test_leftovers_of_a_killed_shim_are_ended(directory: Path) -> None:
+    executor, process = await started(directory, SLEEPER)
+    os.kill(process.shim_pid, signal.SIGKILL)
+    await until(lambda: not executor.alive(process))
+    assert not is_gone(process.pid)
+
+    await ProcessExecutor().end_leftovers(directory)
+
+    assert is_gone(process.pid)
+    assert executor.status(directory) is None
+
+
+async def test_a_cancelled_start_leaves_nothing(directory: Path) -> None:
+    starting = asyncio.create_task(started(directory, SLEEPER))
+    await until(directory.exists)
+    starting.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await starting
+
+    assert not [process for process in psutil.process_iter() if str(directory) in _words(process)]
+
+
+async def test_a_program_that_is_not_there_is_named(directory: Path) -> None:
+    with pytest.raises(StartFailed, match="/no/such/program"):
+        await started(directory, ["/no/such/program"])
+
+
+async def test_settings_of_the_agent_stay_with_the_agent(
+    directory: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MODELYARD_JOIN_TOKEN", "secret")
+    _, process = await started(directory, SLEEPER, {"MINE": "yes"})
+
+    environment = psutil.Process(process.pid).environ()
+
+    assert environment["MINE"] == "yes"
+    assert "MODELYARD_JOIN_TOKEN" not in environment
+
+
+def _words(process: psutil.Process) -> list[str]:
+    try:
+        words: list[str] = process.cmdline()
+    except psutil.Error:
+        return []
+    return words
