@@ -2,6 +2,7 @@
 
 import asyncio
 import hashlib
+import json
 import socket
 import threading
 from collections.abc import Iterator
@@ -11,7 +12,6 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
 
-import orjson
 import pytest
 from modelyard_contracts.deployments import DeploymentSpec, Source
 from modelyard_worker_agent.adapters.models import ModelStore
@@ -60,7 +60,7 @@ def _handler(hub: Hub) -> type[BaseHTTPRequestHandler]:
             if path.startswith("/api/models/org/tiny"):
                 listing = [{"rfilename": name, "size": len(data)} for name, data in hub.files.items()]
                 body = {"id": "org/tiny", "sha": COMMIT, "siblings": listing, "private": False}
-                self._answer(200, orjson.dumps({**body, "tags": [], "downloads": 0, "likes": 0}))
+                self._answer(200, json.dumps({**body, "tags": [], "downloads": 0, "likes": 0}).encode())
                 return
             name = path.removeprefix(f"/org/tiny/resolve/{COMMIT}/")
             if name not in hub.files:
