@@ -109,3 +109,17 @@ async def test_only_known_events_ever_happened(api: httpx.AsyncClient, tiny_mode
     await until_instances(api, model["id"], running_count(1))
     events = (await api.get("/v2/events", params={"limit": 1000})).json()["items"]
     assert {event["type"] for event in events} <= set(document(version="1")["channels"])
+
+
+async def test_no_hash_of_a_secret_is_ever_shown(api: httpx.AsyncClient) -> None:
+    params: dict[str, Any] = {"type": ["UserCreated", "ApiKeyCreated"]}
+    page = await api.get("/v2/events", params=params)
+    assert {event["type"] for event in page.json()["items"]} == {"UserCreated", "ApiKeyCreated"}
+    seen = page.text
+    async with api.stream("GET", "/v2/events", params={**params, "since": 0, "follow": True}) as live:
+        async for line in live.aiter_lines():
+            seen += line
+            if "ApiKeyCreated" in line and line.startswith("data:"):
+                break
+    assert "_hash" not in seen
+    assert "argon2" not in seen

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import AsyncIterator
+from typing import Any
 
 from fastapi import APIRouter, Request, Response
 from modelyard_contracts.base import Aggregate
@@ -19,6 +20,8 @@ from modelyard_api.routes.streams import beating
 
 KNOWN = frozenset({"type", "subject", "since", "limit", "order", "follow", "min_seq"})
 MOST = 1000
+UNSHOWN = frozenset({"password_hash", "secret_hash"})
+"""What the log keeps and nobody may read over HTTP: a hash is something to attack."""
 
 
 def event_router() -> APIRouter:
@@ -59,6 +62,11 @@ def filter_of(query: QueryParams) -> Filter:
     return Filter(types, subjects)
 
 
+def shown(event: Archived) -> dict[str, Any]:
+    data = {name: value for name, value in event.cloud_event["data"].items() if name not in UNSHOWN}
+    return {**event.cloud_event, "data": data}
+
+
 async def _page(context: Context, query: QueryParams, wanted: Filter) -> Response:
     limit = number(query, "limit")
     if limit is not None and not 1 <= limit <= MOST:
@@ -71,7 +79,7 @@ async def _page(context: Context, query: QueryParams, wanted: Filter) -> Respons
         context.db, wanted, since=since, limit=limit or 100, newest_first=order == "desc"
     )
     body = {
-        "items": [event.cloud_event for event in found],
+        "items": [shown(event) for event in found],
         "next_since": max((event.seq for event in found), default=since),
     }
     return Response(json.dumps(body), media_type="application/json")
@@ -101,5 +109,5 @@ async def _stream(context: Context, wanted: Filter, since: int) -> AsyncIterator
             yield ": still here\n\n"
             continue
         for event in found:
-            data = json.dumps(event.cloud_event, separators=(",", ":"))
+            data = json.dumps(shown(event), separators=(",", ":"))
             yield f"id: {event.seq}\nevent: {event.type}\ndata: {data}\n\n"
