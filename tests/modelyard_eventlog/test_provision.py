@@ -2,6 +2,7 @@
 
 import json
 
+from modelyard_contracts.base import Aggregate
 from modelyard_eventlog import subjects
 from modelyard_eventlog.provision import needed_change, provision, stream_configs
 from nats.aio.client import Client
@@ -42,7 +43,7 @@ async def test_the_log_can_be_neither_purged_nor_thinned(own_nats: Client) -> No
     assert "error" in json.loads(reply.data)
     reply = await own_nats.request(f"$JS.API.STREAM.MSG.DELETE.{subjects.EVT}", b'{"seq":1}')
     assert "error" in json.loads(reply.data)
-    await own_nats.request(f"{subjects.event_prefix()}user.1", b"{}", headers={"Nats-Rollup": "all"})
+    await own_nats.request(subjects.event(Aggregate.USER, "1"), b"{}", headers={"Nats-Rollup": "all"})
     assert "allow_rollup_hdrs" not in {k for k, v in (await config_of(own_nats, subjects.EVT)).items() if v}
 
 

@@ -17,9 +17,10 @@ from modelyard_contracts.base import Event
 from modelyard_eventlog.nats_log import NatsEventLog
 from modelyard_eventlog.provision import provision
 from modelyard_eventlog.wire import encode_event
-from modelyard_gateway.main import listen, main
+from modelyard_gateway.main import main
 from modelyard_gateway_facts import cause, route, running, stopping
 from modelyard_gateway_world import API_KEY, ModelServer, Seen, a_key, append, bound, model_servers, read_body
+from modelyard_runtime.listening import listen
 from starlette.types import Receive, Send
 
 REQUEST = {"model": "tiny"}

@@ -64,18 +64,6 @@ class Recorded(Generic[E_co]):
         kind, _, ident = self.subject.partition("/")
         return Aggregate(kind), ident
 
-    def caused(self, reaction: str, *, source: str, time: datetime) -> Cause:
-        """The cause of what is done about this fact; `reaction` makes the command id repeatable."""
-        return Cause(
-            command_id=f"{reaction}/{self.id}",
-            actor=self.actor,
-            source=source,
-            time=time,
-            correlation_id=self.correlation_id,
-            causation_id=self.id,
-            traceparent=self.traceparent,
-        )
-
     def cloud_event(self) -> dict[str, Any]:
         """CloudEvents structured mode. `sequence` is the position in the log, to resume from."""
         event: dict[str, Any] = {

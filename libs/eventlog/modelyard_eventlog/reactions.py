@@ -14,7 +14,7 @@ from typing import Any
 
 import nats.errors
 import structlog
-from faststream import AckPolicy, BaseMiddleware, FastStream
+from faststream import AckPolicy, BaseMiddleware
 from faststream.exceptions import NackMessage
 from faststream.message import StreamMessage
 from faststream.nats import JStream, NatsBroker, NatsCredentials, PullSub
@@ -92,7 +92,6 @@ class Reactions:
             security=NatsCredentials(str(settings.nats_credentials)) if settings.nats_credentials else None,
             **options,
         )
-        self.app = FastStream(self.broker, logger=None)
         self._settings = settings
         self._consumers: list[_Consumer] = []
         self._on_heartbeat: OnHeartbeat | None = None

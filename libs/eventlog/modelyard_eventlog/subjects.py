@@ -61,7 +61,3 @@ def subject_of(nats_subject: str) -> str:
 
 def heartbeat_prefix() -> str:
     return "hb."
-
-
-def event_prefix() -> str:
-    return "evt."

@@ -20,10 +20,11 @@ from modelyard_eventlog.provision import StreamRefused, provision
 from modelyard_eventlog.questions import Questions
 from modelyard_runtime import keys
 from modelyard_runtime.clock import new_traceparent, now
+from modelyard_runtime.listening import listen
 from modelyard_runtime.logs import configure_logs
 from modelyard_runtime.secrets import Sealer, Unsealable
 from modelyard_runtime.settings import BadSettings, parse_settings
-from modelyard_runtime.shutdown import stop_signal
+from modelyard_runtime.shutdown import ends_before, stop_signal
 from nats.aio.client import Client
 
 from modelyard_api.adapters.asking import WorkerPaths
@@ -166,23 +167,10 @@ class Server(uvicorn.Server):
         yield
 
 
-def listen(host: str, port: int) -> socket.socket:
-    """Raises `BadSettings` if the address cannot be had. Connections inherit TCP_NODELAY, which asyncio does
-    not set on sockets that it did not make."""
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    try:
-        listener = socket.create_server((host, port), family=family)
-    except OSError as error:
-        reason = error.strerror or str(error)
-        raise BadSettings(f"cannot listen on {host} port {port} (--host, --api-port): {reason}") from error
-    listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-    return listener
-
-
 async def run(settings: ApiSettings, listener: socket.socket) -> int:
     stop = stop_signal()
     connecting = asyncio.create_task(connect(settings, name="modelyard-api"))
-    if not await _before(stop, connecting):
+    if not await ends_before(stop, connecting):
         return 0
     nc = connecting.result()
     db = Database(settings.database, pool_size=settings.database_pool)
@@ -234,16 +222,6 @@ async def _prepare(nc: Client, context: Context, settings: ApiSettings) -> None:
     context.prepared.set()
 
 
-async def _before(stop: asyncio.Event, task: "asyncio.Task[Client]") -> bool:
-    """True when the task is done, False if the process was asked to stop before."""
-    stopping = asyncio.create_task(stop.wait())
-    await asyncio.wait({task, stopping}, return_when=asyncio.FIRST_COMPLETED)
-    stopping.cancel()
-    if not task.done():
-        task.cancel()
-    return task.done()
-
-
 def check_secret_key(settings: ApiSettings) -> None:
     """Raises `BadSettings`."""
     try:
@@ -256,7 +234,7 @@ def main(argv: Sequence[str]) -> int:
     try:
         settings = parse_settings(ApiSettings, argv, prog="modelyard api")
         check_secret_key(settings)
-        listener = listen(settings.host, settings.api_port)
+        listener = listen(settings.host, settings.api_port, port_flag="--api-port")
     except BadSettings as error:
         sys.stderr.write(f"modelyard api: {error}\n")
         return 2

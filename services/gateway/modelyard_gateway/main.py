@@ -14,6 +14,7 @@ import uvloop
 from modelyard_eventlog.connection import connect
 from modelyard_eventlog.nats_log import NatsEventLog
 from modelyard_runtime.clock import new_id, now
+from modelyard_runtime.listening import listen
 from modelyard_runtime.logs import configure_logs
 from modelyard_runtime.settings import BadSettings, parse_settings
 from modelyard_runtime.shutdown import stop_signal
@@ -99,22 +100,6 @@ def main(argv: Sequence[str]) -> int:
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         runner.run(run(settings, listener))
     return 0
-
-
-def listen(host: str, port: int) -> socket.socket:
-    """Raises `BadSettings` if the address cannot be had.
-
-    Connections inherit TCP_NODELAY: asyncio sets it only on sockets that were made as TCP by name, and
-    without it small answers wait 40 ms for the client's delayed acknowledgement.
-    """
-    try:
-        family = socket.AF_INET6 if ":" in host else socket.AF_INET
-        listener = socket.create_server((host, port), family=family)
-    except OSError as error:
-        reason = error.strerror or str(error)
-        raise BadSettings(f"cannot listen on {host} port {port} (--host, --port): {reason}") from error
-    listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-    return listener
 
 
 async def run(settings: GatewaySettings, listener: socket.socket) -> None:

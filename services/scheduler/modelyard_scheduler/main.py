@@ -20,7 +20,7 @@ from modelyard_runtime.clock import now
 from modelyard_runtime.health import Health, serve_health
 from modelyard_runtime.logs import configure_logs
 from modelyard_runtime.settings import BadSettings, parse_settings
-from modelyard_runtime.shutdown import stop_signal
+from modelyard_runtime.shutdown import ends_before, stop_signal
 from nats.aio.client import Client
 
 from modelyard_scheduler.adapters.paths import WorkerPaths
@@ -93,13 +93,9 @@ class Watchdog:
 async def run(settings: SchedulerSettings) -> int:
     stop = stop_signal()
     working = asyncio.create_task(_work(settings))
-    stopping = asyncio.create_task(stop.wait())
-    await asyncio.wait({working, stopping}, return_when=asyncio.FIRST_COMPLETED)
-    if working.done():
-        stopping.cancel()
+    if await ends_before(stop, working):
         working.result()
         return 1
-    working.cancel()
     await asyncio.gather(working, return_exceptions=True)
     return 0
 

@@ -22,7 +22,7 @@ from modelyard_runtime.clock import new_id, now
 from modelyard_runtime.logs import configure_logs
 from modelyard_runtime.secrets import Sealer
 from modelyard_runtime.settings import BadSettings, NatsSettings, parse_settings
-from modelyard_runtime.shutdown import stop_signal
+from modelyard_runtime.shutdown import ends_before, stop_signal
 
 from modelyard_worker_agent.adapters.identity import IdentityFiles
 from modelyard_worker_agent.adapters.inventory import take_inventory
@@ -79,7 +79,7 @@ async def run(settings: WorkerSettings) -> int:
         identity, api=settings.api, token=token, name=settings.worker_name, labels=settings.labels
     )
     joining = asyncio.create_task(_join_once(identity, joiner))
-    if not await _before(stop, joining):
+    if not await ends_before(stop, joining):
         return 0
     joined = joining.result()
     async with httpx.AsyncClient(trust_env=False) as client:
@@ -89,7 +89,7 @@ async def run(settings: WorkerSettings) -> int:
         logger.info("worker is up", worker=joined.name, worker_id=joined.worker_id)
         connected = asyncio.create_task(_stay_connected(settings, joined, identity, agent, outbox))
         renewing = asyncio.create_task(_renew(joiner, joined))
-        broke = await _before(stop, connected)
+        broke = await ends_before(stop, connected)
         for task in (connected, renewing):
             task.cancel()
         await asyncio.gather(connected, renewing, return_exceptions=True)
@@ -102,17 +102,6 @@ async def run(settings: WorkerSettings) -> int:
 async def _join_once(identity: IdentityFiles, joiner: Joiner) -> JoinAnswer:
     """The answer of an earlier join will do: the api need not be there for the agent to work."""
     return identity.joined() or await joiner.join()
-
-
-async def _before(stop: asyncio.Event, task: asyncio.Task[T]) -> bool:
-    """True when the task has ended, False if the process was asked to stop before; then it is cancelled."""
-    stopping = asyncio.create_task(stop.wait())
-    await asyncio.wait({task, stopping}, return_when=asyncio.FIRST_COMPLETED)
-    stopping.cancel()
-    if task.done():
-        return True
-    task.cancel()
-    return False
 
 
 async def _stay_connected(

@@ -81,10 +81,6 @@ def url(state: StateDir) -> str:
     return f"postgresql://postgres:@/postgres?host={quote(str(_socket_dir(state)))}"
 
 
-def socket_path(state: StateDir) -> Path:
-    return _socket_dir(state) / ".s.PGSQL.5432"
-
-
 def _initialise(install: Path, data: Path, user: str | None) -> None:
     """initdb into a draft that is renamed once it is whole, so that a kill in between leaves no half."""
     draft = data.with_name("data.new")

@@ -22,8 +22,7 @@ from modelyard_runtime import keys
 from modelyard_runtime.clock import Now
 
 from modelyard_api.domain.errors import conflict, forbidden, name_taken, not_found
-from modelyard_api.domain.naming import name_state
-from modelyard_api.handlers.commanding import Commander, Done, carry_out, load
+from modelyard_api.handlers.commanding import Commander, Done, carry_out, held, load
 from modelyard_api.ports import Directory, Passwords
 
 DEFAULT_CLUSTER = "default"
@@ -141,10 +140,8 @@ class AccountHandler:
 
     async def bootstrap(self, password: str, by: Commander) -> None:
         """Makes the default cluster and the first admin. Raises `Refusal` (409) where another was faster."""
-        claimed = name_state(
-            await load(self.log, Aggregate.NAME, name_id(Aggregate.CLUSTER, DEFAULT_CLUSTER))
-        )
-        if claimed.held_by is None:
+        cluster_name = await held(self.log, Aggregate.CLUSTER, DEFAULT_CLUSTER)
+        if cluster_name.held_by is None:
             cluster = Commander(by.actor, f"{by.command_id}-cluster", by.traceparent)
             await self.create_cluster(ClusterCreate(name=DEFAULT_CLUSTER), cluster, is_default=True)
         await self.create_user(UserCreate(username=FIRST_ADMIN, password=password, is_admin=True), by)
@@ -163,14 +160,14 @@ class AccountHandler:
 
         async def decide() -> Sequence[Write] | Done:
             nonlocal ident
-            held = name_state(await load(self.log, Aggregate.NAME, name_id(kind, name)))
-            if by.made(held.claimed_in) and held.held_by is not None:
-                return Done(ident=held.held_by, seq=held.seq)
-            if held.held_by is not None:
+            holder = await held(self.log, kind, name)
+            if by.made(holder.claimed_in) and holder.held_by is not None:
+                return Done(ident=holder.held_by, seq=holder.seq)
+            if holder.held_by is not None:
                 raise name_taken(kind.value, name)
             ident = max(ident, await self.directory.highest_id(kind)) + 1
             return [
-                Write(NameClaimed(kind=kind, name=name, claimed_by=ident), held.seq),
+                Write(NameClaimed(kind=kind, name=name, claimed_by=ident), holder.seq),
                 Write(event(ident), 0),
             ]
 

@@ -7,10 +7,12 @@ from typing import Any
 
 from modelyard_contracts.base import Aggregate
 from modelyard_contracts.envelope import Cause, Recorded
+from modelyard_contracts.events import name_id
 from modelyard_eventlog.log import Appended, Conflict, EventLog, LogUnavailable, Write
 from modelyard_runtime.clock import Now
 
-from modelyard_api.domain.errors import Refusal, conflict, unavailable
+from modelyard_api.domain.errors import Refusal, conflict, outdated, unavailable
+from modelyard_api.domain.naming import NameState, name_state
 
 SOURCE = "modelyard/api"
 TRIES = 30
@@ -92,3 +94,13 @@ async def load(log: EventLog, aggregate: Aggregate, ident: int | str) -> list[Re
         return await log.load(aggregate, str(ident))
     except LogUnavailable as error:
         raise log_unavailable(error) from error
+
+
+async def held(log: EventLog, kind: Aggregate, name: str) -> NameState:
+    """Who has the name now. Raises `Refusal` if the log does not answer."""
+    return name_state(await load(log, Aggregate.NAME, name_id(kind, name)))
+
+
+def check_match(seq: int, if_match: int | None) -> None:
+    if if_match is not None and seq > if_match:
+        raise outdated(seq, if_match)

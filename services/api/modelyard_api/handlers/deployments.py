@@ -16,7 +16,6 @@ from modelyard_contracts.events import (
     NameReleased,
     RouteChanged,
     RouteDeleted,
-    name_id,
 )
 from modelyard_eventlog.log import EventLog, Write
 from modelyard_runtime.clock import Now
@@ -25,10 +24,10 @@ from modelyard_runtime.secrets import Sealer, Unsealable
 from modelyard_api.domain import deployment as deployments
 from modelyard_api.domain import route as routes
 from modelyard_api.domain.deployment import Deployment
-from modelyard_api.domain.errors import invalid, name_taken, not_found, outdated, unavailable
-from modelyard_api.domain.naming import NameState, name_state
+from modelyard_api.domain.errors import invalid, name_taken, not_found, unavailable
 from modelyard_api.domain.route import Route
-from modelyard_api.handlers.commanding import Commander, Done, carry_out, load
+from modelyard_api.handlers.commanding import Commander, Done, carry_out, check_match, held, load
+from modelyard_api.handlers.routes import load_route, rename_writes
 from modelyard_api.ports import Directory, Paths
 
 
@@ -42,19 +41,19 @@ class DeploymentHandler:
 
     async def create(self, command: DeploymentCreate, by: Commander) -> Done:
         cluster_id = await self._cluster(command.cluster_id)
-        name = await self._held(Aggregate.DEPLOYMENT, command.name)
+        name = await held(self.log, Aggregate.DEPLOYMENT, command.name)
         if name.held_by is None and command.source is Source.LOCAL_PATH:
             await self._check_path(command.local_path or "")
         ident, route_id = 0, 0
 
         async def decide() -> Sequence[Write] | Done:
             nonlocal ident, route_id
-            name = await self._held(Aggregate.DEPLOYMENT, command.name)
+            name = await held(self.log, Aggregate.DEPLOYMENT, command.name)
             if by.made(name.claimed_in) and name.held_by is not None:
                 return Done(ident=name.held_by, seq=name.seq)
             if name.held_by is not None:
                 raise name_taken("deployment", command.name)
-            route_name = await self._held(Aggregate.ROUTE, command.name)
+            route_name = await held(self.log, Aggregate.ROUTE, command.name)
             if route_name.held_by is not None:
                 raise name_taken("route", command.name)
             ident = max(ident, await self.directory.highest_id(Aggregate.DEPLOYMENT)) + 1
@@ -130,9 +129,6 @@ class DeploymentHandler:
 
     # --- what the decisions need to know ------------------------------------------------------------
 
-    async def _held(self, kind: Aggregate, name: str) -> NameState:
-        return name_state(await load(self.log, Aggregate.NAME, name_id(kind, name)))
-
     async def _cluster(self, cluster_id: int | None) -> int:
         if cluster_id is None:
             cluster_id = await self.directory.default_cluster_id()
@@ -174,7 +170,7 @@ class DeploymentHandler:
     async def _renames(self, state: Deployment, updated: DeploymentUpdated) -> list[Write]:
         if updated.name == state.name:
             return []
-        name = await self._held(Aggregate.DEPLOYMENT, updated.name)
+        name = await held(self.log, Aggregate.DEPLOYMENT, updated.name)
         if name.held_by is not None:
             raise name_taken("deployment", updated.name)
         return [
@@ -210,26 +206,3 @@ class DeploymentHandler:
         if route is None or route.deleted or route.created_model_id != events[0].data.deployment_id:
             return None
         return route
-
-
-async def load_route(log: EventLog, ident: int) -> Route | None:
-    start: Route | None = None
-    return reduce(routes.evolve, await load(log, Aggregate.ROUTE, ident), start)
-
-
-async def rename_writes(log: EventLog, route: Route, name: str) -> list[Write]:
-    """Gives a route's old name back and takes the new one, if it differs. Raises `Refusal` if it is taken."""
-    if name == route.name:
-        return []
-    state = name_state(await load(log, Aggregate.NAME, name_id(Aggregate.ROUTE, name)))
-    if state.held_by is not None:
-        raise name_taken("route", name)
-    return [
-        Write(NameReleased(kind=Aggregate.ROUTE, name=route.name, released_by=route.route_id), None),
-        Write(NameClaimed(kind=Aggregate.ROUTE, name=name, claimed_by=route.route_id), state.seq),
-    ]
-
-
-def check_match(seq: int, if_match: int | None) -> None:
-    if if_match is not None and seq > if_match:
-        raise outdated(seq, if_match)

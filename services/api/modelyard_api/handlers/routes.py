@@ -2,19 +2,18 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import reduce
 
 from modelyard_contracts.base import Aggregate
 from modelyard_contracts.commands import RouteCreate, RouteUpdate, TargetWish
-from modelyard_contracts.events import DeploymentDeleted, NameClaimed, NameReleased, RouteDeleted, name_id
+from modelyard_contracts.events import DeploymentDeleted, NameClaimed, NameReleased, RouteDeleted
 from modelyard_eventlog.log import EventLog, Write
 from modelyard_runtime.clock import Now
 
 from modelyard_api.domain import route as routes
 from modelyard_api.domain.errors import invalid, name_taken, not_found
-from modelyard_api.domain.naming import name_state
 from modelyard_api.domain.route import Route
-from modelyard_api.handlers.commanding import Commander, Done, carry_out, load
-from modelyard_api.handlers.deployments import check_match, load_route, rename_writes
+from modelyard_api.handlers.commanding import Commander, Done, carry_out, check_match, held, load
 from modelyard_api.ports import Directory
 
 
@@ -30,7 +29,7 @@ class RouteHandler:
 
         async def decide() -> Sequence[Write] | Done:
             nonlocal ident
-            name = name_state(await load(self.log, Aggregate.NAME, name_id(Aggregate.ROUTE, command.name)))
+            name = await held(self.log, Aggregate.ROUTE, command.name)
             if by.made(name.claimed_in) and name.held_by is not None:
                 return Done(ident=name.held_by, seq=name.seq)
             if name.held_by is not None:
@@ -78,3 +77,21 @@ class RouteHandler:
             events = await load(self.log, Aggregate.DEPLOYMENT, target.model_id)
             if not events or isinstance(events[-1].data, DeploymentDeleted):
                 raise invalid(f"targets: model {target.model_id} does not exist")
+
+
+async def load_route(log: EventLog, ident: int) -> Route | None:
+    start: Route | None = None
+    return reduce(routes.evolve, await load(log, Aggregate.ROUTE, ident), start)
+
+
+async def rename_writes(log: EventLog, route: Route, name: str) -> list[Write]:
+    """Gives a route's old name back and takes the new one, if it differs. Raises `Refusal` if it is taken."""
+    if name == route.name:
+        return []
+    state = await held(log, Aggregate.ROUTE, name)
+    if state.held_by is not None:
+        raise name_taken("route", name)
+    return [
+        Write(NameReleased(kind=Aggregate.ROUTE, name=route.name, released_by=route.route_id), None),
+        Write(NameClaimed(kind=Aggregate.ROUTE, name=name, claimed_by=route.route_id), state.seq),
+    ]

@@ -6,17 +6,16 @@ from functools import reduce
 
 from modelyard_contracts.base import Aggregate
 from modelyard_contracts.commands import WorkerUpdate
-from modelyard_contracts.events import NameClaimed, NameReleased, WorkerDeleted, WorkerRegistered, name_id
+from modelyard_contracts.events import NameClaimed, NameReleased, WorkerDeleted, WorkerRegistered
 from modelyard_contracts.join import JoinAnswer, JoinRequest
 from modelyard_eventlog.log import EventLog, Write
 from modelyard_runtime.clock import Now
 
 from modelyard_api.domain import worker as workers
 from modelyard_api.domain.errors import conflict, invalid, not_found
-from modelyard_api.domain.naming import NameState, name_state
+from modelyard_api.domain.naming import NameState
 from modelyard_api.domain.worker import Worker
-from modelyard_api.handlers.commanding import Commander, Done, carry_out, load
-from modelyard_api.handlers.deployments import check_match
+from modelyard_api.handlers.commanding import Commander, Done, carry_out, check_match, held, load
 from modelyard_api.ports import Directory, WorkerCredentials
 
 MOST_SAME_NAMES = 1000
@@ -41,12 +40,12 @@ class WorkerHandler:
 
         async def decide() -> Sequence[Write] | Done:
             nonlocal ident, name
-            machine = await self._name(request.worker_uuid)
+            machine = await held(self.log, Aggregate.WORKER, request.worker_uuid)
             if machine.held_by is not None:
                 known = await self._same_machine(machine.held_by, request)
                 name = known.name
                 return Done(ident=known.worker_id, seq=known.seq)
-            name, held = await self._free_name(request.name)
+            name, free = await self._free_name(request.name)
             ident = max(ident, await self.directory.highest_id(Aggregate.WORKER)) + 1
             registered = WorkerRegistered(
                 worker_id=ident,
@@ -62,7 +61,7 @@ class WorkerHandler:
                     NameClaimed(kind=Aggregate.WORKER, name=request.worker_uuid, claimed_by=ident),
                     machine.seq,
                 ),
-                Write(NameClaimed(kind=Aggregate.WORKER, name=name, claimed_by=ident), held.seq),
+                Write(NameClaimed(kind=Aggregate.WORKER, name=name, claimed_by=ident), free.seq),
                 Write(registered, 0),
             ]
 
@@ -115,13 +114,10 @@ class WorkerHandler:
             )
         return state
 
-    async def _name(self, name: str) -> NameState:
-        return name_state(await load(self.log, Aggregate.NAME, name_id(Aggregate.WORKER, name)))
-
     async def _free_name(self, wanted: str) -> tuple[str, NameState]:
         for number in range(MOST_SAME_NAMES):
             name = workers.free_name(wanted, number)
-            held = await self._name(name)
-            if held.held_by is None:
-                return name, held
+            state = await held(self.log, Aggregate.WORKER, name)
+            if state.held_by is None:
+                return name, state
         raise conflict(f"name: {MOST_SAME_NAMES} workers are called {wanted!r} already")

@@ -82,14 +82,6 @@ async def api_key_by_access_key(db: Database, access_key: str) -> ApiKeyRow | No
     )
 
 
-async def worker_by_uuid(db: Database, worker_uuid: str) -> WorkerRow | None:
-    """Of those not deleted."""
-    columns = workers.TABLE.c
-    query = select(workers.TABLE).where(columns.worker_uuid == worker_uuid, columns.removed_at.is_(None))
-    row = await _one(db, query.limit(1))
-    return None if row is None else WorkerRow(row.id, row.name, row.public_key)
-
-
 async def ready_workers(db: Database) -> list[WorkerRow]:
     columns = workers.TABLE.c
     query = select(columns.id, columns.name, columns.public_key)
@@ -104,10 +96,6 @@ async def default_cluster_id(db: Database) -> int | None:
     async with db.asking() as connection:
         found: int | None = await connection.scalar(query.limit(1))
         return found
-
-
-async def cluster_exists(db: Database, ident: int) -> bool:
-    return await view(db, clusters.CLUSTERS.resource, ident) is not None
 
 
 async def view(db: Database, resource: str, ident: int) -> tuple[View, int] | None:

@@ -10,6 +10,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 import psutil
@@ -78,7 +79,7 @@ class ProcessExecutor:
         return not (process.directory / "exit.json").exists()
 
     def listening(self, directory: Path) -> Listening | None:
-        report = _read_text(directory / REPORT)
+        report = _read(directory / REPORT)
         if not report:
             return None
         address = urlsplit(str(report["address"]))
@@ -149,17 +150,9 @@ def _own_environment() -> dict[str, str]:
     return {name: value for name, value in os.environ.items() if not name.startswith(ENV_PREFIX)}
 
 
-def _read(path: Path) -> dict[str, int]:
+def _read(path: Path) -> dict[str, Any]:
     try:
-        found: dict[str, int] = json.loads(path.read_text())
-    except (OSError, ValueError):
-        return {}
-    return found
-
-
-def _read_text(path: Path) -> dict[str, object]:
-    try:
-        found: dict[str, object] = json.loads(path.read_text())
+        found: dict[str, Any] = json.loads(path.read_text())
     except (OSError, ValueError):
         return {}
     return found
