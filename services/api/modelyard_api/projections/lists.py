@@ -39,6 +39,8 @@ class Listing:
 @dataclass(frozen=True, slots=True)
 class Page:
     views: Sequence[View]
+    changed_seqs: Sequence[int]
+    """For each view, the event that changed it last."""
     total: int
     seq: int
     """The position of the log that the list is of."""
@@ -48,15 +50,16 @@ async def read(db: Database, model: ReadModel, listing: Listing) -> Page:
     """Raises `DatabaseUnavailable`."""
     columns = table(model).c
     where = [columns.removed_at.is_(None), *(condition.sql(columns) for condition in listing.conditions)]
-    query: Select[Any] = select(columns.view).where(*where).order_by(*_order(columns, listing.sort))
+    query: Select[Any] = select(columns.view, columns.changed_seq).where(*where)
+    query = query.order_by(*_order(columns, listing.sort))
     if listing.page >= 1:
         query = query.limit(listing.per_page).offset((listing.page - 1) * listing.per_page)
     at = select(checkpoints.TABLE.c.seq).where(checkpoints.TABLE.c.name == changes.GROUP)
     async with db.reading() as connection:
         seq = await connection.scalar(at) or 0
-        views = [row.view for row in await connection.execute(query)]
+        rows = list(await connection.execute(query))
         total = await connection.scalar(select(func.count()).select_from(table(model)).where(*where))
-    return Page(views, total or 0, seq)
+    return Page([row.view for row in rows], [row.changed_seq for row in rows], total or 0, seq)
 
 
 def _order(columns: Columns, sort: Sequence[tuple[str, bool]]) -> list[ColumnElement[Any]]:

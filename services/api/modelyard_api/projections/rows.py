@@ -184,5 +184,13 @@ def differences(before: View, after: View) -> dict[str, list[Any]]:
     }
 
 
+def view_before(after: View, fields: dict[str, list[Any]]) -> View:
+    """What the view was, from `differences`."""
+    return {
+        **after,
+        **{name: was if isinstance(after.get(name), list) else was[0] for name, (was, _) in fields.items()},
+    }
+
+
 def _listed(value: Any) -> list[Any]:
     return value if isinstance(value, list) else [value]

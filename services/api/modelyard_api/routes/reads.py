@@ -79,7 +79,7 @@ def _add_targets(router: APIRouter) -> None:
         await wait_for(context, request)
         page = await lists.read(context.db, BY_RESOURCE["model-routes"], EVERYTHING)
         targets = [target for view in page.views for target in view["targets"]]
-        return enveloped(Page(targets, len(targets), page.seq), EVERYTHING, targets)
+        return enveloped(Page(targets, (), len(targets), page.seq), EVERYTHING, targets)
 
 
 def _add_instances_of_model(router: APIRouter) -> None:
