@@ -67,6 +67,10 @@ class Stack:
         ]
 
     async def start(self, seconds: float = 60) -> None:
+        self.launch()
+        await self.wait_until_ready(seconds)
+
+    def launch(self) -> None:
         log = (self.directory / "up.log").open("ab")
         self.process = subprocess.Popen(
             self.command(),
@@ -77,7 +81,9 @@ class Stack:
             start_new_session=True,
         )
         log.close()
-        await self.wait_until_ready(seconds)
+
+    def said(self) -> str:
+        return (self.directory / "up.log").read_text()
 
     async def wait_until_ready(self, seconds: float = 60) -> None:
         """Until api, gateway and the worker are ready and a key for the rest of the test is at hand."""
@@ -103,7 +109,7 @@ class Stack:
 
     def check_alive(self) -> None:
         assert self.process is not None
-        assert self.process.poll() is None, f"up ended: {(self.directory / 'up.log').read_text()[-3000:]}"
+        assert self.process.poll() is None, f"up ended: {self.said()[-3000:]}"
 
     async def make_key(self) -> None:
         async with httpx.AsyncClient(base_url=self.api_url, timeout=20) as client:

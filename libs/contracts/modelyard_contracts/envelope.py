@@ -1,5 +1,6 @@
 """The envelope of a fact: CloudEvents 1.0 attributes around an event's own data."""
 
+import json
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Generic, TypeVar
@@ -86,12 +87,25 @@ class Recorded(Generic[E_co]):
         return event
 
 
+def parse_body(event_type: str, version: int, body: str | bytes, *, seq: int = 0) -> Event:
+    """As `parse_data`, from JSON; much faster for today's shapes."""
+    cls = _known(event_type, version, seq)
+    if version == cls.version:
+        return cls.model_validate_json(body)
+    return parse_data(event_type, version, json.loads(body), seq=seq)
+
+
 def parse_data(event_type: str, version: int, data: dict[str, Any], *, seq: int = 0) -> Event:
     """The event of any version ever written, lifted to today's shape. Raises `UnknownEventType`."""
+    cls = _known(event_type, version, seq)
+    return cls.model_validate(lift(event_type, version, cls.version, data))
+
+
+def _known(event_type: str, version: int, seq: int) -> type[Event]:
     cls = EVENT_TYPES.get(event_type)
     if cls is None or version > cls.version:
         raise UnknownEventType(event_type, version, seq)
-    return cls.model_validate(lift(event_type, version, cls.version, data))
+    return cls
 
 
 def related_subjects(event: Event) -> tuple[str, ...]:

@@ -1,11 +1,10 @@
 """An event on the wire: CloudEvents 1.0 in binary style. Headers are attributes, the body is the data."""
 
-import json
 from collections.abc import Mapping
 from datetime import datetime
 
 from modelyard_contracts.base import Contract, Event, utc
-from modelyard_contracts.envelope import Cause, Recorded, parse_data
+from modelyard_contracts.envelope import Cause, Recorded, parse_body
 
 from modelyard_eventlog.log import AnyRecorded
 from modelyard_eventlog.subjects import subject_of
@@ -26,23 +25,58 @@ def encode_event(event: Event, cause: Cause, position: int) -> tuple[dict[str, s
     body = event.model_dump_json().encode()
     if len(body) > MAX_EVENT_BYTES - 4096:
         raise EventTooLarge(type(event).__name__, len(body))
-    event_id = cause.event_id(position)
+    headers = _headers(
+        event_id=cause.event_id(position),
+        event_type=type(event).__name__,
+        source=cause.source,
+        subject=f"{event.aggregate}/{event.aggregate_id()}",
+        time=cause.time,
+        version=event.version,
+        why=cause,
+    )
+    return headers, body
+
+
+def encode_recorded(event: AnyRecorded) -> tuple[dict[str, str], bytes]:
+    """A fact that had been kept before, as it was, but for its data, which is in today's shape."""
+    headers = _headers(
+        event_id=event.id,
+        event_type=event.type,
+        source=event.source,
+        subject=event.subject,
+        time=event.time,
+        version=event.data.version,
+        why=event,
+    )
+    return headers, event.data.model_dump_json().encode()
+
+
+def _headers(
+    *,
+    event_id: str,
+    event_type: str,
+    source: str,
+    subject: str,
+    time: datetime,
+    version: int,
+    why: Cause | AnyRecorded,
+) -> dict[str, str]:
     headers = {
         MSG_ID: event_id,
         "ce-specversion": "1.0",
         "ce-id": event_id,
-        "ce-type": type(event).__name__,
-        "ce-source": cause.source,
-        "ce-subject": f"{event.aggregate}/{event.aggregate_id()}",
-        "ce-time": utc(cause.time),
-        "ce-dataschemaversion": str(event.version),
-        "ce-correlationid": cause.correlation_id,
-        "ce-causationid": cause.causation_id,
-        "ce-actor": cause.actor,
+        "ce-type": event_type,
+        "ce-source": source,
+        "ce-subject": subject,
+        "ce-time": utc(time),
+        "ce-dataschemaversion": str(version),
+        "ce-correlationid": why.correlation_id,
+        "ce-causationid": why.causation_id,
+        "ce-actor": why.actor,
     }
-    if cause.traceparent:
-        headers["traceparent"] = cause.traceparent
-    return headers, body
+    if why.traceparent:
+        headers["traceparent"] = why.traceparent
+    return headers
 
 
 def decode_event(seq: int, nats_subject: str, headers: Mapping[str, str], body: bytes) -> AnyRecorded:
@@ -61,7 +95,7 @@ def decode_event(seq: int, nats_subject: str, headers: Mapping[str, str], body: 
         correlation_id=headers["ce-correlationid"],
         causation_id=headers["ce-causationid"],
         traceparent=headers.get("traceparent"),
-        data=parse_data(event_type, version, json.loads(body), seq=seq),
+        data=parse_body(event_type, version, body, seq=seq),
     )
 
 

@@ -18,6 +18,7 @@ from modelyard_eventlog.log import EventLog, LogUnavailable
 from modelyard_eventlog.nats_log import NatsEventLog
 from modelyard_eventlog.provision import StreamRefused, provision
 from modelyard_eventlog.questions import Questions
+from modelyard_eventlog.restoring import RestoreRefused
 from modelyard_runtime import keys
 from modelyard_runtime.clock import new_traceparent, now
 from modelyard_runtime.listening import listen
@@ -38,8 +39,11 @@ from modelyard_api.handlers.accounts import FIRST_ADMIN, AccountHandler
 from modelyard_api.handlers.commanding import Commander
 from modelyard_api.handlers.deployments import DeploymentHandler
 from modelyard_api.handlers.instances import InstanceHandler
+from modelyard_api.handlers.restoring import difference, restore_log
 from modelyard_api.handlers.routes import RouteHandler
 from modelyard_api.handlers.workers import WorkerHandler
+from modelyard_api.projections.archive import CURE
+from modelyard_api.projections.group import Halted
 from modelyard_api.projections.runner import Projections
 from modelyard_api.routes.context import Context, Handlers, RouteSettings
 from modelyard_api.routes.edge import Edge, health_router
@@ -47,7 +51,7 @@ from modelyard_api.routes.errors import add_error_handlers
 from modelyard_api.routes.reads import read_router
 from modelyard_api.routes.sessions import session_router
 from modelyard_api.routes.writes import write_router
-from modelyard_api.settings import ApiSettings
+from modelyard_api.settings import ApiSettings, RestoreLog
 
 logger = structlog.stdlib.get_logger()
 
@@ -159,6 +163,29 @@ async def provision_until_done(nc: Client) -> None:
             return
 
 
+class LogDiffers(Exception):
+    """The log is not the one that was archived: what was acknowledged would be lost by going on."""
+
+
+async def match_archive(nc: Client, db: Database, restoring: RestoreLog) -> None:
+    """Sees to it that the log holds what the archive does. Waits for Postgres.
+
+    Raises `LogDiffers`, `RestoreRefused`, `Halted`.
+    """
+    while True:
+        try:
+            if restoring != RestoreLog.NEVER:
+                restored = await restore_log(nc, db, replace_log=restoring == RestoreLog.REPLACE)
+                logger.info("the log is complete", restored=restored.events, last_seq=restored.last_seq)
+            elif (reason := await difference(NatsEventLog(nc), db)) is not None:
+                raise LogDiffers(f"the archive: {reason}; {CURE}")
+        except (DatabaseUnavailable, LogUnavailable) as error:
+            logger.warning("waiting to compare the log with its archive", error=str(error))
+            await asyncio.sleep(RETRY_S)
+        else:
+            return
+
+
 class Server(uvicorn.Server):
     """Leaves signals to the composition root."""
 
@@ -217,6 +244,7 @@ async def _broken_before(
 
 async def _prepare(nc: Client, context: Context, settings: ApiSettings) -> None:
     await provision_until_done(nc)
+    await match_archive(nc, context.db, settings.restore_log)
     await context.projections.start()
     await bootstrap(context, settings)
     context.prepared.set()
@@ -244,3 +272,6 @@ def main(argv: Sequence[str]) -> int:
     except StreamRefused as error:
         sys.stderr.write(f"modelyard api: NATS refused a stream: {error}\n")
         return 1
+    except (LogDiffers, RestoreRefused, Halted) as error:
+        sys.stderr.write(f"modelyard api: {error}\n")
+        return 2

@@ -1,9 +1,16 @@
 """What the api takes from its environment."""
 
+from enum import StrEnum
 from pathlib import Path
 
 from modelyard_runtime.settings import NatsSettings
 from pydantic import Field, SecretStr
+
+
+class RestoreLog(StrEnum):
+    NEVER = "never"
+    MISSING = "missing"
+    REPLACE = "replace"
 
 
 class ApiSettings(NatsSettings):
@@ -36,3 +43,8 @@ class ApiSettings(NatsSettings):
         3.0, description="For how long workers may take to say if they have a path."
     )
     session_s: int = Field(12 * 3600, description="For how long a login is good.")
+    restore_log: RestoreLog = Field(
+        RestoreLog.NEVER,
+        description="At this start, put back into the event log what it lacks of the archive (missing), or "
+        "empty it and put back all of the archive (replace). No other service may run meanwhile.",
+    )

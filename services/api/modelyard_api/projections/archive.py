@@ -2,15 +2,17 @@
 log is restored from."""
 
 import json
+from collections.abc import AsyncIterator
 from dataclasses import replace
 from typing import Any
 
 from modelyard_contracts.base import Event
-from modelyard_contracts.envelope import related_subjects
+from modelyard_contracts.envelope import Recorded, parse_body, related_subjects
 from modelyard_eventlog.log import AnyRecorded
 from sqlalchemy import BigInteger, Column, DateTime, Index, Integer, Table, Text
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 
+from modelyard_api.adapters.database import Database
 from modelyard_api.projections import checkpoints
 from modelyard_api.projections.checkpoints import Checkpoint
 from modelyard_api.projections.group import Halted
@@ -18,6 +20,7 @@ from modelyard_api.projections.rows import metadata
 
 NAME = "archive"
 VERSION = 1
+READ_AT_ONCE = 1000
 
 TABLE = Table(
     "events",
@@ -42,6 +45,9 @@ TABLE = Table(
 COLUMNS = [column.name for column in TABLE.columns]
 
 
+CURE = "stop every service and start the api once with --restore-log=missing, or give it an empty database"
+
+
 class ArchiveSink:
     name = NAME
     version = VERSION
@@ -51,7 +57,7 @@ class ArchiveSink:
 
     async def start_over(self, connection: Any, reason: str, *, remake: bool) -> None:
         """Never: it may be all that is left of the log."""
-        raise Halted(f"{reason}; restore the log from the archive, or move the archive's tables away")
+        raise Halted(f"{reason}; {CURE}")
 
     async def load(self, connection: Any, checkpoint: Checkpoint, last_seq: int) -> None:
         newest = await connection.fetchval("SELECT max(seq) FROM events") or 0
@@ -88,3 +94,49 @@ def values_of(event: AnyRecorded) -> tuple[Any, ...]:
         json.dumps(json.loads(raw)),
         raw,
     )
+
+
+async def recorded(db: Database, after: int, upto: int) -> AsyncIterator[list[AnyRecorded]]:
+    """The events beyond `after` up to and with `upto`, in order, batch after batch.
+
+    Raises `DatabaseUnavailable`, `UnknownEventType`.
+    """
+    async with db.session() as connection:
+        while after < upto:
+            found = await connection.fetch(
+                "SELECT seq, id, type, source, subject, time, version, actor, correlation_id, causation_id, "
+                "traceparent, raw FROM events WHERE seq > $1 AND seq <= $2 ORDER BY seq LIMIT $3",
+                after,
+                upto,
+                READ_AT_ONCE,
+            )
+            if not found:
+                return
+            yield [_recorded(row) for row in found]
+            after = found[-1]["seq"]
+
+
+def _recorded(row: Any) -> AnyRecorded:
+    seq, ident, kind, source, subject, time, version, actor, correlation, causation, trace, raw = row
+    return Recorded(
+        seq=seq,
+        id=ident,
+        type=kind,
+        source=source,
+        subject=subject,
+        time=time,
+        version=version,
+        actor=actor,
+        correlation_id=correlation,
+        causation_id=causation,
+        traceparent=trace,
+        data=parse_body(kind, version, raw, seq=seq),
+    )
+
+
+async def check(db: Database, checkpoint: Checkpoint) -> None:
+    """Raises `Halted` if the archive lacks events of its own, `DatabaseUnavailable`."""
+    async with db.session() as connection:
+        count, newest = await connection.fetchrow("SELECT count(*), max(seq) FROM events")
+    if count != checkpoint.seq or newest != checkpoint.seq:
+        raise Halted(f"the archive holds {count} events up to {newest}, but says {checkpoint.seq}")
