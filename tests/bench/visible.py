@@ -89,7 +89,7 @@ async def _visible(client: Client, url: str) -> list[Figure]:
 
 
 async def _rebuild(client: Client, url: str) -> list[Figure]:
-    """Against the bare time it takes to copy as many rows into one table."""
+    """Against reading as many events from the log."""
     await _fill(client)
     log = NatsEventLog(client)
     last = (await log.position()).last_seq
@@ -102,21 +102,41 @@ async def _rebuild(client: Client, url: str) -> list[Figure]:
     read_s = time.perf_counter() - started
     await admin.close()
 
-    db = Database(url.replace("/postgres?", "/rebuilt?"))
+    url = url.replace("/postgres?", "/rebuilt?")
+    first_s = await _projected(log, url, last)
+    rebuilt = await asyncpg.connect(url)
+    await rebuilt.execute("UPDATE checkpoints SET schema_version = 0 WHERE name = 'read_models'")
+    await rebuilt.close()
+    one_more = (await log.append([Write(requested(DEPLOYMENTS + 1), 0)], cause("more"))).seq
+    rebuild_s = await _projected(log, url, one_more)
+    reading = last / read_s
+    return [
+        Figure(f"reading {last:,} events from the log, alone", reading, "events/s", 1.0),
+        Figure("read models and archive, first time", last / first_s, "events/s", last / first_s / reading),
+        Figure(
+            "rebuild of the read models",
+            last / rebuild_s,
+            "events/s",
+            last / rebuild_s / reading,
+            ">= 50,000 events/s",
+        ),
+    ]
+
+
+async def _projected(log: NatsEventLog, url: str, last: int) -> float:
+    """How long it takes until the read models and the archive are complete, in seconds."""
+    db = Database(url)
     projections = Projections(log, db, dict)
     started = time.perf_counter()
     await projections.start()
     if not await projections.wait_for(last, 300):
-        raise RuntimeError("the rebuild did not finish")
-    rebuild_s = time.perf_counter() - started
+        raise RuntimeError(f"the rebuild did not finish: {projections.problem()}")
+    taken = time.perf_counter() - started
+    if not await projections.wait_for_archive(last, 300):
+        raise RuntimeError(f"the archive is not complete: {projections.problem()}")
     await projections.stop()
     await db.close()
-    return [
-        Figure(f"reading {last:,} events, decoded, alone", last / read_s, "events/s", 1.0),
-        Figure(
-            f"rebuild of read models from {last:,} events", last / rebuild_s, "events/s", rebuild_s / read_s
-        ),
-    ]
+    return taken
 
 
 async def _fill(client: Client) -> None:

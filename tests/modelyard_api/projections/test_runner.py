@@ -228,24 +228,50 @@ async def test_old_changes_are_pruned(database_url: str) -> None:
 
 
 @pytest.mark.parametrize("far", [10, 1_000_000])
-async def test_a_long_log_is_folded_in_memory_first(
-    database_url: str, monkeypatch: pytest.MonkeyPatch, far: int
-) -> None:
+async def test_a_long_log_is_folded_in_memory_first(database_url: str, far: int) -> None:
     """Whether the backlog counts as far behind or not, the rows are the same."""
-    from modelyard_api.projections import read_models
-
     log = InMemoryEventLog()
     await tell(log, *users("a"))
     async with projecting(log, database_url) as (projections, _):
         assert await projections.wait_for(1, 10)
-    monkeypatch.setattr(read_models, "FAR_BEHIND", far)
     story = list(whole_story())[1:]
     seq = await tell(log, *story, runs(3, 2, 2, attempt=1))
-    async with projecting(log, database_url) as (projections, db):
+    async with projecting(log, database_url, far_behind=far) as (projections, db):
         assert await projections.wait_for(seq, 10)
         found = await queries.view(db, "models", 2)
         assert found is not None
         assert found[0]["ready_replicas"] == 2
+
+
+class FollowedFrom(InMemoryEventLog):
+    """Remembers from where it was followed."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.starts: list[int] = []
+
+    def follow(self, after: int, *, batch: int = 500) -> AsyncIterator[list[AnyRecorded]]:
+        self.starts.append(after)
+        return super().follow(after, batch=batch)
+
+
+async def test_a_rebuild_reads_the_archive_and_comes_out_the_same(database_url: str) -> None:
+    log = FollowedFrom()
+    seq = await tell(log, *whole_story())
+    async with projecting(log, database_url) as (projections, _):
+        assert await projections.wait_for(seq, 10)
+        assert await projections.wait_for_archive(seq, 10)
+    before = await rows(database_url)
+    await execute(database_url, "UPDATE checkpoints SET schema_version = 0 WHERE name = 'read_models'")
+    log.starts.clear()
+    later = await tell(log, *users("bea"))
+    await execute(database_url, "DELETE FROM model_instances")
+    async with projecting(log, database_url, far_behind=5) as (projections, _):
+        assert await projections.wait_for(later, 10)
+    assert log.starts and min(log.starts) >= seq
+    after = await rows(database_url)
+    assert after["model_instances"] == before["model_instances"]
+    assert after["models"] == before["models"]
 
 
 async def test_from_a_real_log(database_url: str, own_nats: Client) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 
 from modelyard_contracts.base import Event
 from modelyard_contracts.envelope import Recorded, parse_body, related_subjects
-from modelyard_eventlog.log import AnyRecorded
+from modelyard_eventlog.log import AnyRecorded, EventLog, LogPosition
 from sqlalchemy import BigInteger, Column, DateTime, Index, Integer, Table, Text
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 
@@ -132,6 +132,24 @@ def _recorded(row: Any) -> AnyRecorded:
         traceparent=trace,
         data=parse_body(kind, version, raw, seq=seq),
     )
+
+
+async def trusted(
+    db: Database, log: EventLog, at_least: int, after: int, position: LogPosition
+) -> AsyncIterator[list[AnyRecorded]]:
+    """The events beyond `after`, as far as the archive has them, if they are more than `at_least`; none if
+    it is not of this log.
+
+    Raises `DatabaseUnavailable`, `LogUnavailable`, `UnknownEventType`.
+    """
+    async with db.session() as connection:
+        checkpoint = await checkpoints.read(connection, NAME)
+    if checkpoint is None or checkpoint.seq - after <= at_least:
+        return
+    if await checkpoints.mismatch(log, position, checkpoint) is not None:
+        return
+    async for events in recorded(db, after, checkpoint.seq):
+        yield events
 
 
 async def check(db: Database, checkpoint: Checkpoint) -> None:

@@ -68,6 +68,10 @@ class Picture:
 
     def apply(self, event: AnyRecorded) -> list[Change]:
         """Folds one event in; what clients that watch must hear of it, in order."""
+        return changes_of(event, self.fold(event))
+
+    def fold(self, event: AnyRecorded) -> list[Step]:
+        """Folds one event in; what it did, in order."""
         aggregate, _ = event.aggregate()
         model = BY_AGGREGATE.get(aggregate)
         if model is None:  # names have no read model
@@ -79,7 +83,7 @@ class Picture:
             return []
         steps = [self._put(model, before, after)]
         self._spread(event, steps[0], steps)
-        return changes_of(event, steps)
+        return steps
 
     def _put(self, model: ReadModel, before: Row | None, after: Row) -> Step:
         rows = self._rows[model.resource]

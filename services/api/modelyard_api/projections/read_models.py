@@ -22,16 +22,15 @@ from modelyard_api.projections.rows import (
 )
 from modelyard_api.projections.schema import remake_tables
 
-FAR_BEHIND = 20_000
-
 
 class ReadModelSink:
     name = changes.GROUP
     version = SCHEMA_VERSION
 
-    def __init__(self, mask_env: MaskEnv, keep_changes: int) -> None:
+    def __init__(self, mask_env: MaskEnv, keep_changes: int, far_behind: int) -> None:
         self._mask_env = mask_env
         self._keep = keep_changes
+        self._far_behind = far_behind
         self.tables = [changes.TABLE, *(metadata.tables[model.table_name] for model in READ_MODELS)]
         self._picture = Picture(mask_env)
         self._hold_until = 0
@@ -47,7 +46,7 @@ class ReadModelSink:
         self._picture = Picture(self._mask_env)
         self._from_scratch = checkpoint.seq == 0
         behind = last_seq - checkpoint.seq
-        held = behind > FAR_BEHIND or (self._from_scratch and behind > 0)
+        held = behind > self._far_behind or (self._from_scratch and behind > 0)
         self._hold_until = last_seq if held else 0
         if self._from_scratch:
             if not held:
@@ -60,13 +59,16 @@ class ReadModelSink:
             self._picture.load(model, (row_of(record) for record in await connection.fetch(query)))
 
     async def write(self, connection: Any, events: list[AnyRecorded], old: Checkpoint) -> Checkpoint:
+        held = events[0].seq <= self._hold_until
         found: list[Change] = []
         for event in events:
-            found += self._picture.apply(event)
+            if held:
+                self._picture.fold(event)
+            else:
+                found += self._picture.apply(event)
         last = events[-1]
         if last.seq < self._hold_until:
             return old
-        held = events[0].seq <= self._hold_until
         floor = last.seq if held else self._floor(old, last.seq)
         new = replace(old, seq=last.seq, event_id=last.id, floor=floor)
         async with connection.transaction():

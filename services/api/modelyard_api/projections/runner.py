@@ -1,6 +1,7 @@
 """The projections of one process: it projects where no other does, and always knows how far it got."""
 
 import asyncio
+from functools import partial
 
 from modelyard_eventlog.log import EventLog
 
@@ -18,12 +19,26 @@ from modelyard_api.projections.tails import Tail
 
 class Projections:
     def __init__(
-        self, log: EventLog, db: Database, mask_env: MaskEnv, *, keep_changes: int = 200_000
+        self,
+        log: EventLog,
+        db: Database,
+        mask_env: MaskEnv,
+        *,
+        keep_changes: int = 200_000,
+        far_behind: int = 20_000,
     ) -> None:
+        """`keep_changes`: events whose changes watchers may resume from. `far_behind`: events that are
+        folded in memory and written at once rather than batch by batch."""
         rows, events = Position(), Position()
         self._rows, self._events = rows, events
         self._groups = [
-            Group(log, db, ReadModelSink(mask_env, keep_changes), rows.set),
+            Group(
+                log,
+                db,
+                ReadModelSink(mask_env, keep_changes, far_behind),
+                rows.set,
+                partial(archive.trusted, db, log, far_behind),
+            ),
             Group(log, db, ArchiveSink(), events.set),
         ]
         self._listener = Listener(db, {changes.GROUP: rows, archive.NAME: events})
