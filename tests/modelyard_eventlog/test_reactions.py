@@ -109,6 +109,7 @@ async def test_timers_heartbeats_and_silence_reach_their_handlers(own_nats_serve
     reactions.on_heartbeats(on_heartbeat)
     await reactions.start()
     heartbeat = Heartbeat(worker_id=7, session="a", sent_at=datetime.now(UTC))
+    await client.publish(subjects.heartbeat(6), b"no heartbeat", headers={"Nats-TTL": "5s"})
     await Heartbeats(client, ttl_s=1).beat(heartbeat)
     await Timers(client).set("restart.1.2", datetime.now(UTC) + timedelta(seconds=0.3))
     await until(lambda: beats == [(7, True), (7, False)] and fired == ["restart.1.2"])

@@ -174,7 +174,9 @@ class Reactions:
             await self._nc.close()
 
     def healthy(self) -> bool:
-        """False while a consumer is gone, or has work and makes no progress."""
+        """False while a consumer is gone, or has work and makes no progress, or a task has ended."""
+        if any(task.done() for task in self._tasks):
+            return False
         return all(consumer.healthy for consumer in self._consumers)
 
     async def _watch(self, nc: Client) -> None:
@@ -214,5 +216,10 @@ async def _follow_heartbeats(nc: Client, handler: OnHeartbeat) -> None:
     )
     async for messages in reader.batches(500):
         for _, message in messages:
-            worker_id = int(message.subject.removeprefix(subjects.heartbeat_prefix()))
-            await handler(worker_id, Heartbeat.model_validate_json(message.data) if message.data else None)
+            try:
+                heartbeat = Heartbeat.model_validate_json(message.data) if message.data else None
+                worker_id = int(message.subject.removeprefix(subjects.heartbeat_prefix()))
+            except ValueError as error:
+                logger.warning("no heartbeat", subject=message.subject, error=str(error))
+                continue
+            await handler(worker_id, heartbeat)

@@ -1,0 +1,171 @@
+"""Commands as a shell runs them, against a server of ours that answers as the api does."""
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from conftest import free_port
+from modelyard_cli_fake_api import KEY, FakeApi, event, instance, model, serving
+
+
+@dataclass
+class Shell:
+    home: Path
+    environment: dict[str, str]
+
+    def run(self, *arguments: str, text: str | None = None) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [sys.executable, "-m", "modelyard_cli", *arguments],
+            env={**os.environ, "HOME": str(self.home), **self.environment},
+            input=text,
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+
+    def ok(self, *arguments: str) -> str:
+        done = self.run(*arguments)
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+
+@pytest.fixture
+def api() -> Iterator[FakeApi]:
+    fake = FakeApi(
+        models=[model(1, "chat"), model(2, "chat-2", replicas=0, ready_replicas=0)],
+        instances=[instance(7, "chat-abcde", 1), instance(8, "chat-fghij", 1, state="error")],
+        events=[event(1, "DeploymentRequested"), event(2, "DeploymentScaled")],
+        logs={7: "loaded\n", 9: "gone\n"},
+    )
+    with serving(fake):
+        yield fake
+
+
+@pytest.fixture
+def shell(api: FakeApi, tmp_path: Path) -> Shell:
+    return Shell(
+        tmp_path,
+        {
+            "MODELYARD_URL": api.url,
+            "MODELYARD_API_KEY": KEY,
+            "MODELYARD_STATE_DIR": str(tmp_path / "none"),
+            "XDG_CONFIG_HOME": str(tmp_path / "config"),
+        },
+    )
+
+
+def test_deploy_sends_what_was_said_and_nothing_else(shell: Shell, api: FakeApi) -> None:
+    shell.ok("deploy", "/models/a.gguf", "-p", "--ctx-size=8192", "--env", "A=1", "--replicas", "2")
+    assert api.asked[-1] == (
+        "POST",
+        "/v2/models",
+        {
+            "name": "a",
+            "replicas": 2,
+            "restart_on_error": True,
+            "generic_proxy": False,
+            "source": "local_path",
+            "local_path": "/models/a.gguf",
+            "backend_parameters": ["--ctx-size=8192"],
+            "env": {"A": "1"},
+        },
+    )
+
+
+def test_a_refusal_is_one_sentence_on_standard_error(shell: Shell) -> None:
+    done = shell.run("deploy", "/models/chat.gguf")
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr == "modelyard: name: 'chat' is taken\n"
+
+
+def test_lists_are_tables_or_json(shell: Shell) -> None:
+    lines = shell.ok("ls").splitlines()
+    assert lines[0].split() == ["NAME", "READY", "STATE", "SOURCE", "/", "WORKER"]
+    assert [line.split()[:3] for line in lines[1:]] == [
+        ["chat", "1/1", "ready"],
+        ["chat-abcde", "-", "running"],
+        ["chat-fghij", "-", "error"],
+        ["chat-2", "0/0", "stopped"],
+    ]
+    assert [one["name"] for one in json.loads(shell.ok("ls", "instances", "-o", "json"))] == [
+        "chat-abcde",
+        "chat-fghij",
+    ]
+    assert shell.ok("ls", "workers") == "There are no workers.\n"
+
+
+def test_stop_start_and_scale_set_the_replicas(shell: Shell, api: FakeApi) -> None:
+    for command, replicas in ((("stop", "chat"), 0), (("start", "chat"), 1), (("scale", "chat", "3"), 3)):
+        shell.ok(*command)
+        assert api.asked[-1] == ("PUT", "/v2/models/1", {"replicas": replicas})
+
+
+def test_delete_takes_a_deployment_or_an_instance(shell: Shell, api: FakeApi) -> None:
+    shell.ok("delete", "chat")
+    assert api.asked[-1] == ("DELETE", "/v2/models/1", None)
+    shell.ok("delete", "--instance", "chat-fghij")
+    assert api.asked[-1] == ("DELETE", "/v2/model-instances/8", None)
+    assert shell.run("delete").returncode == 2
+    assert "There is no deployment 'nix'" in shell.run("delete", "nix").stderr
+
+
+def test_logs_of_a_deployment_are_those_of_the_instance_that_runs(shell: Shell) -> None:
+    assert shell.ok("logs", "chat") == "loaded\n"
+    assert shell.ok("logs", "chat-abcde") == "loaded\n"
+    assert shell.ok("logs", "9") == "gone\n"
+
+
+def test_events_are_lines_or_cloud_events(shell: Shell) -> None:
+    assert [line.split()[2] for line in shell.ok("events").splitlines()] == [
+        "DeploymentRequested",
+        "DeploymentScaled",
+    ]
+    lines = shell.ok("events", "-o", "json").splitlines()
+    assert [json.loads(line)["sequence"] for line in lines] == [1, 2]
+
+
+def test_a_key_is_the_only_thing_on_standard_output(shell: Shell, api: FakeApi) -> None:
+    assert shell.ok("keys", "create", "ci", "--expires-in", "30d", "--model", "chat") == f"{KEY}\n"
+    assert api.asked[-1][2] == {"name": "ci", "expires_in": 2592000, "allowed_model_names": ["chat"]}
+    assert shell.run("keys", "create", "ci", "--expires-in", "soon").returncode == 2
+
+
+def test_a_login_is_kept(shell: Shell) -> None:
+    address = shell.environment.pop("MODELYARD_URL")
+    key = shell.environment.pop("MODELYARD_API_KEY")
+    assert shell.run("ls", "--url", address).stderr.splitlines()[0] == "modelyard: no credential"
+    shell.ok("login", address, "--api-key", key)
+    assert "chat" in shell.ok("ls")
+
+
+def test_no_api_at_all_says_what_to_do(shell: Shell) -> None:
+    done = shell.run("ls", "--url", f"http://127.0.0.1:{free_port()}")
+    assert done.returncode == 1
+    assert "No api answers at" in done.stderr
+    assert "modelyard up" in done.stderr
+
+
+def test_services_show_their_own_settings(shell: Shell) -> None:
+    for service, flag in (
+        ("api", "--join-token"),
+        ("scheduler", "--restart-base-s"),
+        ("gateway", "--retry-after-s"),
+        ("worker", "--worker-state"),
+    ):
+        assert flag in shell.ok(service, "--help")
+
+
+def test_a_bad_setting_of_a_service_is_exit_2(shell: Shell) -> None:
+    done = shell.run("gateway", "--port", "many")
+    assert done.returncode == 2
+    assert len(done.stderr.splitlines()) == 1
+
+
+def test_the_asyncapi_document_is_json(shell: Shell) -> None:
+    assert "DeploymentRequested" in json.loads(shell.ok("asyncapi"))["channels"]
