@@ -126,11 +126,14 @@ async def test_an_end_that_no_agent_saw_is_told_by_the_next_one(machine: Machine
     machine.end_agent(signal.SIGKILL)
     os.kill(running["pid"], signal.SIGSEGV)
     await until(lambda: not servers_below(machine.state))
+    [exit_file] = (machine.state / "instances").rglob("exit.json")
+    os.utime(exit_file, (0, 0))  # what counts is when it ended, not when that is found out
 
     machine.start_agent()
 
     failed = await machine.observe("InstanceFailed")
     assert (failed["cause"], failed["signal"]) == ("crashed", signal.SIGSEGV)
+    assert failed["healthy_s"] == 0
 
 
 async def test_a_shim_killed_while_no_agent_looks_leaves_no_orphan(

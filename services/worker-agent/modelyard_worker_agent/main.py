@@ -3,6 +3,7 @@
 import asyncio
 import sys
 from collections.abc import Sequence
+from datetime import datetime
 from importlib.metadata import version as installed_version
 from typing import TypeVar
 
@@ -24,7 +25,7 @@ from modelyard_runtime.secrets import Sealer
 from modelyard_runtime.settings import BadSettings, NatsSettings, parse_settings
 from modelyard_runtime.shutdown import ends_before, stop_signal
 
-from modelyard_worker_agent.adapters.identity import IdentityFiles
+from modelyard_worker_agent.adapters.identity import IdentityFiles, StateInUse, held
 from modelyard_worker_agent.adapters.inventory import take_inventory
 from modelyard_worker_agent.adapters.joining import Joiner, JoinRefused
 from modelyard_worker_agent.adapters.local_models import answer_path
@@ -43,6 +44,7 @@ T = TypeVar("T")
 
 INVENTORY_S = 60.0
 RENEW_LEAST_S = 60.0
+DAY_S = 24 * 3600.0
 
 
 def build_machine(
@@ -162,12 +164,22 @@ async def _watch_inventory(
 
 
 async def _renew(joiner: Joiner, joined: JoinAnswer) -> None:
-    """Joins again at half the life of the NATS credentials; an agent that starts does so soon after."""
+    """Joins again at half the life of the NATS credentials, or of a day: addresses change too. An agent that
+    starts with credentials that are no good any more does so at once."""
     answer = joined
-    while answer.nats_jwt_expires_at is not None:
-        left_s = (answer.nats_jwt_expires_at - now()).total_seconds()
-        await asyncio.sleep(max(left_s / 2, RENEW_LEAST_S if left_s > 0 else 0))
-        answer = await joiner.join()
+    while True:
+        await asyncio.sleep(renewal_in_s(answer.nats_jwt_expires_at, now()))
+        try:
+            answer = await joiner.join()
+        except JoinRefused as error:
+            logger.error("the api does not renew this worker's credentials", error=str(error))
+            await asyncio.sleep(RENEW_LEAST_S)
+
+
+def renewal_in_s(expires_at: datetime | None, moment: datetime) -> float:
+    """0 once they have expired, never so often as to be a burden before."""
+    left_s = DAY_S if expires_at is None else (expires_at - moment).total_seconds()
+    return max(left_s / 2, RENEW_LEAST_S) if left_s > 0 else 0.0
 
 
 def main(argv: Sequence[str]) -> int:
@@ -178,7 +190,8 @@ def main(argv: Sequence[str]) -> int:
         return 2
     configure_logs("worker", level=settings.log_level)
     try:
-        return asyncio.run(run(settings))
-    except JoinRefused as error:
+        with held(settings.worker_state):
+            return asyncio.run(run(settings))
+    except (JoinRefused, StateInUse) as error:
         sys.stderr.write(f"modelyard worker: {error}\n")
         return 1

@@ -1,8 +1,11 @@
 """Who this machine is: made once, kept in the state directory."""
 
+import fcntl
 import json
 import os
 import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,6 +21,29 @@ class Identity:
     @property
     def public_key(self) -> str:
         return public_key(self.seed)
+
+
+class StateInUse(Exception):
+    """Another agent works on the same state directory."""
+
+
+@contextmanager
+def held(directory: Path) -> Iterator[None]:
+    """One agent for a directory, for as long as this is open. Raises `StateInUse`."""
+    directory.mkdir(parents=True, exist_ok=True, mode=0o700)
+    with (directory / "agent.lock").open("a+") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            file.seek(0)
+            raise StateInUse(
+                f"another agent (process {file.read().strip()}) works on {directory}; "
+                "give this one a directory of its own with --worker-state"
+            ) from None
+        file.truncate(0)
+        file.write(str(os.getpid()))
+        file.flush()
+        yield
 
 
 class IdentityFiles:

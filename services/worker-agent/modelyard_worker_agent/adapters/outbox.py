@@ -62,7 +62,13 @@ class Outbox:
                 await self._send_one(path, observations)
 
     async def _send_one(self, path: Path, observations: Observations) -> None:
-        observation = Observation.model_validate_json(path.read_text())
+        try:
+            observation = Observation.model_validate_json(path.read_text())
+        except (ValueError, OSError) as error:
+            aside = path.with_suffix(".unreadable")
+            logger.error("an observation cannot be read and is set aside", path=str(aside), error=str(error))
+            path.replace(aside)
+            return
         while True:
             try:
                 await observations.publish(observation)

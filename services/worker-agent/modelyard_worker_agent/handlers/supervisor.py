@@ -307,7 +307,9 @@ class Supervisor:
     async def _failed(self, failure: Failure) -> None:
         directory = self._directory()
         since = self._machine.files.running_since(directory)
-        healthy_s = (self._machine.now() - since).total_seconds() if since else 0.0
+        # an agent that was away finds out late: what counts is when the server ended
+        until = self._machine.executor.ended_at(directory)
+        healthy_s = max((until - since).total_seconds(), 0.0) if since and until else 0.0
         self._here, self._process, self._running = Here.ENDED, None, False
         await self._say(
             InstanceFailed(
