@@ -1,0 +1,44 @@
+"""Two schedulers that both believe to be the only one, on a real nats-server."""
+
+import asyncio
+from collections import Counter, defaultdict
+
+from modelyard_contracts.events import InstanceRequested, InstanceScheduled, WorkerDevicesReserved
+from modelyard_eventlog.nats_log import NatsEventLog
+from modelyard_eventlog.provision import provision
+from modelyard_scheduler.handlers.instances import InstanceHandler
+from modelyard_scheduler_cluster import Cluster
+from modelyard_scheduler_world import GIB, deployment, worker
+from nats.aio.client import Client
+
+WORKERS, DEPLOYMENTS, REPLICAS = 3, 4, 3
+RAM_BYTES = 4 * GIB
+
+
+async def test_two_schedulers_at_once_take_no_room_twice_and_request_no_instance_twice(
+    own_nats: Client,
+) -> None:
+    await provision(own_nats)
+    cluster = Cluster(NatsEventLog(own_nats))
+    for ident in range(1, WORKERS + 1):
+        await cluster.tell(*worker(ident, ram_bytes=RAM_BYTES))
+    for ident in range(1, DEPLOYMENTS + 1):
+        await cluster.tell(deployment(ident, replicas=REPLICAS))
+
+    async with cluster.scheduler() as one, cluster.scheduler() as other:
+
+        async def work(scheduler: InstanceHandler) -> None:
+            for ident in range(1, DEPLOYMENTS + 1):
+                await scheduler.reconcile(ident)
+
+        await asyncio.gather(work(one), work(other))
+
+    requested = Counter(event.deployment_id for event in await cluster.facts(InstanceRequested))
+    assert requested == {ident: REPLICAS for ident in range(1, DEPLOYMENTS + 1)}
+    placed = Counter(event.instance_id for event in await cluster.facts(InstanceScheduled))
+    assert set(placed.values()) == {1}
+    taken: dict[int, int] = defaultdict(int)
+    for reserved in await cluster.facts(WorkerDevicesReserved):
+        taken[reserved.worker_id] += reserved.claim.ram_bytes
+    assert all(0 < ram_bytes <= RAM_BYTES for ram_bytes in taken.values())
+    assert len(placed) < DEPLOYMENTS * REPLICAS, "the room must be scarce for this test to mean something"

@@ -1,0 +1,106 @@
+"""One or more schedulers on one log, and what they tell the outside, for tests of the handlers."""
+
+import asyncio
+from collections.abc import AsyncIterator, Collection, Mapping, Sequence
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from itertools import count
+from typing import Any
+
+from modelyard_contracts.base import Event
+from modelyard_contracts.messages import PathAnswer, Want
+from modelyard_eventlog.log import AnyRecorded, EventLog, Write
+from modelyard_scheduler.domain.placement import PathSaid
+from modelyard_scheduler.domain.restart import RestartPolicy
+from modelyard_scheduler.handlers.deciding import Decider, because
+from modelyard_scheduler.handlers.instances import InstanceHandler
+from modelyard_scheduler.projections.feed import PictureFeed
+from modelyard_scheduler_world import GIB, START
+
+_numbers = count()
+
+
+@dataclass
+class Outside:
+    """Wants and alarms as they were given; every worker has every path."""
+
+    wants: dict[tuple[int, int], Want] = field(default_factory=dict)
+    alarms: dict[str, datetime] = field(default_factory=dict)
+    weight_bytes: int = GIB
+
+    async def put(self, want: Want) -> None:
+        self.wants[want.worker_id, want.instance_id] = want
+
+    async def forget(self, worker_id: int, instance_id: int) -> None:
+        self.wants.pop((worker_id, instance_id), None)
+
+    async def read_all(self) -> dict[tuple[int, int], Want]:
+        return dict(self.wants)
+
+    async def set(self, name: str, at: datetime) -> None:
+        self.alarms[name] = at
+
+    async def ask(self, path: str, worker_ids: Collection[int]) -> Mapping[int, PathSaid]:
+        return {
+            ident: PathAnswer(found=True, message="", file=path, weight_bytes=self.weight_bytes)
+            for ident in worker_ids
+        }
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.moment = START
+
+    def __call__(self) -> datetime:
+        return self.moment
+
+    def forward(self, seconds: float) -> None:
+        self.moment += timedelta(seconds=seconds)
+
+
+@dataclass
+class Cluster:
+    log: EventLog
+    outside: Outside = field(default_factory=Outside)
+    clock: Clock = field(default_factory=Clock)
+
+    @asynccontextmanager
+    async def scheduler(self) -> AsyncIterator[InstanceHandler]:
+        """A scheduler that starts now, knowing nothing but the log."""
+        decider = Decider(self.log, PictureFeed(self.log), self.clock)
+        following = asyncio.create_task(decider.feed.run())
+        try:
+            await decider.feed.catch_up()
+            yield InstanceHandler(
+                decider,
+                self.outside,
+                self.outside,
+                self.outside,
+                RestartPolicy(),
+                jitter=lambda: 0.5,
+            )
+        finally:
+            following.cancel()
+            with suppress(asyncio.CancelledError):
+                await following
+
+    async def tell(self, *events: Event) -> None:
+        """What others state."""
+        for event in events:
+            cause = because(
+                f"told-{next(_numbers)}",
+                correlation_id="story",
+                causation_id="why",
+                actor="user/1",
+                time=self.clock(),
+            )
+            await self.log.append([Write(event, None)], cause)
+
+    async def story(self) -> Sequence[AnyRecorded]:
+        last = (await self.log.position()).last_seq
+        found = [await self.log.get(seq) for seq in range(1, last + 1)]
+        return [event for event in found if event is not None]
+
+    async def facts(self, kind: type[Event]) -> list[Any]:
+        return [event.data for event in await self.story() if isinstance(event.data, kind)]
