@@ -102,18 +102,16 @@ async def recorded(db: Database, after: int, upto: int) -> AsyncIterator[list[An
     Raises `DatabaseUnavailable`, `UnknownEventType`.
     """
     async with db.session() as connection:
-        while after < upto:
+        for start in range(after, upto, READ_AT_ONCE):
+            # by range, not by LIMIT: on a table without statistics Postgres would sort all the rest each time
             found = await connection.fetch(
                 "SELECT seq, id, type, source, subject, time, version, actor, correlation_id, causation_id, "
-                "traceparent, raw FROM events WHERE seq > $1 AND seq <= $2 ORDER BY seq LIMIT $3",
-                after,
-                upto,
-                READ_AT_ONCE,
+                "traceparent, raw FROM events WHERE seq > $1 AND seq <= $2 ORDER BY seq",
+                start,
+                min(start + READ_AT_ONCE, upto),
             )
-            if not found:
-                return
-            yield [_recorded(row) for row in found]
-            after = found[-1]["seq"]
+            if found:
+                yield [_recorded(row) for row in found]
 
 
 def _recorded(row: Any) -> AnyRecorded:
