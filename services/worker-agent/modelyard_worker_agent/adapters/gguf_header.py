@@ -10,9 +10,12 @@ from pathlib import Path
 from typing import BinaryIO
 
 MAGIC = b"GGUF"
-MOST_PAIRS = 100_000
-MOST_STRING = 1 << 20
-MOST_ARRAY = 1 << 26
+MOST_PAIRS = 10_000
+MOST_HEADER_BYTES = 1 << 25
+MOST_STRINGS = 1 << 20
+LONGEST_KEPT = 1024
+"""Longer strings (chat templates) tell nothing that is needed here."""
+MOST_NUMBER = 1 << 40
 SIZES = {0: 1, 1: 1, 2: 2, 3: 2, 4: 4, 5: 4, 6: 4, 7: 1, 10: 8, 11: 8, 12: 8}
 FORMATS = {
     0: "<B",
@@ -65,7 +68,7 @@ def _pairs(file: BinaryIO) -> dict[str, object]:
         key = _string(file)
         (kind,) = _unpack(file, "<I")
         value = _value(file, kind)
-        if value is not None:
+        if key is not None and value is not None:
             found[key] = value
     return found
 
@@ -83,28 +86,34 @@ def _value(file: BinaryIO, kind: int) -> object:
 
 def _skip_array(file: BinaryIO) -> None:
     kind, count = _unpack(file, "<IQ")
-    if count > MOST_ARRAY:
-        raise BadGguf(f"an array claims {count} items")
     if kind in SIZES:
-        file.seek(SIZES[kind] * count, 1)
+        _skip(file, SIZES[kind] * count)
         return
     if kind != STRING:
         raise BadGguf(f"an array of type {kind} is not known")
+    if count > MOST_STRINGS:
+        raise BadGguf(f"an array claims {count} strings")
     for _ in range(count):
         (length,) = _unpack(file, "<Q")
-        if length > MOST_STRING:
-            raise BadGguf(f"a string claims {length} bytes")
-        file.seek(length, 1)
+        _skip(file, length)
 
 
-def _string(file: BinaryIO) -> str:
+def _string(file: BinaryIO) -> str | None:
+    """None if it is too long to be kept."""
     (length,) = _unpack(file, "<Q")
-    if length > MOST_STRING:
-        raise BadGguf(f"a string claims {length} bytes")
+    if length > LONGEST_KEPT:
+        _skip(file, length)
+        return None
     data = file.read(length)
     if len(data) != length:
         raise BadGguf("the file ends within its header")
     return data.decode("utf-8", errors="replace")
+
+
+def _skip(file: BinaryIO, length: int) -> None:
+    if file.tell() + length > MOST_HEADER_BYTES:
+        raise BadGguf(f"the header claims to be larger than {MOST_HEADER_BYTES} bytes")
+    file.seek(length, 1)
 
 
 def _unpack(file: BinaryIO, layout: str) -> tuple[int, ...]:
@@ -117,12 +126,11 @@ def _unpack(file: BinaryIO, layout: str) -> tuple[int, ...]:
 def _header(pairs: dict[str, object]) -> GgufHeader:
     architecture = pairs.get("general.architecture")
     name = architecture if isinstance(architecture, str) else None
-    split = pairs.get("split.count")
     return GgufHeader(
         architecture=name,
         context_length=_number(pairs, f"{name}.context_length"),
         kv_bytes_per_token=_kv_bytes(pairs, name),
-        split_count=split if isinstance(split, int) else 1,
+        split_count=_number(pairs, "split.count") or 1,
     )
 
 
@@ -140,5 +148,6 @@ def _kv_bytes(pairs: dict[str, object], name: str | None) -> int | None:
 
 
 def _number(pairs: dict[str, object], key: str) -> int | None:
+    """None for what no model has: zero, negative, or beyond all measure."""
     value = pairs.get(key)
-    return value if isinstance(value, int) else None
+    return value if isinstance(value, int) and 0 < value < MOST_NUMBER else None
