@@ -1,17 +1,21 @@
 """How far a group of read models has come, and which log it came from."""
 
+import asyncio
 import hashlib
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from modelyard_eventlog.log import EventLog, LogPosition
+from modelyard_eventlog.log import AnyRecorded, EventLog, LogPosition
 from sqlalchemy import BigInteger, Column, DateTime, Integer, Table, Text
 
 from modelyard_api.projections.rows import metadata
 
 SCHEMA_VERSION = 1
 """Goes up when a table or a fold changes: the read models are then rebuilt."""
+
+REPLICA_TRIES = 20
+REPLICA_PAUSE_S = 0.1
 
 TABLE = Table(
     "checkpoints",
@@ -90,9 +94,19 @@ async def mismatch(log: EventLog, position: LogPosition, checkpoint: Checkpoint)
     if checkpoint.seq > position.last_seq:
         return f"it is at event {checkpoint.seq}, but the event log ends at {position.last_seq}"
     if checkpoint.seq:
-        found = await log.get(checkpoint.seq)
+        found = await _there(log, checkpoint.seq)
         if found is None or found.id != checkpoint.event_id:
             return f"event {checkpoint.seq} of the event log is another than the one it has seen"
+    return None
+
+
+async def _there(log: EventLog, seq: int) -> AnyRecorded | None:
+    """An event below the log's end. The replica that is asked may be a moment behind the leader."""
+    for _ in range(REPLICA_TRIES):
+        found = await log.get(seq)
+        if found is not None:
+            return found
+        await asyncio.sleep(REPLICA_PAUSE_S)
     return None
 
 
