@@ -108,23 +108,24 @@ async def provision(nc: Client, *, replicas: int = 1) -> None:
 
 async def _provision_one(nc: Client, wanted: Config) -> None:
     name = wanted["name"]
-    info = await _request(nc, f"$JS.API.STREAM.INFO.{name}", {})
+    info = await ask_jetstream(nc, f"$JS.API.STREAM.INFO.{name}", {})
     if "error" not in info:
         change = needed_change(info["config"], wanted)
         if change is None:
             return
-        answer = await _request(nc, f"$JS.API.STREAM.UPDATE.{name}", change)
+        answer = await ask_jetstream(nc, f"$JS.API.STREAM.UPDATE.{name}", change)
     elif info["error"].get("err_code") == STREAM_NOT_FOUND:
-        answer = await _request(nc, f"$JS.API.STREAM.CREATE.{name}", wanted)
+        answer = await ask_jetstream(nc, f"$JS.API.STREAM.CREATE.{name}", wanted)
     else:
         answer = info
     if "error" in answer:
         raise StreamRefused(f"stream {name}: {answer['error'].get('description', answer['error'])}")
 
 
-async def _request(nc: Client, subject: str, body: Config) -> Config:
+async def ask_jetstream(nc: Client, subject: str, body: Config | None = None) -> Config:
+    """JetStream's own answer, which may hold an `error`. Raises `LogUnavailable`."""
     try:
-        reply = await nc.request(subject, json.dumps(body).encode(), timeout=10)
+        reply = await nc.request(subject, json.dumps(body or {}).encode(), timeout=10)
     except (nats.errors.Error, TimeoutError, OSError) as error:
         raise LogUnavailable("JetStream does not answer: is it enabled on the NATS server?") from error
     answer: Config = json.loads(reply.data)

@@ -2,18 +2,16 @@
 
 import json
 from collections.abc import AsyncIterator
-from typing import Any
 
 import nats.errors
 from nats.aio.client import Client
 
 from modelyard_eventlog import subjects
 from modelyard_eventlog.log import AnyRecorded, LogUnavailable
-from modelyard_eventlog.provision import provision
+from modelyard_eventlog.provision import STREAM_NOT_FOUND, ask_jetstream, provision
 from modelyard_eventlog.wire import encode_recorded
 
 ANSWER_S = 10.0
-STREAM_NOT_FOUND = 10059
 
 
 class RestoreRefused(Exception):
@@ -22,7 +20,7 @@ class RestoreRefused(Exception):
 
 async def holes(nc: Client) -> int:
     """How many events are missing between the first sequence, 1, and the last. Raises `LogUnavailable`."""
-    answer = await _ask(nc, f"$JS.API.STREAM.INFO.{subjects.EVT}")
+    answer = await ask_jetstream(nc, f"$JS.API.STREAM.INFO.{subjects.EVT}")
     if "error" in answer:
         raise LogUnavailable(f"the event log is not there: {answer['error'].get('description')}")
     state = answer["state"]
@@ -31,7 +29,7 @@ async def holes(nc: Client) -> int:
 
 async def remove_log(nc: Client) -> None:
     """Deletes the stream of events with all it holds, and makes an empty one. Raises `LogUnavailable`."""
-    answer = await _ask(nc, f"$JS.API.STREAM.DELETE.{subjects.EVT}")
+    answer = await ask_jetstream(nc, f"$JS.API.STREAM.DELETE.{subjects.EVT}")
     if "error" in answer and answer["error"].get("err_code") != STREAM_NOT_FOUND:
         raise LogUnavailable(f"the event log could not be removed: {answer['error'].get('description')}")
     await provision(nc)
@@ -67,12 +65,3 @@ async def restore(nc: Client, batches: AsyncIterator[list[AnyRecorded]]) -> int:
         if not nc.is_closed:
             await answers.unsubscribe()
     return count
-
-
-async def _ask(nc: Client, subject: str) -> dict[str, Any]:
-    try:
-        reply = await nc.request(subject, b"", timeout=ANSWER_S)
-    except (nats.errors.Error, TimeoutError, OSError) as error:
-        raise LogUnavailable("JetStream does not answer") from error
-    answer: dict[str, Any] = json.loads(reply.data)
-    return answer
