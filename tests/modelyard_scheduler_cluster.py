@@ -11,12 +11,21 @@ from typing import Any
 from modelyard_contracts.base import Event
 from modelyard_contracts.messages import PathAnswer, Want
 from modelyard_eventlog.log import AnyRecorded, EventLog, Write
+from modelyard_scheduler.domain.fleet import FleetPolicy, Presence
 from modelyard_scheduler.domain.placement import PathSaid
 from modelyard_scheduler.domain.restart import RestartPolicy
+from modelyard_scheduler.handlers.admission import Admission
 from modelyard_scheduler.handlers.deciding import Decider, because
+from modelyard_scheduler.handlers.fleet import FleetHandler
 from modelyard_scheduler.handlers.instances import InstanceHandler
+from modelyard_scheduler.handlers.placement import PlacementHandler
+from modelyard_scheduler.handlers.restarts import RestartHandler
+from modelyard_scheduler.handlers.wants import WantsHandler
 from modelyard_scheduler.projections.feed import PictureFeed
+from modelyard_scheduler.subscribers.reacting import Scheduler
 from modelyard_scheduler_world import GIB, START
+
+POLICY = FleetPolicy(silent_after_s=10, grace_s=60, max_lost_share=0.3)
 
 _numbers = count()
 
@@ -28,6 +37,7 @@ class Outside:
     wants: dict[tuple[int, int], Want] = field(default_factory=dict)
     alarms: dict[str, datetime] = field(default_factory=dict)
     weight_bytes: int = GIB
+    connected: bool = True
 
     async def put(self, want: Want) -> None:
         self.wants[want.worker_id, want.instance_id] = want
@@ -66,19 +76,24 @@ class Cluster:
     clock: Clock = field(default_factory=Clock)
 
     @asynccontextmanager
-    async def scheduler(self) -> AsyncIterator[InstanceHandler]:
-        """A scheduler that starts now, knowing nothing but the log."""
+    async def scheduler(self, fleet_policy: FleetPolicy = POLICY) -> AsyncIterator[Scheduler]:
+        """A scheduler that starts now, knowing nothing but the log. It does what it is told to do."""
         decider = Decider(self.log, PictureFeed(self.log), self.clock)
+        wants = WantsHandler(decider, self.outside)
+        placement = PlacementHandler(decider, wants, self.outside)
         following = asyncio.create_task(decider.feed.run())
         try:
             await decider.feed.catch_up()
-            yield InstanceHandler(
-                decider,
-                self.outside,
-                self.outside,
-                self.outside,
-                RestartPolicy(),
-                jitter=lambda: 0.5,
+            yield Scheduler(
+                decider=decider,
+                instances=InstanceHandler(decider, placement, wants),
+                placement=placement,
+                restarts=RestartHandler(decider, wants, self.outside, RestartPolicy(), jitter=lambda: 0.5),
+                wants=wants,
+                admission=Admission(decider, self.outside),
+                fleet=FleetHandler(
+                    decider, Presence(self.clock()), fleet_policy, lambda: self.outside.connected
+                ),
             )
         finally:
             following.cancel()

@@ -30,6 +30,9 @@ from modelyard_scheduler.handlers.admission import Admission
 from modelyard_scheduler.handlers.deciding import Decider
 from modelyard_scheduler.handlers.fleet import FleetHandler
 from modelyard_scheduler.handlers.instances import InstanceHandler
+from modelyard_scheduler.handlers.placement import PlacementHandler
+from modelyard_scheduler.handlers.restarts import RestartHandler
+from modelyard_scheduler.handlers.wants import WantsHandler
 from modelyard_scheduler.projections.feed import PictureFeed
 from modelyard_scheduler.settings import SchedulerSettings
 from modelyard_scheduler.subscribers.reacting import Scheduler
@@ -49,13 +52,18 @@ def build(settings: SchedulerSettings, nc: Client) -> Scheduler:
         grace_s=settings.worker_grace_s,
         max_lost_share=settings.max_lost_share,
     )
-    restarts = RestartPolicy(
+    restart_policy = RestartPolicy(
         base_s=settings.restart_base_s, max_s=settings.restart_max_s, reset_s=settings.restart_reset_s
     )
     paths = WorkerPaths(Questions(nc), timeout_s=settings.path_question_s)
+    wants = WantsHandler(decider, desired)
+    placement = PlacementHandler(decider, wants, paths)
     return Scheduler(
         decider=decider,
-        instances=InstanceHandler(decider, desired, Timers(nc), paths, restarts),
+        instances=InstanceHandler(decider, placement, wants),
+        placement=placement,
+        restarts=RestartHandler(decider, wants, Timers(nc), restart_policy),
+        wants=wants,
         admission=Admission(decider, desired),
         fleet=FleetHandler(decider, Presence(now()), fleet_policy, lambda: nc.is_connected),
     )

@@ -41,7 +41,7 @@ async def test_a_deployment_gets_its_instances_each_placed_with_its_room_in_one_
 ) -> None:
     await cluster.tell(*worker(1), *worker(2), deployment(replicas=2))
     async with cluster.scheduler() as scheduler:
-        await scheduler.reconcile(3)
+        await scheduler.instances.reconcile(3)
     placed = await cluster.facts(InstanceScheduled)
     assert [event.worker_id for event in placed] == [1, 2]
     kinds = [event.type for event in await cluster.story()][-6:]
@@ -55,10 +55,10 @@ async def test_a_deployment_gets_its_instances_each_placed_with_its_room_in_one_
 async def test_reconciling_again_states_nothing(cluster: Cluster) -> None:
     await cluster.tell(*worker(), deployment(replicas=2))
     async with cluster.scheduler() as scheduler:
-        await scheduler.reconcile(3)
+        await scheduler.instances.reconcile(3)
         before = (await cluster.log.position()).last_seq
-        await scheduler.reconcile(3)
-        await scheduler.place_waiting()
+        await scheduler.instances.reconcile(3)
+        await scheduler.placement.place_waiting()
     assert (await cluster.log.position()).last_seq == before
 
 
@@ -67,13 +67,13 @@ async def test_what_does_not_fit_waits_with_its_reason_stated_once_and_goes_when
 ) -> None:
     await cluster.tell(*worker(ram_bytes=GIB), deployment())
     async with cluster.scheduler() as scheduler:
-        await scheduler.reconcile(3)
-        await scheduler.place_waiting()
+        await scheduler.instances.reconcile(3)
+        await scheduler.placement.place_waiting()
         [waiting] = await cluster.facts(InstanceUnschedulable)
         assert "GiB" in waiting.message
         await cluster.tell(*worker(2))
         await scheduler.decider.feed.catch_up()
-        await scheduler.place_waiting()
+        await scheduler.placement.place_waiting()
     [placed] = await cluster.facts(InstanceScheduled)
     assert placed.worker_id == 2
 
@@ -83,16 +83,16 @@ async def test_scaling_down_stops_and_gives_the_room_back_when_the_agent_says_it
 ) -> None:
     await cluster.tell(*worker(), deployment(replicas=2))
     async with cluster.scheduler() as scheduler:
-        await scheduler.reconcile(3)
+        await scheduler.instances.reconcile(3)
         await cluster.tell(starting(ident=1), running(ident=1), scaled(1))
         await scheduler.decider.feed.catch_up()
-        await scheduler.reconcile(3)
+        await scheduler.instances.reconcile(3)
         [stopping] = await cluster.facts(InstanceStopping)
         assert stopping.instance_id == 2
         assert cluster.outside.wants[1, 2].state == "absent"
         await cluster.tell(stopped(ident=2))
         await scheduler.decider.feed.catch_up()
-        await scheduler.remove_stopped(2)
+        await scheduler.instances.remove_stopped(2)
     assert [event.instance_id for event in await cluster.facts(WorkerDevicesReleased)] == [2]
     assert (1, 2) not in cluster.outside.wants
 
@@ -102,18 +102,18 @@ async def test_a_deleted_instance_is_replaced_and_a_deleted_deployment_leaves_no
 ) -> None:
     await cluster.tell(*worker(), deployment())
     async with cluster.scheduler() as scheduler:
-        await scheduler.reconcile(3)
+        await scheduler.instances.reconcile(3)
         await cluster.tell(deletion_requested(1))
         await scheduler.decider.feed.catch_up()
-        await scheduler.reconcile(3)
+        await scheduler.instances.reconcile(3)
         assert [event.instance_id for event in await cluster.facts(InstanceRequested)] == [1, 2]
         await cluster.tell(stopped(ident=1), deleted())
         await scheduler.decider.feed.catch_up()
-        await scheduler.remove_stopped(1)
-        await scheduler.reconcile(3)
+        await scheduler.instances.remove_stopped(1)
+        await scheduler.instances.reconcile(3)
         await cluster.tell(stopped(ident=2))
         await scheduler.decider.feed.catch_up()
-        await scheduler.remove_stopped(2)
+        await scheduler.instances.remove_stopped(2)
         assert [event.instance_id for event in await cluster.facts(InstanceRemoved)] == [1, 2]
         assert scheduler.decider.picture.workers[1].reservations == {}
 
@@ -123,11 +123,11 @@ async def test_a_lost_workers_instances_are_replaced_elsewhere_and_stopped_shoul
 ) -> None:
     await cluster.tell(*worker(1), deployment())
     async with cluster.scheduler() as scheduler:
-        await scheduler.reconcile(3)
+        await scheduler.instances.reconcile(3)
         await cluster.tell(*worker(2), starting(ident=1), running(ident=1), silent(1), lost(1))
         await scheduler.decider.feed.catch_up()
-        await scheduler.remove_from_worker(1, "worker_lost")
-        await scheduler.reconcile(3)
+        await scheduler.instances.remove_from_worker(1, "worker_lost")
+        await scheduler.instances.reconcile(3)
     [removed] = await cluster.facts(InstanceRemoved)
     assert (removed.instance_id, removed.reason) == (1, "worker_lost")
     assert [event.worker_id for event in await cluster.facts(InstanceScheduled)] == [1, 2]
@@ -139,11 +139,11 @@ async def test_a_scheduler_that_starts_anew_goes_on_counting_restarts(cluster: C
     """Between a failure and its restart everything but the log is forgotten."""
     await cluster.tell(*worker(), deployment())
     async with cluster.scheduler() as scheduler:
-        await scheduler.reconcile(3)
+        await scheduler.instances.reconcile(3)
         for attempt in range(3):
             await cluster.tell(starting(attempt, ident=1), failed(attempt, ident=1))
             await scheduler.decider.feed.catch_up()
-            await scheduler.restart(1)
+            await scheduler.restarts.restart(1)
             cluster.clock.forward(400)
     delays = [event.delay_s for event in await cluster.facts(InstanceRestartScheduled)]
     assert delays == sorted(delays)
@@ -152,7 +152,7 @@ async def test_a_scheduler_that_starts_anew_goes_on_counting_restarts(cluster: C
     cluster.outside.alarms.clear()
 
     async with cluster.scheduler() as fresh:
-        await fresh.restart(1)
+        await fresh.restarts.restart(1)
         again = (await cluster.facts(InstanceRestartScheduled))[-1]
         assert (again.attempt, again.streak) == (4, 4)
         assert again.delay_s > delays[2]
@@ -162,12 +162,12 @@ async def test_a_scheduler_that_starts_anew_goes_on_counting_restarts(cluster: C
 async def test_a_timer_that_was_lost_is_harmless(cluster: Cluster) -> None:
     await cluster.tell(*worker(), deployment())
     async with cluster.scheduler() as scheduler:
-        await scheduler.reconcile(3)
+        await scheduler.instances.reconcile(3)
         await cluster.tell(starting(ident=1), failed(ident=1))
         await scheduler.decider.feed.catch_up()
-        await scheduler.restart(1)
+        await scheduler.restarts.restart(1)
         cluster.clock.forward(3600)
-        await scheduler.tell_all()
+        await scheduler.wants.tell_all()
     want = cluster.outside.wants[1, 1]
     assert (want.state, want.attempt) == ("running", 1)
 
@@ -175,20 +175,20 @@ async def test_a_timer_that_was_lost_is_harmless(cluster: Cluster) -> None:
 async def test_a_timer_of_an_earlier_attempt_starts_nothing(cluster: Cluster) -> None:
     await cluster.tell(*worker(), deployment())
     async with cluster.scheduler() as scheduler:
-        await scheduler.reconcile(3)
+        await scheduler.instances.reconcile(3)
         await cluster.tell(starting(ident=1), failed(ident=1))
         await scheduler.decider.feed.catch_up()
-        await scheduler.restart(1)
-        await scheduler.start_again(1, attempt=7)
+        await scheduler.restarts.restart(1)
+        await scheduler.restarts.start_again(1, attempt=7)
         assert cluster.outside.wants[1, 1].attempt == 0
-        await scheduler.start_again(1, attempt=1)
+        await scheduler.restarts.start_again(1, attempt=1)
         assert cluster.outside.wants[1, 1].attempt == 1
 
 
 async def test_every_statement_says_what_it_was_decided_on(cluster: Cluster) -> None:
     await cluster.tell(*worker(), deployment())
     async with cluster.scheduler() as scheduler:
-        await scheduler.reconcile(3)
+        await scheduler.instances.reconcile(3)
     for event in (await cluster.story())[-3:]:
         assert (event.source, event.actor, event.correlation_id) == (
             "modelyard/scheduler",

@@ -6,7 +6,7 @@ from collections import Counter, defaultdict
 from modelyard_contracts.events import InstanceRequested, InstanceScheduled, WorkerDevicesReserved
 from modelyard_eventlog.nats_log import NatsEventLog
 from modelyard_eventlog.provision import provision
-from modelyard_scheduler.handlers.instances import InstanceHandler
+from modelyard_scheduler.subscribers.reacting import Scheduler
 from modelyard_scheduler_cluster import Cluster
 from modelyard_scheduler_world import GIB, deployment, worker
 from nats.aio.client import Client
@@ -27,9 +27,9 @@ async def test_two_schedulers_at_once_take_no_room_twice_and_request_no_instance
 
     async with cluster.scheduler() as one, cluster.scheduler() as other:
 
-        async def work(scheduler: InstanceHandler) -> None:
+        async def work(scheduler: Scheduler) -> None:
             for ident in range(1, DEPLOYMENTS + 1):
-                await scheduler.reconcile(ident)
+                await scheduler.instances.reconcile(ident)
 
         await asyncio.gather(work(one), work(other))
 

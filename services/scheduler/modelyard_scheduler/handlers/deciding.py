@@ -9,6 +9,7 @@ from modelyard_contracts.envelope import Cause
 from modelyard_eventlog.log import Conflict, EventLog, Write
 from modelyard_runtime.clock import Now
 
+from modelyard_scheduler.domain.instance import InstanceState
 from modelyard_scheduler.domain.picture import Picture
 from modelyard_scheduler.projections.feed import PictureFeed
 
@@ -47,6 +48,19 @@ class Decider:
     @property
     def picture(self) -> Picture:
         return self.feed.picture
+
+    def about(self, state: InstanceState, what: str, writes: Sequence[Write]) -> Decision:
+        """A decision in the instance's story; the same one on the same state is the same command."""
+        return Decision(
+            writes,
+            because(
+                f"{what}/{state.instance_id}/{state.seq}",
+                correlation_id=state.correlation_id,
+                causation_id=state.last_event_id,
+                actor=state.actor,
+                time=self.now(),
+            ),
+        )
 
     async def state(self, decide: Callable[[], Decision | None]) -> bool:
         """Appends what `decide` says, and waits until it is in the picture; None means nothing to say.

@@ -35,6 +35,9 @@ from modelyard_scheduler.handlers.admission import Admission
 from modelyard_scheduler.handlers.deciding import Decider
 from modelyard_scheduler.handlers.fleet import FleetHandler
 from modelyard_scheduler.handlers.instances import InstanceHandler
+from modelyard_scheduler.handlers.placement import PlacementHandler
+from modelyard_scheduler.handlers.restarts import RestartHandler
+from modelyard_scheduler.handlers.wants import WantsHandler
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +46,9 @@ class Scheduler:
 
     decider: Decider
     instances: InstanceHandler
+    placement: PlacementHandler
+    restarts: RestartHandler
+    wants: WantsHandler
     admission: Admission
     fleet: FleetHandler
     busy: asyncio.Lock = field(default_factory=asyncio.Lock)
@@ -72,13 +78,13 @@ class Scheduler:
     async def react_to_instance(self, event: InstanceEvent) -> None:
         match event:
             case InstanceRequested(instance_id=ident):
-                await self.instances.place(ident)
+                await self.placement.place(ident)
             case InstanceScheduled(instance_id=ident) | InstanceStopping(instance_id=ident):
-                await self.instances.tell(ident)
+                await self.wants.tell(ident)
             case InstanceFailed(instance_id=ident):
-                await self.instances.restart(ident)
+                await self.restarts.restart(ident)
             case InstanceRestartScheduled(instance_id=ident):
-                await self.instances.wake(ident)
+                await self.restarts.wake(ident)
             case InstanceStopped(instance_id=ident):
                 await self.instances.remove_stopped(ident)
             case InstanceDeletionRequested(deployment_id=ident) | InstanceRemoved(deployment_id=ident):
@@ -100,7 +106,7 @@ class Scheduler:
                 | WorkerMaintenanceChanged()
                 | WorkerDevicesReleased()
             ):
-                await self.instances.place_waiting()
+                await self.placement.place_waiting()
             case _:
                 return
 
@@ -119,7 +125,7 @@ class Scheduler:
         if kind != "restart" or len(numbers) != 2 or not all(number.isdecimal() for number in numbers):
             return
         async with self.busy:
-            await self.instances.start_again(int(numbers[0]), attempt=int(numbers[1]))
+            await self.restarts.start_again(int(numbers[0]), attempt=int(numbers[1]))
 
     async def on_heartbeat(self, worker_id: int, heartbeat: Heartbeat | None) -> None:
         if heartbeat is not None and heartbeat.worker_id == worker_id:
@@ -142,12 +148,12 @@ class Scheduler:
         for state in list(picture.instances.values()):
             if state.phase in (Phase.FAILED, Phase.STOPPED):
                 async with self.busy:
-                    await self.instances.restart(state.instance_id)
+                    await self.restarts.restart(state.instance_id)
                     await self.instances.remove_stopped(state.instance_id)
         wished_or_there = {state.deployment_id for state in picture.instances.values()}
         for ident in sorted(wished_or_there.union(picture.deployments)):
             async with self.busy:
                 await self.instances.reconcile(ident)
         async with self.busy:
-            await self.instances.place_waiting()
-        await self.instances.tell_all()
+            await self.placement.place_waiting()
+        await self.wants.tell_all()
