@@ -9,8 +9,10 @@ from itertools import count
 from typing import Any
 
 from modelyard_contracts.base import Event
+from modelyard_contracts.envelope import Cause
 from modelyard_contracts.messages import PathAnswer, Want
-from modelyard_eventlog.log import AnyRecorded, EventLog, Write
+from modelyard_eventlog.log import AnyRecorded, Appended, Conflict, EventLog, Write
+from modelyard_eventlog.memory import InMemoryEventLog
 from modelyard_scheduler.domain.fleet import FleetPolicy, Presence
 from modelyard_scheduler.domain.placement import PathSaid
 from modelyard_scheduler.domain.restart import RestartPolicy
@@ -58,6 +60,34 @@ class Outside:
         }
 
 
+class OvertakenLog(InMemoryEventLog):
+    """A log in which others may be faster: what is `first` happens just before the next append, what is
+    `always` before every one."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first: list[Event] = []
+        self.always: Event | None = None
+        self.conflicts = 0
+
+    async def append(self, writes: Sequence[Write], cause: Cause) -> Appended:
+        overtaking, self.first = self.first, []
+        for event in [*overtaking, *([self.always] if self.always else [])]:
+            await super().append([Write(event, None)], caused(cause.time))
+        try:
+            return await super().append(writes, cause)
+        except Conflict:
+            self.conflicts += 1
+            raise
+
+
+def caused(time: datetime) -> Cause:
+    """The cause of something that others state."""
+    return because(
+        f"told-{next(_numbers)}", correlation_id="story", causation_id="why", actor="user/1", time=time
+    )
+
+
 class Clock:
     def __init__(self) -> None:
         self.moment = START
@@ -103,14 +133,7 @@ class Cluster:
     async def tell(self, *events: Event) -> None:
         """What others state."""
         for event in events:
-            cause = because(
-                f"told-{next(_numbers)}",
-                correlation_id="story",
-                causation_id="why",
-                actor="user/1",
-                time=self.clock(),
-            )
-            await self.log.append([Write(event, None)], cause)
+            await self.log.append([Write(event, None)], caused(self.clock()))
 
     async def story(self) -> Sequence[AnyRecorded]:
         last = (await self.log.position()).last_seq

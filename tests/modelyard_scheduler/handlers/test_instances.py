@@ -126,7 +126,7 @@ async def test_a_lost_workers_instances_are_replaced_elsewhere_and_stopped_shoul
         await scheduler.instances.reconcile(3)
         await cluster.tell(*worker(2), starting(ident=1), running(ident=1), silent(1), lost(1))
         await scheduler.decider.feed.catch_up()
-        await scheduler.instances.remove_from_worker(1, "worker_lost")
+        await scheduler.instances.give_up(1)
         await scheduler.instances.reconcile(3)
     [removed] = await cluster.facts(InstanceRemoved)
     assert (removed.instance_id, removed.reason) == (1, "worker_lost")

@@ -14,9 +14,9 @@ from modelyard_contracts.events import (
 from modelyard_eventlog.log import Write
 
 from modelyard_scheduler.domain.deployment import DeploymentState
-from modelyard_scheduler.domain.instance import LEAVING, UNPLACED, InstanceState, Phase, may
+from modelyard_scheduler.domain.instance import UNPLACED, InstanceState, Phase, may
 from modelyard_scheduler.domain.names import SUFFIX_ALPHABET, SUFFIX_LENGTH, instance_name
-from modelyard_scheduler.domain.reconcile import Stop, replicas_plan
+from modelyard_scheduler.domain.reconcile import ReplicasPlan, Stop, replicas_plan
 from modelyard_scheduler.domain.worker import WorkerPhase
 from modelyard_scheduler.handlers.deciding import Decider, Decision, because
 from modelyard_scheduler.handlers.placement import PlacementHandler
@@ -37,31 +37,29 @@ class InstanceHandler:
     # --- how many ------------------------------------------------------------------------------------
 
     async def reconcile(self, deployment_id: int) -> None:
-        """Makes instances match the wish: stops the worst, requests and places what is missing."""
-        picture = self.decider.picture
-        plan = replicas_plan(
-            picture.deployments.get(deployment_id), picture.instances_of(deployment_id), self._silent()
-        )
-        for stop in plan.stop:
-            await self.stop(stop)
-        for _ in range(plan.request):
-            if not await self.decider.state(lambda: self._request(deployment_id)):
-                return
+        """Makes instances match the wish: stops the worst, requests and places what is missing.
+
+        What is to be done is asked anew before each step: wishes and instances change meanwhile.
+        """
+        while await self._stop_worst(deployment_id):
+            pass
+        while await self.decider.state(lambda: self._request(deployment_id)):
             newest = self.decider.picture.instances_of(deployment_id)[-1:]
             for state in newest:
                 await self.placement.place(state.instance_id)
 
-    def _silent(self) -> frozenset[int]:
-        workers = self.decider.picture.workers.values()
-        return frozenset(worker.worker_id for worker in workers if worker.phase is WorkerPhase.SILENT)
+    def _plan(self, deployment_id: int) -> ReplicasPlan:
+        picture = self.decider.picture
+        silent = frozenset(w.worker_id for w in picture.workers.values() if w.phase is WorkerPhase.SILENT)
+        return replicas_plan(
+            picture.deployments.get(deployment_id), picture.instances_of(deployment_id), silent
+        )
 
     def _request(self, deployment_id: int) -> Decision | None:
-        picture = self.decider.picture
-        deployment = picture.deployments.get(deployment_id)
-        plan = replicas_plan(deployment, picture.instances_of(deployment_id), self._silent())
-        if deployment is None or plan.request == 0:
+        deployment = self.decider.picture.deployments.get(deployment_id)
+        if deployment is None or self._plan(deployment_id).request == 0:
             return None
-        ident = picture.highest_instance_id + 1
+        ident = self.decider.picture.highest_instance_id + 1
         return Decision(
             [Write(self._requested(deployment, ident), 0)],
             because(
@@ -86,22 +84,31 @@ class InstanceHandler:
 
     # --- stop, remove --------------------------------------------------------------------------------
 
-    async def stop(self, stop: Stop) -> None:
-        def decide() -> Decision | None:
-            state = self.decider.picture.instances.get(stop.instance_id)
-            if state is None or state.phase in LEAVING:
-                return None
-            who = {"instance_id": state.instance_id, "deployment_id": state.deployment_id}
-            if not state.deletion_requested:
-                state = self._as_wished(state)
-            if state.phase in UNPLACED:
-                removed = InstanceRemoved(**who, reason=stop.reason)
-                return self.decider.about(state, "remove", [Write(removed, state.seq)])
-            stopping = InstanceStopping(**who, reason=stop.reason)
-            return self.decider.about(state, "stop", [Write(stopping, state.seq)])
+    async def _stop_worst(self, deployment_id: int) -> bool:
+        stopped: int | None = None
 
-        if await self.decider.state(decide):
-            await self.wants.tell(stop.instance_id)
+        def decide() -> Decision | None:
+            nonlocal stopped
+            for stop in self._plan(deployment_id).stop[:1]:
+                stopped = stop.instance_id
+                return self._stop(stop)
+            return None
+
+        if not await self.decider.state(decide) or stopped is None:
+            return False
+        await self.wants.tell(stopped)
+        return True
+
+    def _stop(self, stop: Stop) -> Decision:
+        state = self.decider.picture.instances[stop.instance_id]
+        who = {"instance_id": state.instance_id, "deployment_id": state.deployment_id}
+        if not state.deletion_requested:
+            state = self._as_wished(state)
+        if state.phase in UNPLACED:
+            removed = InstanceRemoved(**who, reason=stop.reason)
+            return self.decider.about(state, "remove", [Write(removed, state.seq)])
+        stopping = InstanceStopping(**who, reason=stop.reason)
+        return self.decider.about(state, "stop", [Write(stopping, state.seq)])
 
     def _as_wished(self, state: InstanceState) -> InstanceState:
         """The instance as part of what somebody last wanted of its deployment: that is why it goes."""
@@ -124,11 +131,18 @@ class InstanceHandler:
         if state.worker_id is not None:
             await self.wants.forget(state.worker_id, instance_id)
 
-    async def remove_from_worker(self, worker_id: int, reason: str) -> None:
-        """Gives up what was on a worker that is gone; what is left there is stopped should it come back."""
+    async def give_up(self, worker_id: int) -> None:
+        """Removes what was on a worker that is gone, as long as it is gone: it is replaced elsewhere, and
+        what is left there is stopped should it come back."""
         for state in self.decider.picture.instances_on(worker_id):
-            if await self.decider.state(partial(self._removal, state.instance_id, reason)):
+            if await self.decider.state(partial(self._given_up, state.instance_id, worker_id)):
                 await self.wants.tell_gone(state)
+
+    def _given_up(self, instance_id: int, worker_id: int) -> Decision | None:
+        worker = self.decider.picture.workers.get(worker_id)
+        if worker is None or worker.phase is WorkerPhase.DELETED:
+            return self._removal(instance_id, "worker_deleted")
+        return self._removal(instance_id, "worker_lost") if worker.phase is WorkerPhase.LOST else None
 
     def _removal(self, instance_id: int, reason: str) -> Decision | None:
         picture = self.decider.picture

@@ -38,8 +38,9 @@ class WantsHandler:
         plan = wants_plan(self.decider.picture, held, self.decider.now())
         for want in plan.put:
             state = self.decider.picture.instances.get(want.instance_id)
-            now_wanted = want_for(state, self.decider.now()) if state else want
-            if now_wanted is not None:
-                await self.wants.put(now_wanted)
+            if state is not None:
+                await self.tell(want.instance_id)
+            elif want.state == "absent":
+                await self.wants.put(want)
         for worker_id, instance_id in plan.forget:
             await self.wants.forget(worker_id, instance_id)

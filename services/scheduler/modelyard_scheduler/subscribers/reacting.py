@@ -94,10 +94,8 @@ class Scheduler:
 
     async def react_to_worker(self, event: WorkerEvent) -> None:
         match event:
-            case WorkerLost(worker_id=ident):
-                await self.give_up(ident, "worker_lost")
-            case WorkerDeleted(worker_id=ident):
-                await self.give_up(ident, "worker_deleted")
+            case WorkerLost(worker_id=ident) | WorkerDeleted(worker_id=ident):
+                await self.instances.give_up(ident)
             case (
                 WorkerReady()
                 | WorkerRecovered()
@@ -109,12 +107,6 @@ class Scheduler:
                 await self.placement.place_waiting()
             case _:
                 return
-
-    async def give_up(self, worker_id: int, reason: str) -> None:
-        """Replaces elsewhere what was on a worker that is gone, if it is still gone."""
-        worker = self.decider.picture.workers.get(worker_id)
-        if worker is None or worker.phase in (WorkerPhase.LOST, WorkerPhase.DELETED):
-            await self.instances.remove_from_worker(worker_id, reason)
 
     async def on_observation(self, observation: Observation) -> None:
         async with self.busy:
@@ -142,9 +134,8 @@ class Scheduler:
         picture = self.decider.picture
         for worker in list(picture.workers.values()):
             if worker.phase in (WorkerPhase.LOST, WorkerPhase.DELETED):
-                gone = "worker_lost" if worker.phase is WorkerPhase.LOST else "worker_deleted"
                 async with self.busy:
-                    await self.give_up(worker.worker_id, gone)
+                    await self.instances.give_up(worker.worker_id)
         for state in list(picture.instances.values()):
             if state.phase in (Phase.FAILED, Phase.STOPPED):
                 async with self.busy:
