@@ -38,14 +38,25 @@ async def test_an_end_that_no_agent_saw_is_told_by_the_next_one(machine: Machine
     machine.end_agent(signal.SIGKILL)
     os.kill(running["pid"], signal.SIGSEGV)
     await until(lambda: not servers_below(machine.state))
-    [exit_file] = (machine.state / "instances").rglob("exit.json")
-    os.utime(exit_file, (0, 0))  # what counts is when it ended, not when that is found out
-
     machine.start_agent()
 
     failed = await machine.observe("InstanceFailed")
     assert (failed["cause"], failed["signal"]) == ("crashed", signal.SIGSEGV)
-    assert failed["healthy_s"] == 0
+
+
+async def test_health_counts_only_as_long_as_an_agent_saw_it(machine: Machine, tiny_model: Path) -> None:
+    machine.start_agent()
+    await machine.wish(want(spec_of(tiny_model)))
+    running = await machine.observe("InstanceRunning")
+    machine.end_agent(signal.SIGKILL)
+    [kept] = (machine.state / "instances").rglob("running.json")
+    kept.write_text('{"since": "2026-01-01T00:00:00+00:00", "seen": "2026-01-01T00:00:10+00:00"}')
+    os.kill(running["pid"], signal.SIGKILL)
+    await until(lambda: not servers_below(machine.state))
+
+    machine.start_agent()
+
+    assert (await machine.observe("InstanceFailed"))["healthy_s"] == 10
 
 
 async def test_a_shim_killed_while_no_agent_looks_leaves_no_orphan(

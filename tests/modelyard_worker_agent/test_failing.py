@@ -4,13 +4,22 @@ import os
 import signal
 from pathlib import Path
 
+from modelyard_worker_agent.adapters.run_files import RunFiles
 from modelyard_worker_agent_world import Machine, is_gone, servers_below, spec_of, want
+from waiting import until
+
+
+def seen_healthy_s(attempt: Path) -> float:
+    stretch = RunFiles(attempt.parents[1]).healthy(attempt)
+    return stretch.seconds if stretch else 0.0
 
 
 async def test_a_killed_model_server_is_reported_with_its_signal(machine: Machine, tiny_model: Path) -> None:
     machine.start_agent()
     await machine.wish(want(spec_of(tiny_model)))
     running = await machine.observe("InstanceRunning")
+    attempt = machine.state / "instances/17/0"
+    await until(lambda: seen_healthy_s(attempt) > 0)
 
     os.kill(running["pid"], signal.SIGKILL)
 

@@ -34,8 +34,9 @@ from modelyard_worker_agent.adapters.models import ModelStore
 from modelyard_worker_agent.adapters.outbox import Outbox
 from modelyard_worker_agent.adapters.probes import HttpProbe
 from modelyard_worker_agent.adapters.processes import ProcessExecutor
+from modelyard_worker_agent.adapters.run_files import RunFiles
 from modelyard_worker_agent.handlers.agent import Agent
-from modelyard_worker_agent.handlers.supervisor import Limits, Machine, RunFiles
+from modelyard_worker_agent.handlers.supervisor import Limits, Machine
 from modelyard_worker_agent.settings import WorkerSettings
 
 logger = structlog.stdlib.get_logger()

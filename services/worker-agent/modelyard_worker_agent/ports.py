@@ -2,7 +2,6 @@
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from pathlib import Path
 from typing import Protocol
 
@@ -59,10 +58,6 @@ class Executor(Protocol):
 
     def status(self, directory: Path) -> int | None:
         """The exit status that was seen, negative for a signal; None if nobody saw it."""
-        ...
-
-    def ended_at(self, directory: Path) -> datetime | None:
-        """When the server ended, or if nobody saw that, when it last wrote to its log."""
         ...
 
     async def end_leftovers(self, directory: Path) -> None:

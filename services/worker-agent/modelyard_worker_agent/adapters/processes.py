@@ -9,7 +9,6 @@ import subprocess
 import sys
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -88,12 +87,6 @@ class ProcessExecutor:
 
     def status(self, directory: Path) -> int | None:
         return _read(directory / "exit.json").get("code")
-
-    def ended_at(self, directory: Path) -> datetime | None:
-        for name in ("exit.json", LOG):
-            with suppress(OSError):
-                return datetime.fromtimestamp((directory / name).stat().st_mtime, UTC)
-        return None
 
     def last_lines(self, directory: Path) -> tuple[str, ...]:
         return last_lines(directory / LOG)

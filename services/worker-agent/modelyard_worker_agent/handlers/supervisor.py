@@ -5,7 +5,6 @@ disk: the last want, and a directory per attempt (`ports.Process`, `running.json
 """
 
 import asyncio
-import json
 from collections.abc import Coroutine, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -26,6 +25,7 @@ from modelyard_contracts.messages import Want
 from modelyard_runtime.clock import Now
 from modelyard_runtime.secrets import Sealer, Unsealable
 
+from modelyard_worker_agent.adapters.run_files import RunFiles, Stretch
 from modelyard_worker_agent.domain.command import BadParameters, backend_command, wants_embeddings
 from modelyard_worker_agent.domain.failures import Failure, classify
 from modelyard_worker_agent.domain.reconcile import Here, Local, Step, next_step
@@ -66,60 +66,10 @@ class Machine:
     probe: Probe
     models: Models
     reports: Reports
-    files: "RunFiles"
+    files: RunFiles
     sealer: Sealer
     now: Now
     limits: Limits
-
-
-class RunFiles:
-    """The directories of instances: `<instance>/want.json`, `<instance>/<attempt>/`."""
-
-    def __init__(self, root: Path) -> None:
-        self.root = root
-
-    def attempt(self, instance_id: int, attempt: int) -> Path:
-        return self.root / str(instance_id) / str(attempt)
-
-    def attempts(self, instance_id: int) -> list[int]:
-        return sorted(
-            int(path.name) for path in (self.root / str(instance_id)).glob("*") if path.name.isdecimal()
-        )
-
-    def keep_want(self, want: Want) -> None:
-        directory = self.root / str(want.instance_id)
-        directory.mkdir(parents=True, exist_ok=True)
-        temporary = directory / "want.tmp"
-        temporary.write_text(want.model_dump_json())
-        temporary.chmod(0o600)
-        temporary.replace(directory / "want.json")
-
-    def wants(self) -> list[Want]:
-        """The last want of every instance that this machine still has something of."""
-        return [Want.model_validate_json(path.read_text()) for path in self.root.glob("*/want.json")]
-
-    def forget_want(self, instance_id: int) -> None:
-        (self.root / str(instance_id) / "want.json").unlink(missing_ok=True)
-
-    def running_since(self, directory: Path) -> datetime | None:
-        try:
-            return datetime.fromisoformat(json.loads((directory / "running.json").read_text())["since"])
-        except (OSError, ValueError, KeyError):
-            return None
-
-    def keep_running(self, directory: Path, since: datetime) -> None:
-        (directory / "running.json").write_text(json.dumps({"since": since.isoformat()}))
-
-    def mark_shut_down(self, directory: Path) -> None:
-        """The agent ends this server on its own way out."""
-        (directory / "shut_down").touch()
-
-    def was_shut_down(self, directory: Path) -> bool:
-        return (directory / "shut_down").exists()
-
-    def mark_failed(self, directory: Path) -> None:
-        directory.mkdir(parents=True, exist_ok=True)
-        (directory / "failed").touch()
 
 
 class Supervisor:
@@ -134,7 +84,7 @@ class Supervisor:
         self._attempt = attempts[-1] if attempts else -1
         self._process: Process | None = None
         self._here = Here.NOTHING if self._attempt < 0 else Here.ENDED
-        self._running = False
+        self._healthy: Stretch | None = None
         self._forced = False
 
     def wish(self, want: Want) -> None:
@@ -191,14 +141,14 @@ class Supervisor:
         self._process = self._machine.executor.find(directory)
         if self._process is not None:
             self._here = Here.ALIVE
-            self._running = self._machine.files.running_since(directory) is not None
+            self._healthy = self._healthy or self._machine.files.healthy(directory)
             logger.info("adopted a model server", instance=self._want.name, pid=self._process.pid)
         elif not (directory / "failed").exists() and self._want.state == "running":
             await self._ended(self._want)
 
     async def _start(self, want: Want) -> None:
         machine = self._machine
-        self._attempt, self._running = want.attempt, False
+        self._attempt, self._healthy = want.attempt, None
         directory = self._directory()
         try:
             model = await machine.models.resolve(want.spec, self._downloading)
@@ -254,7 +204,7 @@ class Supervisor:
         """Returns only when the server is taken to be hung, and why."""
         started = self._machine.now()
         embeddings = wants_embeddings(want.spec.backend_parameters)
-        while not self._running:
+        while self._healthy is None:
             at = self._machine.executor.listening(process.directory)
             if at is not None and await self._serves(at, embeddings=embeddings):
                 await self._is_running(process, at, started)
@@ -268,7 +218,11 @@ class Supervisor:
         while missed < self._machine.limits.liveness_failures:
             await asyncio.sleep(self._machine.limits.liveness_s)
             at = self._machine.executor.listening(process.directory)
-            missed = 0 if at is not None and await self._machine.probe.healthy(at) else missed + 1
+            if at is not None and await self._machine.probe.healthy(at):
+                missed = 0
+                self._seen_healthy(process)
+            else:
+                missed += 1
         return Failure(FailureCause.UNRESPONSIVE, f"it did not answer {missed} looks in a row", None, None)
 
     async def _serves(self, at: Listening, *, embeddings: bool) -> bool:
@@ -277,9 +231,6 @@ class Supervisor:
         return await probe.healthy(at) and await probe.answers(at, embeddings=embeddings)
 
     async def _is_running(self, process: Process, at: Listening, started: datetime) -> None:
-        now = self._machine.now()
-        self._machine.files.keep_running(process.directory, now)
-        self._running = True
         await self._say(
             InstanceRunning(
                 **self._who(),
@@ -287,9 +238,16 @@ class Supervisor:
                 port=at.port,
                 pid=process.pid,
                 backend_version=at.version,
-                startup_s=round((now - started).total_seconds(), 3),
+                startup_s=round((self._machine.now() - started).total_seconds(), 3),
             )
         )
+        self._seen_healthy(process)
+
+    def _seen_healthy(self, process: Process) -> None:
+        now = self._machine.now()
+        self._healthy = Stretch(self._healthy.since if self._healthy else now, now)
+        with suppress(OSError):  # a full disk is no reason to end a watch
+            self._machine.files.keep_healthy(process.directory, self._healthy)
 
     def _announced(self, at: Listening) -> str:
         """A server on all addresses is reached by the worker's own."""
@@ -306,11 +264,9 @@ class Supervisor:
 
     async def _failed(self, failure: Failure) -> None:
         directory = self._directory()
-        since = self._machine.files.running_since(directory)
-        # an agent that was away finds out late: what counts is when the server ended
-        until = self._machine.executor.ended_at(directory)
-        healthy_s = max((until - since).total_seconds(), 0.0) if since and until else 0.0
-        self._here, self._process, self._running = Here.ENDED, None, False
+        # an agent that was away finds out late: what counts is when it was last seen healthy
+        healthy = self._healthy or self._machine.files.healthy(directory)
+        self._here, self._process, self._healthy = Here.ENDED, None, None
         await self._say(
             InstanceFailed(
                 **self._who(),
@@ -319,7 +275,7 @@ class Supervisor:
                 exit_code=failure.exit_code,
                 signal=failure.signal,
                 last_lines=self._machine.executor.last_lines(directory),
-                healthy_s=round(healthy_s, 3),
+                healthy_s=round(healthy.seconds, 3) if healthy else 0.0,
             )
         )
         self._machine.files.mark_failed(directory)

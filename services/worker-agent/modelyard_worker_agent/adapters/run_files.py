@@ -1,0 +1,76 @@
+"""What the agent writes down of each instance, to go on after a restart of its own."""
+
+import json
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+
+from modelyard_contracts.messages import Want
+
+
+@dataclass(frozen=True, slots=True)
+class Stretch:
+    """From when a model server was running, and when it was last seen healthy."""
+
+    since: datetime
+    seen: datetime
+
+    @property
+    def seconds(self) -> float:
+        return max((self.seen - self.since).total_seconds(), 0.0)
+
+
+class RunFiles:
+    """The directories of instances: `<instance>/want.json`, `<instance>/<attempt>/`."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+
+    def attempt(self, instance_id: int, attempt: int) -> Path:
+        return self.root / str(instance_id) / str(attempt)
+
+    def attempts(self, instance_id: int) -> list[int]:
+        return sorted(
+            int(path.name) for path in (self.root / str(instance_id)).glob("*") if path.name.isdecimal()
+        )
+
+    def keep_want(self, want: Want) -> None:
+        directory = self.root / str(want.instance_id)
+        directory.mkdir(parents=True, exist_ok=True)
+        temporary = directory / "want.tmp"
+        temporary.write_text(want.model_dump_json())
+        temporary.chmod(0o600)
+        temporary.replace(directory / "want.json")
+
+    def wants(self) -> list[Want]:
+        """The last want of every instance that this machine still has something of."""
+        return [Want.model_validate_json(path.read_text()) for path in self.root.glob("*/want.json")]
+
+    def forget_want(self, instance_id: int) -> None:
+        (self.root / str(instance_id) / "want.json").unlink(missing_ok=True)
+
+    def healthy(self, directory: Path) -> Stretch | None:
+        """None if the server of this start was never running."""
+        try:
+            kept = json.loads((directory / "running.json").read_text())
+            since = datetime.fromisoformat(kept["since"])
+            return Stretch(since, datetime.fromisoformat(kept.get("seen", kept["since"])))
+        except (OSError, ValueError, KeyError):
+            return None
+
+    def keep_healthy(self, directory: Path, stretch: Stretch) -> None:
+        kept = {"since": stretch.since.isoformat(), "seen": stretch.seen.isoformat()}
+        temporary = directory / "running.tmp"
+        temporary.write_text(json.dumps(kept))
+        temporary.replace(directory / "running.json")
+
+    def mark_shut_down(self, directory: Path) -> None:
+        """The agent ends this server on its own way out."""
+        (directory / "shut_down").touch()
+
+    def was_shut_down(self, directory: Path) -> bool:
+        return (directory / "shut_down").exists()
+
+    def mark_failed(self, directory: Path) -> None:
+        directory.mkdir(parents=True, exist_ok=True)
+        (directory / "failed").touch()
