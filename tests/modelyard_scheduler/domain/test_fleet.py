@@ -146,13 +146,11 @@ def test_the_limit_is_a_share_of_the_fleet_and_at_least_one(fleet: int, limit: i
 
 def test_in_a_storm_only_so_many_are_lost_the_longest_silent_first() -> None:
     events = [event for ident in range(1, 11) for event in worker(ident)]
-    events += [silent(ident) for ident in range(1, 7)]
+    events += [silent(ident, last_seen=at(30 if ident < 3 else 0)) for ident in range(1, 7)]
     workers = workers_of(*events)
     presence = listening(workers)
     for ident in range(7, 11):
         presence.heard(ident, "b", at(250))
-    for ident in (1, 2):
-        presence.heard(ident, "b", at(30))
     found = looked(workers, presence, 255)
     assert [absence.worker.worker_id for absence in found.lost] == [3, 4, 5]
     assert found.withheld == 3

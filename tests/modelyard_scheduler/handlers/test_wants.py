@@ -74,7 +74,8 @@ async def test_a_crash_before_the_worker_was_told_to_end_it_is_made_up_for(clust
     await cluster.tell(*worker(), deployment())
     async with cluster.scheduler() as scheduler:
         await scheduler.instances.reconcile(3)
-        await cluster.tell(starting(ident=1), running(ident=1), silent(), lost(), removed(1, worker_lost=True))
+        await cluster.tell(starting(ident=1), running(ident=1))
+        await cluster.tell(silent(), lost(), removed(1, worker_lost=True))
         await scheduler.wants.tell_all()
         assert cluster.outside.wants[1, 1].state == "absent"
         await scheduler.wants.tell_all()

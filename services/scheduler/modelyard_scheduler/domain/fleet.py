@@ -83,7 +83,10 @@ def lost_limit(fleet_size: int, max_lost_share: float) -> int:
 def verdicts(
     workers: Collection[WorkerState], presence: Presence, now: datetime, policy: FleetPolicy
 ) -> Verdicts:
-    """Who fell silent, who is lost and who is back, of all workers. The longest silent are lost first."""
+    """Who fell silent, who is lost and who is back, of all workers.
+
+    Those are lost first whose silence the log dates earliest: so do two schedulers agree on them.
+    """
     silent: list[Absence] = []
     recovered: list[WorkerState] = []
     overdue: list[Absence] = []
@@ -103,8 +106,8 @@ def verdicts(
                 pass
             case _:
                 assert_never(worker.phase)
-    overdue.sort(key=lambda absence: (absence.last_seen, absence.worker.worker_id))
-    room = _room(workers, policy)
+    overdue.sort(key=lambda absence: (absence.worker.last_seen, absence.worker.worker_id))
+    room = room_among_the_lost(workers, policy)
     return Verdicts(
         silent=tuple(silent),
         lost=tuple(overdue[:room]),
@@ -125,7 +128,7 @@ def is_back(worker: WorkerState, presence: Presence, now: datetime, policy: Flee
     )
 
 
-def _room(workers: Collection[WorkerState], policy: FleetPolicy) -> int:
+def room_among_the_lost(workers: Collection[WorkerState], policy: FleetPolicy) -> int:
     """How many more may be lost now. Workers that never came to work are not part of the fleet."""
     fleet = [w for w in workers if w.phase not in (WorkerPhase.REGISTERED, WorkerPhase.DELETED)]
     lost = sum(1 for worker in fleet if worker.phase is WorkerPhase.LOST)

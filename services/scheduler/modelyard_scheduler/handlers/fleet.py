@@ -8,7 +8,7 @@ from modelyard_contracts.events import WorkerEvent, WorkerLost, WorkerRecovered,
 from modelyard_contracts.messages import Heartbeat
 from modelyard_eventlog.log import Conflict, LogUnavailable, Write
 
-from modelyard_scheduler.domain.fleet import FleetPolicy, Presence, is_back, verdicts
+from modelyard_scheduler.domain.fleet import FleetPolicy, Presence, is_back, room_among_the_lost, verdicts
 from modelyard_scheduler.domain.worker import WorkerPhase, WorkerState
 from modelyard_scheduler.handlers.deciding import SYSTEM, Decider, Decision, because
 
@@ -53,6 +53,7 @@ class FleetHandler:
                 last_seen=absence.last_seen,
                 grace_s=self.policy.grace_s,
             )
+            await self.decider.feed.catch_up()
             await self._state(absence.worker, WorkerPhase.SILENT, lost)
         if found.withheld:
             logger.error(
@@ -65,11 +66,15 @@ class FleetHandler:
         await self._state(worker, worker.phase, WorkerRecovered(worker_id=worker.worker_id))
 
     async def _state(self, worker: WorkerState, phase: WorkerPhase, event: WorkerEvent) -> None:
-        """States it as long as the worker is still in the phase that it was decided in."""
+        """States it as long as the worker is still in the phase that it was decided in, and no other
+        scheduler has given up as many as may be."""
 
         def decide() -> Decision | None:
-            current = self.decider.picture.workers.get(worker.worker_id)
+            workers = self.decider.picture.workers
+            current = workers.get(worker.worker_id)
             if current is None or current.phase is not phase:
+                return None
+            if isinstance(event, WorkerLost) and not room_among_the_lost(workers.values(), self.policy):
                 return None
             command_id = f"presence/{worker.worker_id}/{current.seq}"
             cause = because(
