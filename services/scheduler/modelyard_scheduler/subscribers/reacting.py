@@ -124,9 +124,9 @@ class Scheduler:
             await self.fleet.heard(heartbeat)
 
     async def look(self) -> None:
-        """Every second: who is there."""
-        async with self.busy:
-            await self.fleet.look()
+        """Every second: who is there. It waits for nothing else: a frozen worker, for whose answer placement
+        waits, has to fall silent all the same."""
+        await self.fleet.look()
 
     async def sweep(self) -> None:
         """Now and then: closes every gap that a lost message or a crash may have left. What happens meanwhile
