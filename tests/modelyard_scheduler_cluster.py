@@ -34,12 +34,14 @@ _numbers = count()
 
 @dataclass
 class Outside:
-    """Wants and alarms as they were given; every worker has every path."""
+    """Wants and alarms as they were given; every worker has every path, but those that lack it."""
 
     wants: dict[tuple[int, int], Want] = field(default_factory=dict)
     alarms: dict[str, datetime] = field(default_factory=dict)
     weight_bytes: int = GIB
     connected: bool = True
+    lacking: set[int] = field(default_factory=set)
+    """Workers that do not have the model."""
 
     async def put(self, want: Want) -> None:
         self.wants[want.worker_id, want.instance_id] = want
@@ -54,10 +56,9 @@ class Outside:
         self.alarms[name] = at
 
     async def ask(self, path: str, worker_ids: Collection[int]) -> Mapping[int, PathSaid]:
-        return {
-            ident: PathAnswer(found=True, message="", file=path, weight_bytes=self.weight_bytes)
-            for ident in worker_ids
-        }
+        found = PathAnswer(found=True, message="", file=path, weight_bytes=self.weight_bytes)
+        nothing = PathAnswer(found=False, message="no such file")
+        return {ident: nothing if ident in self.lacking else found for ident in worker_ids}
 
 
 class OvertakenLog(InMemoryEventLog):

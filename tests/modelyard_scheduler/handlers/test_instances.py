@@ -6,7 +6,6 @@ import pytest
 from modelyard_contracts.events import (
     InstanceRemoved,
     InstanceRequested,
-    InstanceRestartScheduled,
     InstanceScheduled,
     InstanceStopping,
     InstanceUnschedulable,
@@ -20,7 +19,6 @@ from modelyard_scheduler_world import (
     deleted,
     deletion_requested,
     deployment,
-    failed,
     lost,
     running,
     scaled,
@@ -135,56 +133,6 @@ async def test_a_lost_workers_instances_are_replaced_elsewhere_and_stopped_shoul
     assert cluster.outside.wants[2, 2].state == "running"
 
 
-async def test_a_scheduler_that_starts_anew_goes_on_counting_restarts(cluster: Cluster) -> None:
-    """Between a failure and its restart everything but the log is forgotten."""
-    await cluster.tell(*worker(), deployment())
-    async with cluster.scheduler() as scheduler:
-        await scheduler.instances.reconcile(3)
-        for attempt in range(3):
-            await cluster.tell(starting(attempt, ident=1), failed(attempt, ident=1))
-            await scheduler.decider.feed.catch_up()
-            await scheduler.restarts.restart(1)
-            cluster.clock.forward(400)
-    delays = [event.delay_s for event in await cluster.facts(InstanceRestartScheduled)]
-    assert delays == sorted(delays)
-    assert delays[2] > 2 * delays[0]
-    await cluster.tell(starting(3, ident=1), failed(3, ident=1))
-    cluster.outside.alarms.clear()
-
-    async with cluster.scheduler() as fresh:
-        await fresh.restarts.restart(1)
-        again = (await cluster.facts(InstanceRestartScheduled))[-1]
-        assert (again.attempt, again.streak) == (4, 4)
-        assert again.delay_s > delays[2]
-        assert list(cluster.outside.alarms) == ["restart.1.4"]
-
-
-async def test_a_timer_that_was_lost_is_harmless(cluster: Cluster) -> None:
-    await cluster.tell(*worker(), deployment())
-    async with cluster.scheduler() as scheduler:
-        await scheduler.instances.reconcile(3)
-        await cluster.tell(starting(ident=1), failed(ident=1))
-        await scheduler.decider.feed.catch_up()
-        await scheduler.restarts.restart(1)
-        cluster.clock.forward(3600)
-        await scheduler.wants.tell_all()
-    want = cluster.outside.wants[1, 1]
-    assert (want.state, want.attempt) == ("running", 1)
-
-
-async def test_a_timer_of_an_earlier_attempt_starts_nothing(cluster: Cluster) -> None:
-    await cluster.tell(*worker(), deployment())
-    async with cluster.scheduler() as scheduler:
-        await scheduler.instances.reconcile(3)
-        await cluster.tell(starting(ident=1), failed(ident=1))
-        await scheduler.decider.feed.catch_up()
-        await scheduler.restarts.restart(1)
-        await scheduler.restarts.start_again(1, attempt=7)
-        assert cluster.outside.wants[1, 1].attempt == 0
-        await scheduler.restarts.start_again(1, attempt=1)
-        assert cluster.outside.wants[1, 1].attempt == 1
-
-
 async def test_every_statement_says_what_it_was_decided_on(cluster: Cluster) -> None:
     await cluster.tell(*worker(), deployment())
     async with cluster.scheduler() as scheduler:
@@ -198,3 +146,62 @@ async def test_every_statement_says_what_it_was_decided_on(cluster: Cluster) -> 
     [reserved] = await cluster.facts(WorkerDevicesReserved)
     assert reserved.claim.ram_bytes > GIB
     assert cluster.clock() - (await cluster.story())[-1].time < timedelta(seconds=1)
+
+
+async def test_what_was_never_placed_is_removed_at_once(cluster: Cluster) -> None:
+    await cluster.tell(deployment())
+    async with cluster.scheduler() as scheduler:
+        await scheduler.instances.reconcile(3)
+        await cluster.tell(scaled(0))
+        await scheduler.decider.feed.catch_up()
+        await scheduler.instances.reconcile(3)
+    assert await cluster.facts(InstanceStopping) == []
+    [removed] = await cluster.facts(InstanceRemoved)
+    assert removed.worker_id is None
+    assert cluster.outside.wants == {}
+
+
+async def test_what_was_stopping_on_a_worker_that_is_lost_is_removed_and_gives_its_room_back(
+    cluster: Cluster,
+) -> None:
+    await cluster.tell(*worker(), deployment())
+    async with cluster.scheduler() as scheduler:
+        await scheduler.instances.reconcile(3)
+        await cluster.tell(scaled(0))
+        await scheduler.decider.feed.catch_up()
+        await scheduler.instances.reconcile(3)
+        await cluster.tell(silent(), lost())
+        await scheduler.decider.feed.catch_up()
+        await scheduler.instances.give_up(1)
+        assert scheduler.decider.picture.workers[1].reservations == {}
+    assert len(await cluster.facts(InstanceRemoved)) == 1
+    assert cluster.outside.wants[1, 1].state == "absent"
+
+
+async def test_a_silent_workers_instances_are_neither_given_up_nor_replaced(cluster: Cluster) -> None:
+    await cluster.tell(*worker(1), *worker(2), deployment())
+    async with cluster.scheduler() as scheduler:
+        await scheduler.instances.reconcile(3)
+        await cluster.tell(starting(ident=1), running(ident=1), silent(1))
+        await scheduler.decider.feed.catch_up()
+        before = (await cluster.log.position()).last_seq
+        await scheduler.instances.give_up(1)
+        await scheduler.instances.reconcile(3)
+    assert (await cluster.log.position()).last_seq == before
+
+
+async def test_a_worker_without_the_model_is_passed_over_and_says_so_if_none_has_it(cluster: Cluster) -> None:
+    await cluster.tell(*worker(1), *worker(2), deployment(replicas=2))
+    cluster.outside.lacking = {1}
+    async with cluster.scheduler() as scheduler:
+        await scheduler.instances.reconcile(3)
+        assert [event.worker_id for event in await cluster.facts(InstanceScheduled)] == [2, 2]
+        cluster.outside.lacking = {1, 2}
+        await cluster.tell(scaled(3))
+        await scheduler.decider.feed.catch_up()
+        await scheduler.instances.reconcile(3)
+    [waiting] = await cluster.facts(InstanceUnschedulable)
+    assert [(reason.worker, reason.check) for reason in waiting.reasons] == [
+        ("w1", "local_path"),
+        ("w2", "local_path"),
+    ]
