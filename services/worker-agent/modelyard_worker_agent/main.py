@@ -54,7 +54,7 @@ def build_machine(
     outbox = Outbox(settings.worker_state / "outbox", joined.worker_id, now)
     machine = Machine(
         worker_id=joined.worker_id,
-        executor=ProcessExecutor(),
+        executor=ProcessExecutor(settings.log_instance_bytes),
         probe=HttpProbe(client),
         models=ModelStore(settings.worker_state / "models"),
         reports=outbox,

@@ -69,7 +69,7 @@ class Executor(Protocol):
         ...
 
     def prune(self, instance: Path, *, keep: int) -> None:
-        """Removes the directories of all but the last starts."""
+        """Removes the directories of all but the last starts, and of more if their logs are large."""
         ...
 
     async def stop(self, process: Process, *, grace_s: float) -> bool:

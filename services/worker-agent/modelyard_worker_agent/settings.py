@@ -29,7 +29,13 @@ class WorkerSettings(NatsSettings):
     stop_grace_s: float = Field(
         30.0, description="For how long a model server may take to end before it is killed."
     )
-    log_runs_kept: int = Field(5, description="How many starts' logs are kept of an instance.")
+    log_runs_kept: int = Field(5, ge=1, description="How many starts' logs are kept of an instance.")
+    log_instance_bytes: int = Field(
+        64 * 2**20, ge=2**20, description="Most that is kept of an instance's logs; the oldest lines go."
+    )
+    removed_logs_kept_s: float = Field(
+        7 * 24 * 3600.0, description="For how long the logs of a removed instance are kept."
+    )
     stop_models_on_exit: bool = Field(
         False, description="End the model servers with the agent; else they go on and are adopted later."
     )

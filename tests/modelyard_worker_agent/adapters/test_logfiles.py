@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 from modelyard_contracts.messages import LogAnswer, LogQuestion
-from modelyard_worker_agent.adapters.logfiles import LogFiles, last_lines
+from modelyard_worker_agent.adapters.logfiles import LogFiles, StartLog, last_lines
 
 
 @pytest.fixture
@@ -61,7 +61,7 @@ async def test_an_answer_fits_into_a_message_whatever_was_logged(log: Path, byte
 def test_last_lines_fit_into_a_fact_whatever_was_logged(log: Path, byte: bytes) -> None:
     log.write_bytes((byte * 5000 + b"\n") * 1000 + b"the end\n")
 
-    lines = last_lines(log)
+    lines = last_lines(StartLog(log.parent))
 
     assert lines[-1] == "the end"
     assert len(LogAnswer(found=True, text="\n".join(lines)).model_dump_json().encode()) < 200_000
@@ -84,6 +84,47 @@ async def test_who_waits_hears_of_the_end(log: Path, mark: str) -> None:
 
     answer = await asyncio.wait_for(waiting, 5)
     assert (answer.text, answer.ended) == ("", True)
+
+
+@pytest.fixture
+def parts(log: Path) -> Path:
+    """A log whose first part went already."""
+    log.unlink()
+    for begin, text in ((14, "four\nfi"), (21, "ve\nsix\n"), (28, "seven\n")):
+        (log.parent / f"log.{begin}.txt").write_text(text)
+    return log
+
+
+@pytest.mark.parametrize(
+    ("tail", "text"),
+    [(-1, "four\nfive\nsix\nseven\n"), (0, ""), (1, "seven\n"), (3, "five\nsix\nseven\n"), (9, None)],
+)
+async def test_the_parts_of_a_log_are_read_as_one(parts: Path, tail: int, text: str | None) -> None:
+    answer = await ask(parts, tail=tail)
+
+    assert (answer.found, answer.next_offset) == (True, 34)
+    assert answer.text == ("four\nfive\nsix\nseven\n" if text is None else text)
+    assert last_lines(StartLog(parts.parent)) == ("four", "five", "six", "seven")
+
+
+@pytest.mark.parametrize(
+    ("offset", "text"), [(0, "four"), (14, "four"), (16, "ur"), (21, "ve"), (29, "even")]
+)
+async def test_a_follower_goes_on_where_it_was_or_with_the_first_that_is_kept(
+    parts: Path, offset: int, text: str
+) -> None:
+    answer = await ask(parts, offset=offset)
+
+    assert answer.text.splitlines()[0] == text
+    assert (answer.next_offset, answer.more) == (34, False)
+
+
+async def test_who_waits_hears_of_a_new_part(parts: Path) -> None:
+    waiting = asyncio.create_task(ask(parts, offset=34, wait_s=20))
+    await asyncio.sleep(0)
+    (parts.parent / "log.34.txt").write_text("eight\n")
+
+    assert (await asyncio.wait_for(waiting, 5)).text == "eight\n"
 
 
 async def test_the_latest_start_is_meant_unless_said(log: Path) -> None:

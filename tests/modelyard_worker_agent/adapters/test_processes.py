@@ -9,6 +9,7 @@ from pathlib import Path
 
 import psutil
 import pytest
+from modelyard_worker_agent.adapters.logfiles import StartLog
 from modelyard_worker_agent.adapters.processes import ProcessExecutor
 from modelyard_worker_agent.launchers import shim
 from modelyard_worker_agent.ports import Process, StartFailed
@@ -35,6 +36,7 @@ PARENT = [
 ]
 
 
+LOG_BYTES = 2**20
 EXECUTORS: list[ProcessExecutor] = []
 
 
@@ -49,7 +51,7 @@ async def directory(tmp_path: Path) -> AsyncIterator[Path]:
 async def started(
     directory: Path, command: list[str], env: dict[str, str] | None = None
 ) -> tuple[ProcessExecutor, Process]:
-    executor = ProcessExecutor()
+    executor = ProcessExecutor(LOG_BYTES)
     EXECUTORS.append(executor)
     return executor, await executor.start(directory, command, env or {})
 
@@ -69,7 +71,7 @@ async def test_it_runs_in_a_session_of_its_own(directory: Path) -> None:
 @pytest.mark.parametrize(("code", "status"), [("raise SystemExit(7)", 7), ("import os; os.abort()", -6)])
 async def test_its_end_is_known_to_who_never_started_it(directory: Path, code: str, status: int) -> None:
     _, process = await started(directory, [sys.executable, "-c", code])
-    another = ProcessExecutor()
+    another = ProcessExecutor(LOG_BYTES)
 
     await until(lambda: not another.alive(process))
 
@@ -80,16 +82,49 @@ async def test_its_end_is_known_to_who_never_started_it(directory: Path, code: s
 async def test_another_executor_finds_it(directory: Path) -> None:
     _, process = await started(directory, SLEEPER)
 
-    assert ProcessExecutor().find(directory) == process
+    assert ProcessExecutor(LOG_BYTES).find(directory) == process
 
 
 async def test_a_pid_that_belongs_to_another_process_now_is_not_taken_for_it(directory: Path) -> None:
     directory.mkdir(parents=True)
     shim.write(directory / "shim.json", {"pid": os.getpid(), "started": shim.start_ticks(os.getpid()) - 1})
-    executor = ProcessExecutor()
+    executor = ProcessExecutor(LOG_BYTES)
 
     assert executor.find(directory) is None
     await executor.end_leftovers(directory)  # and we are still here
+
+
+async def test_a_log_is_capped_and_its_last_lines_are_kept_and_followed(directory: Path) -> None:
+    noisy = "for number in range(200_000): print(f'line {number:8}')"
+    executor, process = await started(directory, [sys.executable, "-c", noisy])
+    log, most = StartLog(directory), 0
+    offset, heard = 0, b""
+    while executor.alive(process) or offset < log.size:
+        most = max(most, log.kept_bytes)
+        place, data = log.read(offset, 2**16)
+        heard = heard + data if place == offset else data
+        offset = place + len(data)
+        await asyncio.sleep(0)
+
+    assert executor.status(directory) == 0
+    assert most <= LOG_BYTES // 2
+    assert log.size == 200_000 * 14
+    assert log.kept_bytes > LOG_BYTES // 6
+    assert executor.last_lines(directory)[-1] == "line   199999"
+    numbers = [int(line.split()[1]) for line in heard.decode().splitlines()]
+    assert numbers == list(range(numbers[0], 200_000))
+    for _, part in shim.log_parts(directory):
+        assert part.read_text().startswith("line ")
+
+
+async def test_earlier_starts_go_when_their_logs_are_too_large(tmp_path: Path) -> None:
+    for start, size in enumerate([10, 300_000, 300_000, 10]):
+        (tmp_path / str(start)).mkdir()
+        (tmp_path / str(start) / "log.txt").write_bytes(b"x" * size)
+
+    ProcessExecutor(LOG_BYTES).prune(tmp_path, keep=5)
+
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["2", "3"]
 
 
 async def test_it_is_asked_to_end_first(directory: Path) -> None:
@@ -135,7 +170,7 @@ async def test_leftovers_of_a_killed_shim_are_ended(directory: Path) -> None:
     await until(lambda: not executor.alive(process))
     assert not is_gone(process.pid)
 
-    await ProcessExecutor().end_leftovers(directory)
+    await ProcessExecutor(LOG_BYTES).end_leftovers(directory)
 
     assert is_gone(process.pid)
     assert executor.status(directory) is None

@@ -1,10 +1,13 @@
-"""The logs of model servers, as ranges of files. They stay after an instance is gone."""
+"""The logs of model servers, as ranges. They stay after an instance is gone."""
 
 import asyncio
+from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
-from typing import BinaryIO
 
 from modelyard_contracts.messages import LogAnswer, LogQuestion
+
+from modelyard_worker_agent.launchers.shim import log_parts
 
 LOG = "log.txt"
 CHUNK_BYTES = 128 * 1024
@@ -21,27 +24,79 @@ def attempts(instance: Path) -> list[int]:
     return sorted(int(path.name) for path in instance.glob("*") if path.name.isdecimal())
 
 
-def last_lines(log: Path, count: int = LAST_LINES) -> tuple[str, ...]:
-    try:
-        with log.open("rb") as file:
-            file.seek(max(0, log.stat().st_size - CHUNK_BYTES))
-            text = file.read(CHUNK_BYTES)
-    except OSError:
-        return ()
+class StartLog:
+    """The log of one start: the parts of it that are kept (see `launchers.shim`), read as one file.
+
+    Places are counted from the first byte that was ever said. `begin` is that of the first that is kept.
+    """
+
+    def __init__(self, directory: Path) -> None:
+        self._directory = directory
+
+    def exists(self) -> bool:
+        return bool(self._parts())
+
+    @property
+    def begin(self) -> int:
+        parts = self._parts()
+        return parts[0][0] if parts else 0
+
+    @property
+    def size(self) -> int:
+        """Where the next byte will be."""
+        for begin, path in reversed(self._parts()):
+            with suppress(FileNotFoundError):
+                return begin + path.stat().st_size
+        return 0
+
+    @property
+    def kept_bytes(self) -> int:
+        return max(self.size - self.begin, 0)
+
+    def read(self, place: int, count: int) -> tuple[int, bytes]:
+        """Up to `count` bytes from `place`, or from the first that is kept beyond it, and their place."""
+        while True:
+            parts = self._parts()
+            place = max(place, parts[0][0]) if parts else place
+            try:
+                return place, _read(parts, place, count)
+            except FileNotFoundError:
+                continue  # the oldest part went; the next look does not find it
+
+    def _parts(self) -> list[tuple[int, Path]]:
+        try:
+            return log_parts(self._directory)
+        except FileNotFoundError:
+            return []
+
+
+def _read(parts: Sequence[tuple[int, Path]], place: int, count: int) -> bytes:
+    data = b""
+    for begin, path in parts:
+        here = place + len(data)
+        if len(data) < count and begin <= here < begin + path.stat().st_size:
+            with path.open("rb") as file:
+                file.seek(here - begin)
+                data += file.read(count - len(data))
+    return data
+
+
+def last_lines(log: StartLog, count: int = LAST_LINES) -> tuple[str, ...]:
+    _, text = log.read(max(0, log.size - CHUNK_BYTES), CHUNK_BYTES)
     lines = [line[:1000] for line in text.decode(errors="replace").splitlines()[-count:]]
     while sum(len(line) for line in lines) > LAST_CHARACTERS:
         del lines[0]
     return tuple(lines)
 
 
-def _tail_start(file: BinaryIO, size: int, count: int) -> int:
+def _tail_start(log: StartLog, count: int) -> int:
     """Where the last `count` lines begin."""
+    size, first = log.size, log.begin
     position, seen = size, 0
-    while position > 0:
-        block = min(TAIL_BLOCK, position)
+    while position > first:
+        block = min(TAIL_BLOCK, position - first)
         position -= block
-        file.seek(position)
-        data = file.read(block)
+        _, data = log.read(position, block)
         end = len(data)
         if position + block == size and data.endswith(b"\n"):
             end -= 1
@@ -50,7 +105,7 @@ def _tail_start(file: BinaryIO, size: int, count: int) -> int:
             if seen == count:
                 return position + found + 1
             end = found
-    return 0
+    return first
 
 
 class LogFiles:
@@ -63,50 +118,46 @@ class LogFiles:
         if not known:
             return LogAnswer(found=False, message="this instance has not been started here")
         attempt = known[-1] if question.attempt is None else question.attempt
-        log = instance / str(attempt) / LOG
+        directory = instance / str(attempt)
+        log = StartLog(directory)
         if not log.exists():
             return LogAnswer(found=False, message=f"the log of start {attempt} is not kept any more")
-        offset = question.offset if question.offset is not None else self._start(log, question.tail)
-        await self._wait(log, offset, question.wait_s)
-        return self._range(instance, attempt, log, offset)
+        offset = question.offset if question.offset is not None else _start(log, question.tail)
+        await self._wait(directory, offset, question.wait_s)
+        return self._range(directory, offset)
 
-    @staticmethod
-    def _start(log: Path, tail: int) -> int:
-        if tail < 0:
-            return 0
-        size = log.stat().st_size
-        if tail == 0:
-            return size
-        with log.open("rb") as file:
-            return _tail_start(file, size, tail)
-
-    async def _wait(self, log: Path, offset: int, wait_s: float) -> None:
+    async def _wait(self, directory: Path, offset: int, wait_s: float) -> None:
         for _ in range(int(min(wait_s, 30.0) / LOOK_S)):
-            if log.stat().st_size > offset or self._ended(log):
+            if StartLog(directory).size > offset or self._ended(directory):
                 return
             await asyncio.sleep(LOOK_S)
 
     @staticmethod
-    def _ended(log: Path) -> bool:
+    def _ended(directory: Path) -> bool:
         """`failed` is there too where the shim was killed and could leave no status."""
-        return (log.parent / "exit.json").exists() or (log.parent / "failed").exists()
+        return (directory / "exit.json").exists() or (directory / "failed").exists()
 
-    def _range(self, instance: Path, attempt: int, log: Path, offset: int) -> LogAnswer:
-        ended = self._ended(log)
-        with log.open("rb") as file:
-            file.seek(offset)
-            data = file.read(CHUNK_BYTES)
-        size = log.stat().st_size
-        data = _whole_characters(data) if offset + len(data) < size else data
-        more = offset + len(data) < size
+    def _range(self, directory: Path, offset: int) -> LogAnswer:
+        ended = self._ended(directory)
+        log = StartLog(directory)
+        place, data = log.read(offset, CHUNK_BYTES)
+        size = log.size
+        data = _whole_characters(data) if place + len(data) < size else data
+        more = place + len(data) < size
         return LogAnswer(
             found=True,
             text=data.decode(errors="replace"),
-            attempt=attempt,
-            next_offset=offset + len(data),
+            attempt=int(directory.name),
+            next_offset=place + len(data),
             more=more,
             ended=ended and not more,
         )
+
+
+def _start(log: StartLog, tail: int) -> int:
+    if tail < 0:
+        return log.begin
+    return log.size if tail == 0 else _tail_start(log, tail)
 
 
 def _whole_characters(data: bytes) -> bytes:

@@ -16,7 +16,8 @@ from urllib.parse import urlsplit
 import psutil
 from modelyard_runtime.settings import ENV_PREFIX
 
-from modelyard_worker_agent.adapters.logfiles import LOG, attempts, last_lines
+from modelyard_worker_agent.adapters.logfiles import LOG, StartLog, attempts, last_lines
+from modelyard_worker_agent.domain.log_keeping import bytes_of_a_start, starts_to_forget
 from modelyard_worker_agent.launchers import shim
 from modelyard_worker_agent.ports import Listening, Process, StartFailed
 
@@ -28,7 +29,10 @@ START_S = 10.0
 
 
 class ProcessExecutor:
-    def __init__(self) -> None:
+    """`log_bytes`: most that is kept of the logs of one instance."""
+
+    def __init__(self, log_bytes: int) -> None:
+        self._log_bytes = log_bytes
         self._own: dict[int, subprocess.Popen[bytes]] = {}
         """Shims that this agent started itself, to be reaped."""
 
@@ -38,7 +42,15 @@ class ProcessExecutor:
         with (directory / LOG).open("ab") as log:
             try:
                 started = subprocess.Popen(
-                    [sys.executable, "-I", "-S", shim.__file__, str(directory), *command],
+                    [
+                        sys.executable,
+                        "-I",
+                        "-S",
+                        shim.__file__,
+                        str(directory),
+                        str(bytes_of_a_start(self._log_bytes)),
+                        *command,
+                    ],
                     stdin=subprocess.DEVNULL,
                     stdout=log,
                     stderr=log,
@@ -89,10 +101,11 @@ class ProcessExecutor:
         return _read(directory / "exit.json").get("code")
 
     def last_lines(self, directory: Path) -> tuple[str, ...]:
-        return last_lines(directory / LOG)
+        return last_lines(StartLog(directory))
 
     def prune(self, instance: Path, *, keep: int) -> None:
-        for attempt in attempts(instance)[:-keep]:
+        sizes = {start: StartLog(instance / str(start)).kept_bytes for start in attempts(instance)}
+        for attempt in starts_to_forget(sizes, starts=keep, instance_bytes=self._log_bytes):
             shutil.rmtree(instance / str(attempt), ignore_errors=True)
 
     async def stop(self, process: Process, *, grace_s: float) -> bool:
