@@ -44,6 +44,7 @@ logger = structlog.stdlib.get_logger()
 T = TypeVar("T")
 
 INVENTORY_S = 60.0
+CLEAN_S = 3600.0
 RENEW_LEAST_S = 60.0
 DAY_S = 24 * 3600.0
 
@@ -92,10 +93,11 @@ async def run(settings: WorkerSettings) -> int:
         logger.info("worker is up", worker=joined.name, worker_id=joined.worker_id)
         connected = asyncio.create_task(_stay_connected(settings, joined, identity, agent, outbox))
         renewing = asyncio.create_task(_renew(joiner, joined))
+        cleaning = asyncio.create_task(_clean(agent, settings.removed_logs_kept_s))
         broke = await ends_before(stop, connected)
-        for task in (connected, renewing):
+        for task in (connected, renewing, cleaning):
             task.cancel()
-        await asyncio.gather(connected, renewing, return_exceptions=True)
+        await asyncio.gather(connected, renewing, cleaning, return_exceptions=True)
         await agent.leave(stop_servers=settings.stop_models_on_exit)
         if broke:
             connected.result()
@@ -162,6 +164,15 @@ async def _watch_inventory(
             )
             said = inventory
         await asyncio.sleep(INVENTORY_S)
+
+
+async def _clean(agent: Agent, kept_s: float) -> None:
+    while True:
+        try:
+            await agent.forget_removed(kept_s)
+        except OSError as error:
+            logger.warning("logs of removed instances cannot be ended", error=str(error))
+        await asyncio.sleep(CLEAN_S)
 
 
 async def _renew(joiner: Joiner, joined: JoinAnswer) -> None:

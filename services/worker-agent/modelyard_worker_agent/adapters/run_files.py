@@ -1,11 +1,14 @@
 """What the agent writes down of each instance, to go on after a restart of its own."""
 
 import json
+import shutil
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 
 from modelyard_contracts.messages import Want
+
+GIVEN_UP = ".gone"
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +51,23 @@ class RunFiles:
 
     def forget_want(self, instance_id: int) -> None:
         (self.root / str(instance_id) / "want.json").unlink(missing_ok=True)
+
+    def removed(self) -> dict[int, datetime]:
+        """The instances of which only logs are left, and since when."""
+        return {
+            int(path.name): datetime.fromtimestamp(path.stat().st_mtime, UTC)
+            for path in self.root.glob("*")
+            if path.name.isdecimal() and not (path / "want.json").exists()
+        }
+
+    def give_up(self, instance_id: int) -> None:
+        """From here on there is nothing of it; `sweep` frees the room."""
+        path = self.root / str(instance_id)
+        path.rename(path.with_suffix(GIVEN_UP))
+
+    def sweep(self) -> None:
+        for path in self.root.glob(f"*{GIVEN_UP}"):
+            shutil.rmtree(path, ignore_errors=True)
 
     def healthy(self, directory: Path) -> Stretch | None:
         """None if the server of this start was never running."""

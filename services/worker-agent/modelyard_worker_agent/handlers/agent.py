@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator
 import structlog
 from modelyard_contracts.messages import Want
 
+from modelyard_worker_agent.domain.log_keeping import removals_to_forget
 from modelyard_worker_agent.handlers.supervisor import Machine, Supervisor
 
 logger = structlog.stdlib.get_logger()
@@ -36,6 +37,19 @@ class Agent:
     async def follow(self, wants: AsyncIterator[Want]) -> None:
         async for want in wants:
             self.wish(want)
+
+    async def forget_removed(self, kept_s: float) -> None:
+        """Ends the logs of instances that were removed long ago. What lives, or may, is left alone."""
+        files = self._machine.files
+        for instance_id in removals_to_forget(files.removed(), self._machine.now(), kept_s):
+            if instance_id not in self._supervisors and not self._lives(instance_id):
+                files.give_up(instance_id)
+                logger.info("logs of a removed instance end", instance=instance_id)
+        await asyncio.to_thread(files.sweep)
+
+    def _lives(self, instance_id: int) -> bool:
+        files, find = self._machine.files, self._machine.executor.find
+        return any(find(files.attempt(instance_id, attempt)) for attempt in files.attempts(instance_id))
 
     def _finished(self, instance_id: int, task: "asyncio.Task[None]") -> None:
         self._supervisors.pop(instance_id, None)
