@@ -9,10 +9,14 @@ from modelyard_contracts.messages import Observation, Want
 from modelyard_eventlog.log import LogUnavailable
 from modelyard_eventlog.observations import Observations
 from modelyard_runtime.clock import Now
+from nats.errors import BadSubjectError, MaxPayloadError
+from nats.js.errors import APIError
 
 logger = structlog.stdlib.get_logger()
 
 RETRY_S = 0.3
+TOO_LARGE_FOR_THE_STREAM = 10054
+"""JetStream's code for it."""
 
 
 class Outbox:
@@ -22,10 +26,9 @@ class Outbox:
         self._worker_id = worker_id
         self._now = now
         self._more = asyncio.Event()
-        waiting = sorted(int(path.stem) for path in directory.glob("*.json"))
-        self._next = waiting[-1] + 1 if waiting else 1
-        if waiting:
-            self._more.set()
+        used = [int(path.stem) for path in directory.glob("*.*") if path.stem.isdecimal()]
+        self._next = max(used, default=0) + 1
+        self._more.set()
 
     async def say(self, event: Event, *, of: Want, ident: str) -> None:
         self._keep(event, ident, of.correlation_id, of.actor)
@@ -65,15 +68,37 @@ class Outbox:
         try:
             observation = Observation.model_validate_json(path.read_text())
         except (ValueError, OSError) as error:
-            aside = path.with_suffix(".unreadable")
-            logger.error("an observation cannot be read and is set aside", path=str(aside), error=str(error))
-            path.replace(aside)
+            self._set_aside(path, ".unreadable", str(error))
+            return
+        if observation.worker_id != self._worker_id:
+            self._set_aside(path, ".refused", f"it is of worker {observation.worker_id}, not of this one")
             return
         while True:
             try:
                 await observations.publish(observation)
-            except LogUnavailable:
+            except LogUnavailable as error:
+                why = refused_for_good(error)
+                if why is not None:
+                    self._set_aside(path, ".refused", why)
+                    return
                 await asyncio.sleep(RETRY_S)
                 continue
             path.unlink()
             return
+
+    @staticmethod
+    def _set_aside(path: Path, suffix: str, why: str) -> None:
+        """So that it holds up no other; it stays for a person to look at."""
+        aside = path.with_suffix(suffix)
+        logger.error("a fact cannot be sent and is set aside", path=str(aside), why=why)
+        path.replace(aside)
+
+
+def refused_for_good(error: LogUnavailable) -> str | None:
+    """Why the server will not take this however often it is tried; None if it may yet."""
+    cause = error.__cause__
+    if isinstance(cause, (MaxPayloadError, BadSubjectError)):
+        return str(cause)
+    if isinstance(cause, APIError) and cause.err_code == TOO_LARGE_FOR_THE_STREAM:
+        return cause.description or str(cause)
+    return None
