@@ -7,7 +7,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 
@@ -28,10 +27,14 @@ from e2e.stack import (
 )
 from waiting import until
 
+PRESENCE = ("WorkerSilent", "WorkerLost", "WorkerRecovered")
+
 
 @pytest.fixture
-async def own_stack() -> AsyncIterator[Stack]:
-    async with running() as started:
+async def own_stack(request: pytest.FixtureRequest) -> AsyncIterator[Stack]:
+    """With a grace of some seconds, or of as many as the test asks for."""
+    grace_s = getattr(request, "param", 6)
+    async with running(environment={"MODELYARD_WORKER_GRACE_S": str(grace_s)}) as started:
         yield started
 
 
@@ -76,6 +79,15 @@ class Agent:
             self.process.send_signal(signal.SIGCONT)
 
 
+@contextlib.contextmanager
+def suspended(process: psutil.Process) -> Iterator[None]:
+    process.suspend()
+    try:
+        yield
+    finally:
+        process.resume()
+
+
 @pytest.fixture
 async def second(own_stack: Stack) -> AsyncIterator[Agent]:
     agent = Agent(own_stack)
@@ -117,35 +129,47 @@ async def test_a_silent_worker_keeps_its_routes_and_is_replaced_after_the_grace(
 ) -> None:
     async with own_stack.client() as api, own_stack.client(own_stack.gateway_url) as gateway:
         worker = await until_worker(api, "second", in_state("ready"))
-        made, [theirs, ours] = await two_instances(api, tiny_model, worker)
+        # one on the first worker makes it the fuller one, so the next goes to the second
+        filler = await deploy(api, tiny_model, "filler")
+        [elsewhere] = await until_instances(api, filler["id"], running_count(1))
+        made = await deploy(api, tiny_model, "chat")
+        [theirs] = await until_instances(api, made["id"], running_count(1))
+        assert theirs["worker_id"] == worker["id"]
         with second.silent():
             await until_worker(api, "second", in_state("unknown"))
-            kept = await instances(api, made["id"])
-            assert {item["id"] for item in kept} == {theirs["id"], ours["id"]}
-            assert [(await chat(gateway, "twins")).status_code for _ in range(8)] == [200] * 8
-            assert psutil.pid_exists(theirs["pid"])
+            assert [item["id"] for item in await instances(api, made["id"])] == [theirs["id"]]
+            assert (await chat(gateway, "chat")).status_code == 200, "its only instance is on that worker"
 
             await until_worker(api, "second", in_state("not_ready"))
-            here = ours["worker_id"]
-            replaced = await until_instances(
+            [replacement] = await until_instances(
                 api,
                 made["id"],
-                lambda items: running_count(2)(items) and all(item["worker_id"] == here for item in items),
+                lambda items: running_count(1)(items) and items[0]["id"] != theirs["id"],
             )
-            assert ours["id"] in {item["id"] for item in replaced}
-            assert psutil.pid_exists(theirs["pid"])
+            assert replacement["worker_id"] == elsewhere["worker_id"]
+            assert (await chat(gateway, "chat")).status_code == 200
+            assert psutil.pid_exists(theirs["pid"]), "nobody is there to end it"
         await until_worker(api, "second", in_state("ready"))
         await until(lambda: not psutil.pid_exists(theirs["pid"]))
+        assert [item["id"] for item in await instances(api, made["id"])] == [replacement["id"]]
+
         told = [event["type"] for event in await story(api, f"worker/{worker['id']}")]
-        assert [kind for kind in told if kind in ("WorkerSilent", "WorkerLost", "WorkerRecovered")] == [
-            "WorkerSilent",
-            "WorkerLost",
-            "WorkerRecovered",
+        assert [kind for kind in told if kind in PRESENCE] == list(PRESENCE)
+        whole = [
+            (event["subject"], event["type"], event["data"].get("reason"))
+            for event in await story(api, f"deployment/{made['id']}")
+            if event["type"] in ("InstanceRequested", "InstanceRunning", "InstanceRemoved")
         ]
-        removed = [e for e in await story(api, f"instance/{theirs['id']}") if e["type"] == "InstanceRemoved"]
-        assert removed[0]["data"]["reason"] == "worker_lost"
+        assert whole == [
+            (f"instance/{theirs['id']}", "InstanceRequested", None),
+            (f"instance/{theirs['id']}", "InstanceRunning", None),
+            (f"instance/{theirs['id']}", "InstanceRemoved", "worker_lost"),
+            (f"instance/{replacement['id']}", "InstanceRequested", None),
+            (f"instance/{replacement['id']}", "InstanceRunning", None),
+        ]
 
 
+@pytest.mark.parametrize("own_stack", [60], indirect=True, ids=["within the grace"])
 async def test_an_agent_that_comes_back_adopts_its_model_server(
     own_stack: Stack, second: Agent, tiny_model: Path
 ) -> None:
@@ -174,18 +198,13 @@ async def test_not_all_workers_are_given_up_at_once(
         made, _ = await two_instances(api, tiny_model, worker)
         agents = own_stack.processes("modelyard_worker_agent")
         [first] = [agent for agent in agents if agent.pid != second.process.pid]
-        with second.silent():
-            first.suspend()
-            silent_since = time.monotonic()
-            try:
-                while True:
-                    workers = (await api.get("/v2/workers")).json()["items"]
-                    states = sorted(item["state"] for item in workers)
-                    assert states != ["not_ready", "not_ready"]
-                    if time.monotonic() - silent_since > 2 * float(FAST["MODELYARD_WORKER_GRACE_S"]) + 2:
-                        break
-                    await asyncio.sleep(0.1)
-                assert states == ["not_ready", "unknown"]
-            finally:
-                first.resume()
+        scheduler_log = own_stack.state / "logs" / "scheduler.log"
+        with second.silent(), suspended(first):
+            await until(lambda: scheduler_log.read_text().count("none beyond the limit is given up") > 1)
+            states = sorted(item["state"] for item in (await api.get("/v2/workers")).json()["items"])
+            assert states == ["not_ready", "unknown"]
         await until_instances(api, made["id"], running_count(2))
+        for item in (await api.get("/v2/workers")).json()["items"]:
+            await until_worker(api, item["name"], in_state("ready"))
+        told = [event["type"] for event in (await api.get("/v2/events?type=WorkerLost")).json()["items"]]
+        assert told == ["WorkerLost"]
