@@ -10,6 +10,10 @@ from modelyard_contracts.deployments import DeploymentSpec
 from modelyard_contracts.messages import Want
 
 
+class JoinRefused(Exception):
+    """The api said no; the message is its own."""
+
+
 class ModelMissing(Exception):
     """The model cannot be had; the message says what was looked for where."""
 

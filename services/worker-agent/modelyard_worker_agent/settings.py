@@ -39,3 +39,4 @@ class WorkerSettings(NatsSettings):
     stop_models_on_exit: bool = Field(
         False, description="End the model servers with the agent; else they go on and are adopted later."
     )
+    worker_health_port: int = Field(0, description="Loopback port for GET /healthz and /readyz; 0 for none.")

@@ -6,17 +6,15 @@ import socket
 import httpx
 import structlog
 from modelyard_contracts.join import JoinAnswer, JoinRequest
+from pydantic import ValidationError
 
 from modelyard_worker_agent.adapters.identity import IdentityFiles
+from modelyard_worker_agent.ports import JoinRefused
 
 logger = structlog.stdlib.get_logger()
 
 FIRST_RETRY_S = 0.3
 MOST_RETRY_S = 15.0
-
-
-class JoinRefused(Exception):
-    """The api said no; the message is its own."""
 
 
 class Joiner:
@@ -35,7 +33,7 @@ class Joiner:
         while True:
             try:
                 return await self._ask()
-            except httpx.HTTPError as error:
+            except (httpx.HTTPError, ValidationError) as error:
                 logger.warning(
                     "waiting for the api to join", api=self._api, error=str(error) or type(error).__name__
                 )
@@ -51,7 +49,7 @@ class Joiner:
             hostname=socket.gethostname(),
             labels=self._labels,
         )
-        headers = {"Authorization": f"Bearer {self._token or ''}"}
+        headers = {"Authorization": f"Bearer {self._token}"} if self._token else {}
         async with httpx.AsyncClient(base_url=self._api, timeout=10) as client:
             answer = await client.post("/v2/workers", json=request.model_dump(), headers=headers)
         if answer.status_code in (401, 403, 404, 409, 422):
