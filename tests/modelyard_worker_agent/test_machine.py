@@ -47,3 +47,18 @@ async def test_heartbeats_come(machine: Machine) -> None:
     machine.start_agent()
 
     assert json.loads((await heard.next_msg(timeout=10)).data)["worker_id"] == WORKER
+
+
+async def test_a_second_agent_on_the_same_directory_ends_with_one_sentence(machine: Machine) -> None:
+    first = machine.start_agent()
+    await machine.observe("WorkerReady")
+
+    second = machine.start_agent()
+
+    assert second.wait(timeout=20) == 1
+    [sentence] = machine.log_of_agent().splitlines()
+    assert f"another agent (process {first.pid}) works on {machine.state}" in sentence
+    machine.agent = first
+    assert machine.end_agent() == 0
+    machine.start_agent()
+    await until(lambda: len(machine.seen("WorkerReady")) == 2)

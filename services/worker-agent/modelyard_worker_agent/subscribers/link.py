@@ -71,8 +71,7 @@ class Link:
                 await asyncio.wait({connected, changed}, return_when=asyncio.FIRST_COMPLETED)
             finally:
                 changed.cancel()
-                connected.cancel()
-                await asyncio.gather(connected, return_exceptions=True)
+                await _end(connected)
             if not connected.cancelled():
                 connected.result()
             await asyncio.sleep(LOOK_S)
@@ -154,3 +153,10 @@ class Link:
                 )
                 self._inventory = inventory
             await asyncio.sleep(INVENTORY_S)
+
+
+async def _end(task: "asyncio.Task[None]") -> None:
+    """nats-py may swallow a cancellation while it connects, and goes on."""
+    while not task.done():
+        task.cancel()
+        await asyncio.wait({task}, timeout=LOOK_S)
