@@ -24,8 +24,8 @@ from modelyard_worker_agent.adapters.probes import HttpProbe
 from modelyard_worker_agent.adapters.processes import ProcessExecutor
 from modelyard_worker_agent.adapters.run_files import RunFiles
 from modelyard_worker_agent.handlers.agent import Agent
+from modelyard_worker_agent.handlers.machine import Limits, Machine
 from modelyard_worker_agent.handlers.renewal import AnotherWorker, Renewal
-from modelyard_worker_agent.handlers.supervisor import Limits, Machine
 from modelyard_worker_agent.ports import JoinRefused
 from modelyard_worker_agent.settings import WorkerSettings
 from modelyard_worker_agent.subscribers.link import Link, Presence

@@ -6,7 +6,10 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
+import structlog
 from modelyard_contracts.messages import Want
+
+logger = structlog.stdlib.get_logger()
 
 GIVEN_UP = ".gone"
 
@@ -46,8 +49,17 @@ class RunFiles:
         temporary.replace(directory / "want.json")
 
     def wants(self) -> list[Want]:
-        """The last want of every instance that this machine still has something of."""
-        return [Want.model_validate_json(path.read_text()) for path in self.root.glob("*/want.json")]
+        """The last want of every instance that this machine still has something of.
+
+        One that cannot be read is left out: its server goes on, and the want comes again with the connection.
+        """
+        found = []
+        for path in sorted(self.root.glob("*/want.json")):
+            try:
+                found.append(Want.model_validate_json(path.read_text()))
+            except (OSError, ValueError) as error:
+                logger.error("a want cannot be read", path=str(path), error=str(error))
+        return found
 
     def forget_want(self, instance_id: int) -> None:
         (self.root / str(instance_id) / "want.json").unlink(missing_ok=True)
@@ -75,7 +87,7 @@ class RunFiles:
             kept = json.loads((directory / "running.json").read_text())
             since = datetime.fromisoformat(kept["since"])
             return Stretch(since, datetime.fromisoformat(kept.get("seen", kept["since"])))
-        except (OSError, ValueError, KeyError):
+        except (OSError, ValueError, KeyError, TypeError):
             return None
 
     def keep_healthy(self, directory: Path, stretch: Stretch) -> None:

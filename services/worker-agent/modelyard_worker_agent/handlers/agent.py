@@ -7,7 +7,8 @@ import structlog
 from modelyard_contracts.messages import Want
 
 from modelyard_worker_agent.domain.log_keeping import removals_to_forget
-from modelyard_worker_agent.handlers.supervisor import Machine, Supervisor
+from modelyard_worker_agent.handlers.machine import Machine
+from modelyard_worker_agent.handlers.supervisor import Supervisor
 
 logger = structlog.stdlib.get_logger()
 

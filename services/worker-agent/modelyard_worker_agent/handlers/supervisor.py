@@ -7,7 +7,7 @@ disk: the last want, and a directory per attempt (`ports.Process`, `running.json
 import asyncio
 from collections.abc import Coroutine, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 
@@ -22,54 +22,24 @@ from modelyard_contracts.events import (
     InstanceStopped,
 )
 from modelyard_contracts.messages import Want
-from modelyard_runtime.clock import Now
-from modelyard_runtime.secrets import Sealer, Unsealable
+from modelyard_runtime.secrets import Unsealable
 
-from modelyard_worker_agent.adapters.run_files import RunFiles, Stretch
+from modelyard_worker_agent.adapters.run_files import Stretch
 from modelyard_worker_agent.domain.command import BadParameters, backend_command, wants_embeddings
 from modelyard_worker_agent.domain.failures import Failure, classify
 from modelyard_worker_agent.domain.reconcile import Here, Local, Step, next_step
+from modelyard_worker_agent.handlers.machine import Machine
 from modelyard_worker_agent.ports import (
     DownloadFailed,
-    Executor,
     Listening,
     ModelMissing,
-    Models,
-    Probe,
     Process,
-    Reports,
     StartFailed,
 )
 
 logger = structlog.stdlib.get_logger()
 
 LOOK_S = 0.05
-
-
-@dataclass(frozen=True, slots=True)
-class Limits:
-    start_timeout_s: float
-    liveness_s: float
-    liveness_failures: int
-    stop_grace_s: float
-    runs_kept: int
-    host: str
-    address: str
-
-
-@dataclass(frozen=True, slots=True)
-class Machine:
-    """What every supervisor of this agent shares."""
-
-    worker_id: int
-    executor: Executor
-    probe: Probe
-    models: Models
-    reports: Reports
-    files: RunFiles
-    sealer: Sealer
-    now: Now
-    limits: Limits
 
 
 class Supervisor:

@@ -1,0 +1,35 @@
+"""What the supervisors of one agent share."""
+
+from dataclasses import dataclass
+
+from modelyard_runtime.clock import Now
+from modelyard_runtime.secrets import Sealer
+
+from modelyard_worker_agent.adapters.run_files import RunFiles
+from modelyard_worker_agent.ports import Executor, Models, Probe, Reports
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    start_timeout_s: float
+    liveness_s: float
+    liveness_failures: int
+    stop_grace_s: float
+    runs_kept: int
+    host: str
+    address: str
+
+
+@dataclass(frozen=True, slots=True)
+class Machine:
+    """What every supervisor of this agent shares."""
+
+    worker_id: int
+    executor: Executor
+    probe: Probe
+    models: Models
+    reports: Reports
+    files: RunFiles
+    sealer: Sealer
+    now: Now
+    limits: Limits
