@@ -7,7 +7,7 @@ from pathlib import Path
 
 import psutil
 import pytest
-from modelyard_cli.embedded.leftovers import end_leftovers, end_stray_postmaster, record
+from modelyard_cli.embedded.leftovers import end_leftovers, end_stray_postgres, record
 from modelyard_cli.embedded.log_tail import new_lines
 from modelyard_cli.embedded.processes import Child, Program, how_it_ended
 from modelyard_cli.embedded.state import StateDir
@@ -121,7 +121,7 @@ async def test_another_program_with_the_pid_of_a_leftover_is_left_alone(state: S
 async def test_a_pid_file_that_names_another_program_is_removed(tmp_path: Path) -> None:
     process = await a_process()
     (tmp_path / "postmaster.pid").write_text(f"{process.pid}\n{tmp_path}\n")
-    end_stray_postmaster(tmp_path)
+    end_stray_postgres(tmp_path)
     assert not (tmp_path / "postmaster.pid").exists()
     assert process.returncode is None
     process.kill()

@@ -2,18 +2,20 @@
 
 import asyncio
 import signal
+import subprocess
 import tempfile
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
 import asyncpg
+import psutil
 import pytest
 import waiting
 from conftest import free_port
 from modelyard_cli.embedded import nats, postgres
 from modelyard_cli.embedded.health import nats_answers, postgres_answers, until
-from modelyard_cli.embedded.leftovers import end_stray_postmaster
+from modelyard_cli.embedded.leftovers import end_stray_postgres
 from modelyard_cli.embedded.processes import Child, Program
 from modelyard_cli.embedded.state import StateDir
 from modelyard_eventlog.connection import connect
@@ -57,10 +59,42 @@ async def test_postgres_keeps_what_was_committed_through_a_kill(root: Path) -> N
             connection = await asyncpg.connect(url)
             assert await connection.fetchval("SELECT n FROM kept") == 7
             await connection.close()
-        end_stray_postmaster(state.postgres / "data")
+        end_stray_postgres(state.postgres / "data")
         async with running(postgres.prepare(state)):
             await until(postgres_answers(url))
         assert not await postgres_answers(url)()
+
+
+async def test_a_stuck_backend_of_a_killed_postgres_does_not_keep_the_next_from_starting(root: Path) -> None:
+    state = StateDir(root / "state")
+    state.make()
+    url = postgres.url(state)
+    async with asyncio.timeout(60):
+        program = postgres.prepare(state)
+        with (state.logs / "first.log").open("ab") as log:
+            first = subprocess.Popen(
+                program.argv,
+                stdout=log,
+                stderr=log,
+                env=program.env,
+                cwd=program.cwd,
+                user=program.user,
+                group=program.user,
+                extra_groups=[] if program.user else None,
+            )
+        await until(postgres_answers(url))
+        connection = await asyncpg.connect(url)
+        backend = psutil.Process(await connection.fetchval("SELECT pg_backend_pid()"))
+        backend.suspend()
+        first.kill()
+        first.wait()
+        connection.terminate()
+
+        end_stray_postgres(state.postgres / "data")
+        assert not backend.is_running()
+        async with running(postgres.prepare(state)) as child:
+            await until(postgres_answers(url))
+            assert child.ends == 0
 
 
 async def test_nats_admits_the_credentials_of_its_state_only(root: Path) -> None:

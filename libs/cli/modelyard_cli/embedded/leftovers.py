@@ -37,21 +37,36 @@ def end_leftovers(state: StateDir, order: Sequence[str], signals: Mapping[str, s
     return ended
 
 
-def end_stray_postmaster(data: Path) -> None:
-    """Ends a Postgres that runs on `data`, and removes a pid file whose process is another program by now."""
-    pid_file = data / "postmaster.pid"
+def end_stray_postgres(data: Path) -> None:
+    """Ends every Postgres process on `data`, and removes a pid file whose process is another program by now.
+
+    A killed postmaster leaves backends behind for a moment; no other starts while they hold its memory.
+    """
+    pid = _postmaster(data)
+    running = _postgres_on(data)
+    for process in sorted(running, key=lambda process: process.pid != pid):
+        # without their postmaster, backends end by themselves unless they are stuck
+        _end(process, signal.SIGINT if process.pid == pid else signal.SIGQUIT)
+    if pid is not None and psutil.pid_exists(pid):
+        (data / "postmaster.pid").unlink(missing_ok=True)
+
+
+def _postmaster(data: Path) -> int | None:
     try:
-        pid = int(pid_file.read_text().split("\n", 1)[0])
+        return int((data / "postmaster.pid").read_text().split("\n", 1)[0])
     except (OSError, ValueError):
-        return
-    try:
-        process = psutil.Process(pid)
-        ours = process.name() == "postgres" and Path(process.cwd()) == data.resolve()
-    except psutil.Error:
-        ours = False
-    if ours:
-        _end(process, signal.SIGINT)
-    pid_file.unlink(missing_ok=True)
+        return None
+
+
+def _postgres_on(data: Path) -> list[psutil.Process]:
+    found = []
+    for process in psutil.process_iter():
+        try:
+            if process.name() == "postgres" and Path(process.cwd()) == data.resolve():
+                found.append(process)
+        except psutil.Error:
+            continue
+    return found
 
 
 def _recorded(path: Path) -> dict[str, dict[str, float]]:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 from modelyard_cli.embedded import nats, postgres, services
 from modelyard_cli.embedded.health import Check, http_answers, nats_answers, postgres_answers, until
-from modelyard_cli.embedded.leftovers import end_leftovers, end_stray_postmaster, record
+from modelyard_cli.embedded.leftovers import end_leftovers, end_stray_postgres, record
 from modelyard_cli.embedded.options import UpOptions
 from modelyard_cli.embedded.processes import Child, Program
 from modelyard_cli.embedded.requirements import check_ports, free_port
@@ -42,7 +42,7 @@ class Stack:
         if fresh:
             self.tell("postgres   making a new database ...")
         postgres_program = await asyncio.to_thread(postgres.prepare, state)
-        end_stray_postmaster(state.postgres / "data")
+        await asyncio.to_thread(end_stray_postgres, state.postgres / "data")
         await self._together(
             self._run(nats_program, nats_answers("127.0.0.1", options.nats_port), options.nats_url),
             self._run(postgres_program, postgres_answers(postgres.url(state)), str(state.postgres)),
