@@ -8,7 +8,17 @@ from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
-from modelyard_contracts.deployments import Backend, Category, PlacementStrategy, Source
+from modelyard_contracts.deployments import (
+    Backend,
+    Category,
+    ExtendedKVCache,
+    GpuSelector,
+    LabelExpression,
+    LoraAdapter,
+    PlacementStrategy,
+    Source,
+    SpeculativeConfig,
+)
 
 DEPLOYMENT_NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$"
 ROUTE_NAME = r"^[A-Za-z0-9][A-Za-z0-9._:-]{0,127}$"
@@ -37,6 +47,16 @@ def _environment(env: dict[str, str]) -> dict[str, str]:
     return env
 
 
+def _backend(name: str) -> str:
+    known = [backend.value for backend in Backend]
+    if name not in known and not name.endswith("-custom"):
+        raise ValueError(f"is not one of {', '.join(known)}, nor a name that ends in '-custom'")
+    return name
+
+
+RepositoryName = Annotated[str, StringConstraints(pattern=r"^[\w.-]+/[\w.-]+$", max_length=256)]
+FileName = Annotated[str, StringConstraints(min_length=1, max_length=512)]
+BackendName = Annotated[str, StringConstraints(max_length=128), AfterValidator(_backend)]
 AbsolutePath = Annotated[str, StringConstraints(max_length=4096), AfterValidator(_absolute)]
 Environment = Annotated[dict[str, str], AfterValidator(_environment)]
 Labels = dict[
@@ -54,14 +74,28 @@ class DeploymentFields(Command):
 
     description: Text | None = None
     source: Source | None = None
-    huggingface_repo_id: Annotated[str, StringConstraints(pattern=r"^[\w.-]+/[\w.-]+$")] | None = None
-    huggingface_filename: Annotated[str, StringConstraints(min_length=1, max_length=512)] | None = None
+    huggingface_repo_id: RepositoryName | None = None
+    huggingface_filename: FileName | None = None
+    model_scope_model_id: RepositoryName | None = None
+    model_scope_file_path: FileName | None = None
     local_path: AbsolutePath | None = None
+    revision: FileName | None = None
     categories: list[Category] | None = None
     placement_strategy: PlacementStrategy | None = None
     worker_selector: Labels | None = None
-    backend: Backend | None = None
+    worker_selector_expressions: list[LabelExpression] | None = None
+    gpu_selector: GpuSelector | None = None
+    force: bool | None = None
+    cpu_offloading: bool | None = None
+    distributed_inference_across_workers: bool | None = None
+    backend: BackendName | None = None
+    backend_version: FileName | None = None
     backend_parameters: list[Text] | None = None
+    image_name: FileName | None = None
+    run_command: Text | None = None
+    extended_kv_cache: ExtendedKVCache | None = None
+    speculative_config: SpeculativeConfig | None = None
+    lora_list: list[LoraAdapter] | None = None
     env: Environment | None = None
     restart_on_error: bool | None = None
     generic_proxy: bool | None = None
@@ -75,7 +109,7 @@ class DeploymentCreate(DeploymentFields):
 
     @model_validator(mode="after")
     def _needs_its_source(self) -> Self:
-        check_source(self.source, self.local_path, self.huggingface_repo_id)
+        check_source(self.source, self.local_path, self.huggingface_repo_id, self.model_scope_model_id)
         return self
 
 
@@ -83,15 +117,20 @@ class DeploymentUpdate(DeploymentFields):
     name: DeploymentName | None = None
 
 
-def check_source(source: Source, local_path: str | None, huggingface_repo_id: str | None) -> None:
+def check_source(
+    source: Source,
+    local_path: str | None,
+    huggingface_repo_id: str | None,
+    model_scope_model_id: str | None,
+) -> None:
     """Raises ValueError naming the field that the source needs."""
     match source:
         case Source.LOCAL_PATH if not local_path:
             raise ValueError("local_path: is required for source local_path")
         case Source.HUGGINGFACE if not huggingface_repo_id:
             raise ValueError("huggingface_repo_id: is required for source huggingface")
-        case Source.MODEL_SCOPE:
-            raise ValueError("source: model_scope is not supported yet; use huggingface or local_path")
+        case Source.MODEL_SCOPE if not model_scope_model_id:
+            raise ValueError("model_scope_model_id: is required for source model_scope")
         case _:
             return
 

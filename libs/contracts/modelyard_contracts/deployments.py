@@ -1,7 +1,7 @@
 """What an operator may say about a deployment, in the field names their scripts already use."""
 
 from enum import StrEnum
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import Field
 
@@ -20,9 +20,15 @@ class PlacementStrategy(StrEnum):
 
 
 class Backend(StrEnum):
-    """The inference backends that can be named today."""
+    """The built-in inference backends. Operators may define more, whose names end in `-custom`."""
 
+    VLLM = "vLLM"
+    SGLANG = "SGLang"
+    MINDIE = "MindIE"
+    VOXBOX = "VoxBox"
     LLAMA_CPP = "llama.cpp"
+    CUSTOM = "Custom"
+    """An image and a command of the deployment's own."""
 
 
 class Category(StrEnum):
@@ -33,6 +39,52 @@ class Category(StrEnum):
     SPEECH_TO_TEXT = "speech_to_text"
     TEXT_TO_SPEECH = "text_to_speech"
     UNKNOWN = "unknown"
+
+
+class GpuSelector(Contract):
+    """GPUs chosen by hand, as `worker:type:index`, and how many of them each replica uses."""
+
+    gpu_ids: tuple[str, ...] = ()
+    gpus_per_replica: Annotated[int, Field(ge=1)] | None = None
+
+
+class ExtendedKVCache(Contract):
+    """KV cache that spills to main memory or a remote store, by LMCache."""
+
+    enabled: bool = False
+    ram_ratio: Annotated[float, Field(gt=0)] = 1.2
+    """Main memory per byte of VRAM claimed."""
+    ram_size: Annotated[int, Field(ge=0)] | None = None
+    """GiB; beats the ratio."""
+    chunk_size: Annotated[int, Field(gt=0)] | None = None
+    """Tokens."""
+    remote_url: str | None = None
+
+
+class SpeculativeConfig(Contract):
+    enabled: bool = False
+    algorithm: Literal["eagle3", "mtp", "ngram"] | None = None
+    draft_model: str | None = None
+    num_draft_tokens: Annotated[int, Field(gt=0)] | None = None
+    ngram_min_match_length: Annotated[int, Field(gt=0)] | None = None
+    ngram_max_match_length: Annotated[int, Field(gt=0)] | None = None
+
+
+class LoraAdapter(Contract):
+    """An adapter served beside its base model, as `<deployment>:<lora_name>`."""
+
+    lora_name: str
+    source: Source = Source.HUGGINGFACE
+    lora_repo_name: str | None = None
+    local_path: str | None = None
+
+
+class LabelExpression(Contract):
+    """What a worker's label must be, beyond being equal to a value."""
+
+    key: str
+    operator: Literal["In", "NotIn", "Exists", "DoesNotExist"]
+    values: tuple[str, ...] = ()
 
 
 class DeploymentSpec(Contract):
@@ -46,21 +98,45 @@ class DeploymentSpec(Contract):
     source: Source
     huggingface_repo_id: str | None = None
     huggingface_filename: str | None = None
+    """A file or a glob of the repository."""
+    model_scope_model_id: str | None = None
+    model_scope_file_path: str | None = None
     local_path: str | None = None
+    revision: str | None = None
     categories: tuple[Category, ...] = ()
+    """Empty: detected from the model's metadata."""
     placement_strategy: PlacementStrategy = PlacementStrategy.SPREAD
     worker_selector: dict[str, str] = {}
-    backend: Backend = Backend.LLAMA_CPP
+    worker_selector_expressions: tuple[LabelExpression, ...] = ()
+    gpu_selector: GpuSelector | None = None
+    force: bool = False
+    """Place on GPUs chosen by hand even if the room does not suffice."""
+    cpu_offloading: bool = False
+    distributed_inference_across_workers: bool | None = None
+    """None: true where the backend can."""
+    backend: str | None = None
+    """A `Backend` or an operator's own; None: what suits the model."""
+    backend_version: str | None = None
     backend_parameters: tuple[str, ...] = ()
+    image_name: str | None = None
+    run_command: str | None = None
     env: dict[str, str] = {}
     restart_on_error: bool = True
+    extended_kv_cache: ExtendedKVCache | None = None
+    speculative_config: SpeculativeConfig | None = None
+    lora_list: tuple[LoraAdapter, ...] = ()
     generic_proxy: bool = False
 
     def location(self) -> str:
         """The model's address as a person would say it."""
-        if self.source is Source.LOCAL_PATH:
-            return self.local_path or ""
-        return "/".join(part for part in (self.huggingface_repo_id, self.huggingface_filename) if part)
+        match self.source:
+            case Source.LOCAL_PATH:
+                return self.local_path or ""
+            case Source.HUGGINGFACE:
+                parts = (self.huggingface_repo_id, self.huggingface_filename)
+            case Source.MODEL_SCOPE:
+                parts = (self.model_scope_model_id, self.model_scope_file_path)
+        return "/".join(part for part in parts if part)
 
 
 class Claim(Contract):

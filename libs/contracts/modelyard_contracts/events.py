@@ -24,6 +24,7 @@ class DeploymentEvent(Event):
 
 
 class DeploymentRequested(DeploymentEvent):
+    version: ClassVar[int] = 2
     name: str
     cluster_id: int
     replicas: int
@@ -32,6 +33,8 @@ class DeploymentRequested(DeploymentEvent):
 
 class DeploymentUpdated(DeploymentEvent):
     """The wish changed; instances that exist keep what they were created with."""
+
+    version: ClassVar[int] = 2
 
     name: str
     spec: DeploymentSpec
@@ -68,6 +71,7 @@ class Decision(Contract):
 
 class InstanceRequested(InstanceEvent):
     owner: ClassVar[Owner] = Owner.SCHEDULER
+    version: ClassVar[int] = 2
     name: str
     deployment_name: str
     cluster_id: int

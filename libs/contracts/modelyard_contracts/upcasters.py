@@ -5,7 +5,17 @@ from typing import Any
 
 Upcaster = Callable[[dict[str, Any]], dict[str, Any]]
 
-UPCASTERS: dict[tuple[str, int], Upcaster] = {}
+
+def _wider_spec(data: dict[str, Any]) -> dict[str, Any]:
+    """The spec gained fields whose defaults say what was meant before they were there."""
+    return data
+
+
+UPCASTERS: dict[tuple[str, int], Upcaster] = {
+    ("DeploymentRequested", 1): _wider_spec,
+    ("DeploymentUpdated", 1): _wider_spec,
+    ("InstanceRequested", 1): _wider_spec,
+}
 """Keyed by event type and the version lifted from."""
 
 

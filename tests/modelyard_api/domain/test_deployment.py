@@ -127,7 +127,7 @@ def test_facts_make_the_state() -> None:
         ({"local_path": "/a/../b"}, "local_path"),
         ({"source": "model_scope"}, "model_scope"),
         ({"local_path": None}, "local_path"),
-        ({"backend": "vLLM"}, "backend"),
+        ({"backend": "nobody"}, "backend"),
     ],
 )
 def test_commands_name_what_is_wrong_with_them(fields: dict[str, Any], named: str) -> None:

@@ -1,41 +1,19 @@
 import pytest
+from modelyard_contracts.parameters import BadParameters
 from modelyard_worker_agent.domain.command import (
     RESERVED,
-    BadParameters,
+    arguments_of,
     backend_command,
-    split_parameters,
     wants_embeddings,
 )
 from modelyard_worker_agent_world import spec_of
-
-
-@pytest.mark.parametrize(
-    "parameters",
-    [("--ctx-size", "4096"), ("--ctx-size 4096",), ("--ctx-size  '4096'",)],
-)
-def test_one_argument_in_its_spellings(parameters: tuple[str, ...]) -> None:
-    assert split_parameters(parameters) == ["--ctx-size", "4096"]
-
-
-def test_an_equals_sign_stays() -> None:
-    assert split_parameters(["--ctx-size=4096"]) == ["--ctx-size=4096"]
-
-
-def test_a_value_with_blanks_is_one_argument() -> None:
-    assert split_parameters(["--chat-template", "{{ a b }}"]) == ["--chat-template", "{{ a b }}"]
-    assert split_parameters(["--alias 'my model'"]) == ["--alias", "my model"]
-
-
-def test_an_open_quote_is_named() -> None:
-    with pytest.raises(BadParameters, match="--alias 'my"):
-        split_parameters(["--alias 'my"])
 
 
 @pytest.mark.parametrize("name", sorted(RESERVED))
 def test_what_the_worker_sets_cannot_be_said(name: str) -> None:
     for parameters in ([name, "x"], [f"{name} x"], [f"{name}=x"]):
         with pytest.raises(BadParameters, match=name):
-            split_parameters(parameters)
+            arguments_of(parameters)
 
 
 def test_the_users_arguments_come_last_so_that_theirs_win() -> None:

@@ -119,7 +119,9 @@ def _updated_spec(
         env = {**seal_env(command.env or {}, spec.env, seal), **kept}
     updated = DeploymentSpec.model_validate({**dict(spec), **defaults, **_said(command), "env": env})
     try:
-        check_source(updated.source, updated.local_path, updated.huggingface_repo_id)
+        check_source(
+            updated.source, updated.local_path, updated.huggingface_repo_id, updated.model_scope_model_id
+        )
     except ValueError as error:
         raise invalid(str(error)) from error
     return updated

@@ -3,13 +3,13 @@
 Now for llama.cpp in main memory. Each filter gives its own reason, the first that fails on a worker.
 """
 
-import shlex
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
-from modelyard_contracts.deployments import Claim, DeploymentSpec, PlacementStrategy, Reason, Source
+from modelyard_contracts.deployments import Backend, Claim, DeploymentSpec, PlacementStrategy, Reason, Source
 from modelyard_contracts.messages import PathAnswer
+from modelyard_contracts.parameters import BadParameters, split_parameters, value_of
 
 from modelyard_scheduler.domain.instance import InstanceState
 from modelyard_scheduler.domain.worker import WorkerPhase, WorkerState
@@ -106,21 +106,11 @@ def claim_for(spec: DeploymentSpec, answer: PathAnswer | None) -> Claim:
 def context_size(parameters: Sequence[str]) -> int:
     """What the last `-c` or `--ctx-size` says, in any of its spellings; 0 stands for the model's own length.
     llama.cpp's launcher takes 4096 by default."""
-    arguments: list[str] = []
-    for parameter in parameters:
-        try:
-            arguments += shlex.split(parameter)
-        except ValueError:
-            arguments.append(parameter)
-    found = DEFAULT_CONTEXT
-    for position, argument in enumerate(arguments):
-        name, equals, value = argument.partition("=")
-        if name not in ("-c", "--ctx-size"):
-            continue
-        text = value if equals else next(iter(arguments[position + 1 : position + 2]), "")
-        if text.isdecimal():
-            found = int(text)
-    return found
+    try:
+        said = value_of(split_parameters(parameters), "-c", "--ctx-size")
+    except BadParameters:
+        return DEFAULT_CONTEXT
+    return int(said) if said and said.isdecimal() else DEFAULT_CONTEXT
 
 
 def candidates(state: InstanceState, workers: Collection[WorkerState]) -> list[WorkerState]:
@@ -185,14 +175,15 @@ def _wrong_labels(state: InstanceState, worker: WorkerState) -> Reason | None:
 
 def _no_backend(state: InstanceState, worker: WorkerState) -> Reason | None:
     backends = worker.inventory.backends if worker.inventory else {}
-    if state.spec.backend.value in backends:
+    needed = state.spec.backend or Backend.LLAMA_CPP.value
+    if needed in backends:
         return None
     return Reason(
         worker=worker.name,
         check="backend",
-        needed=state.spec.backend.value,
+        needed=needed,
         available=", ".join(sorted(backends)) or "none",
-        message=f"{worker.name} does not have the backend {state.spec.backend.value}",
+        message=f"{worker.name} does not have the backend {needed}",
     )
 
 

@@ -1,34 +1,17 @@
 """The command line of a model server."""
 
-import shlex
 import sys
 from collections.abc import Sequence
 
 from modelyard_contracts.deployments import Backend, DeploymentSpec
-
-
-class BadParameters(ValueError):
-    """The backend parameters cannot be read; the message names the one."""
-
+from modelyard_contracts.parameters import BadParameters, split_parameters
 
 RESERVED = frozenset({"--model", "-m", "--host", "--port", "--report"})
 
 
-def split_parameters(parameters: Sequence[str]) -> list[str]:
-    """The arguments that a list of parameters stands for: `--k=v`, `--k v` in shell quoting, or two items.
-
-    An item that starts with a flag is split as a shell would, any other is one argument.
-    Raises `BadParameters`.
-    """
-    arguments: list[str] = []
-    for item in parameters:
-        if not item.startswith("-"):
-            arguments.append(item)
-            continue
-        try:
-            arguments.extend(shlex.split(item))
-        except ValueError as error:
-            raise BadParameters(f"backend_parameters: {item!r}: {error}") from error
+def arguments_of(parameters: Sequence[str]) -> list[str]:
+    """The user's arguments. Raises `BadParameters`, also for one that only the worker may set."""
+    arguments = split_parameters(parameters)
     for argument in arguments:
         if argument.split("=", 1)[0] in RESERVED:
             raise BadParameters(f"backend_parameters: {argument.split('=', 1)[0]} is set by the worker")
@@ -42,7 +25,7 @@ def backend_command(
 
     Raises `BadParameters`.
     """
-    match spec.backend:
+    match spec.backend or Backend.LLAMA_CPP:
         case Backend.LLAMA_CPP:
             return (
                 *(sys.executable, "-m", "modelyard_worker_agent.launchers.llama_cpp"),
@@ -50,8 +33,10 @@ def backend_command(
                 *("--host", host),
                 *("--report", report),
                 *("--alias", alias),
-                *split_parameters(spec.backend_parameters),
+                *arguments_of(spec.backend_parameters),
             )
+        case other:
+            raise BadParameters(f"backend: {other} cannot be started by this worker")
 
 
 def wants_embeddings(parameters: Sequence[str]) -> bool:
@@ -59,7 +44,7 @@ def wants_embeddings(parameters: Sequence[str]) -> bool:
 
     Raises `BadParameters`.
     """
-    arguments = split_parameters(parameters)
+    arguments = arguments_of(parameters)
     return any(
         argument in ("--embedding", "--embeddings", "--reranking", "--rerank") for argument in arguments
     )

@@ -22,10 +22,11 @@ from modelyard_contracts.events import (
     InstanceStopped,
 )
 from modelyard_contracts.messages import Want
+from modelyard_contracts.parameters import BadParameters
 from modelyard_runtime.secrets import Unsealable
 
 from modelyard_worker_agent.adapters.run_files import Stretch
-from modelyard_worker_agent.domain.command import BadParameters, backend_command, wants_embeddings
+from modelyard_worker_agent.domain.command import backend_command, wants_embeddings
 from modelyard_worker_agent.domain.failures import Failure, classify
 from modelyard_worker_agent.domain.reconcile import Here, Local, Step, next_step
 from modelyard_worker_agent.handlers.machine import Machine

@@ -1,0 +1,69 @@
+"""What is known of a model from its metadata alone, before anything is downloaded."""
+
+from enum import StrEnum
+from typing import Any
+
+from modelyard_contracts.base import Contract
+from modelyard_contracts.deployments import Category
+
+
+class ModelFormat(StrEnum):
+    GGUF = "gguf"
+    SAFETENSORS = "safetensors"
+    PYTORCH = "pytorch"
+    DIFFUSERS = "diffusers"
+    CTRANSLATE2 = "ctranslate2"
+    UNKNOWN = "unknown"
+
+
+class TensorGroup(Contract):
+    """Tensors of a GGUF file that are placed together: of one layer, or `token_embd`, `output` or `other`."""
+
+    layer: int | None
+    """None for those of no layer."""
+    role: str
+    """`token_embd`, `output`, `dense`, `experts`, or `other`."""
+    weight_bytes: int
+    """As the file holds them."""
+    padded_bytes: int
+    """As CUDA holds them: each tensor aligned to 128 bytes, quantised rows padded to 512 elements."""
+    largest_tensor_bytes: int
+
+
+class GgufFacts(Contract):
+    """A GGUF header, without the vocabulary."""
+
+    metadata: dict[str, Any]
+    """Its key-value pairs: numbers, short strings, short arrays (`{arch}.attention.head_count_kv`)."""
+    vocabulary_size: int
+    groups: tuple[TensorGroup, ...]
+
+
+class ModelFacts(Contract):
+    """One model at one revision. `config` is data and never run."""
+
+    location: str
+    """As `DeploymentSpec.location()` says it."""
+    revision: str | None = None
+    format: ModelFormat
+    architectures: tuple[str, ...] = ()
+    category: Category = Category.UNKNOWN
+    category_rule: str = ""
+    """The rule that decided the category, for people."""
+    weight_bytes: int
+    """Of the files that would be loaded, each weight once."""
+    parameters: int | None = None
+    active_parameters: int | None = None
+    quantization: str | None = None
+    context_length: int | None = None
+    """With rope scaling."""
+    languages: tuple[str, ...] = ()
+    modalities: tuple[str, ...] = ()
+    tools: bool = False
+    reasoning: bool = False
+    license: str | None = None
+    config: dict[str, Any] | None = None
+    """`config.json` as it is; None for a GGUF file."""
+    gguf: GgufFacts | None = None
+    projector: GgufFacts | None = None
+    """A multimodal projector (`mmproj`) beside a GGUF model."""
