@@ -1,0 +1,108 @@
+"""Every fact Modelyard keeps. Past tense, one class each; `EVENT_TYPES` at the end is the whole list.
+
+`owner` names the one service whose code constructs the event. Agents hand theirs to the observation
+stream, and the scheduler admits them to the log after checking them (`docs/decisions/`).
+"""
+
+from modelyard_contracts.base import Event
+from modelyard_contracts.events.accounts import (
+    ApiKeyCreated,
+    ApiKeyEvent,
+    ApiKeyRevoked,
+    UserCreated,
+    UserDeleted,
+    UserEvent,
+    UserPasswordChanged,
+)
+from modelyard_contracts.events.clusters import ClusterCreated
+from modelyard_contracts.events.deployments import (
+    DeploymentDeleted,
+    DeploymentEvent,
+    DeploymentRequested,
+    DeploymentScaled,
+    DeploymentUpdated,
+)
+from modelyard_contracts.events.instances import (
+    AgentInstanceEvent,
+    Decision,
+    FailureCause,
+    InstanceDeletionRequested,
+    InstanceDownloading,
+    InstanceEvent,
+    InstanceFailed,
+    InstanceRemoved,
+    InstanceRequested,
+    InstanceRestartScheduled,
+    InstanceRunning,
+    InstanceScheduled,
+    InstanceStarting,
+    InstanceStopped,
+    InstanceStopping,
+    InstanceUnschedulable,
+)
+from modelyard_contracts.events.names import NameClaimed, NameEvent, NameReleased, name_id
+from modelyard_contracts.events.routes import (
+    RouteChanged,
+    RouteCreated,
+    RouteDeleted,
+    RouteEvent,
+    RouteTarget,
+)
+from modelyard_contracts.events.workers import (
+    WorkerDeleted,
+    WorkerDevicesReleased,
+    WorkerDevicesReserved,
+    WorkerEvent,
+    WorkerInventoryChanged,
+    WorkerLabelsChanged,
+    WorkerLost,
+    WorkerMaintenanceChanged,
+    WorkerReady,
+    WorkerRecovered,
+    WorkerRegistered,
+    WorkerSilent,
+)
+
+EVENT_TYPES: dict[str, type[Event]] = {
+    cls.__name__: cls
+    for cls in (
+        DeploymentRequested,
+        DeploymentUpdated,
+        DeploymentScaled,
+        DeploymentDeleted,
+        InstanceRequested,
+        InstanceScheduled,
+        InstanceUnschedulable,
+        InstanceRestartScheduled,
+        InstanceDeletionRequested,
+        InstanceStopping,
+        InstanceRemoved,
+        InstanceDownloading,
+        InstanceStarting,
+        InstanceRunning,
+        InstanceFailed,
+        InstanceStopped,
+        WorkerRegistered,
+        WorkerLabelsChanged,
+        WorkerMaintenanceChanged,
+        WorkerDeleted,
+        WorkerReady,
+        WorkerInventoryChanged,
+        WorkerSilent,
+        WorkerRecovered,
+        WorkerLost,
+        WorkerDevicesReserved,
+        WorkerDevicesReleased,
+        RouteCreated,
+        RouteChanged,
+        RouteDeleted,
+        ClusterCreated,
+        UserCreated,
+        UserPasswordChanged,
+        UserDeleted,
+        ApiKeyCreated,
+        ApiKeyRevoked,
+        NameClaimed,
+        NameReleased,
+    )
+}

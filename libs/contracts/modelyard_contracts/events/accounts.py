@@ -1,0 +1,56 @@
+"""Users and their API keys."""
+
+from typing import ClassVar
+
+from modelyard_contracts.base import Aggregate, Event, Instant, Owner
+
+
+class UserEvent(Event):
+    aggregate: ClassVar[Aggregate] = Aggregate.USER
+    owner: ClassVar[Owner] = Owner.API
+    user_id: int
+
+    def aggregate_id(self) -> str:
+        return str(self.user_id)
+
+
+class UserCreated(UserEvent):
+    username: str
+    full_name: str | None = None
+    is_admin: bool = False
+    password_hash: str
+    """Argon2id, PHC string."""
+
+
+class UserPasswordChanged(UserEvent):
+    password_hash: str
+
+
+class UserDeleted(UserEvent):
+    username: str
+
+
+class ApiKeyEvent(Event):
+    aggregate: ClassVar[Aggregate] = Aggregate.API_KEY
+    owner: ClassVar[Owner] = Owner.API
+    key_id: int
+    user_id: int
+
+    def aggregate_id(self) -> str:
+        return str(self.key_id)
+
+
+class ApiKeyCreated(ApiKeyEvent):
+    name: str
+    description: str | None = None
+    access_key: str
+    """The public half, by which the key is looked up: 16 hex digits."""
+    secret_hash: str
+    """`modelyard_runtime.keys.hash_secret`."""
+    expires_at: Instant | None = None
+    allowed_model_names: tuple[str, ...] | None = None
+    """None allows every model; an empty list allows none."""
+
+
+class ApiKeyRevoked(ApiKeyEvent):
+    name: str

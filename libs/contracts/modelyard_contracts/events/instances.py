@@ -1,0 +1,140 @@
+"""The life of one serving copy of a deployment."""
+
+from enum import StrEnum
+from typing import ClassVar, Literal
+
+from modelyard_contracts.base import Aggregate, Contract, Event, Instant, Owner
+from modelyard_contracts.deployments import Claim, DeploymentSpec, Reason
+
+
+class InstanceEvent(Event):
+    aggregate: ClassVar[Aggregate] = Aggregate.INSTANCE
+    instance_id: int
+    deployment_id: int
+
+    def aggregate_id(self) -> str:
+        return str(self.instance_id)
+
+
+class Decision(Contract):
+    """What a placement was decided on, so that it can be recomputed: policy and position in the log."""
+
+    policy: str
+    decided_at_seq: int
+    candidates: int = 0
+
+
+class InstanceRequested(InstanceEvent):
+    owner: ClassVar[Owner] = Owner.SCHEDULER
+    version: ClassVar[int] = 2
+    name: str
+    deployment_name: str
+    cluster_id: int
+    spec: DeploymentSpec
+    spec_seq: int
+    """The sequence of the deployment event that `spec` comes from."""
+
+
+class InstanceScheduled(InstanceEvent):
+    owner: ClassVar[Owner] = Owner.SCHEDULER
+    worker_id: int
+    worker_name: str
+    claim: Claim
+    decision: Decision
+
+
+class InstanceUnschedulable(InstanceEvent):
+    owner: ClassVar[Owner] = Owner.SCHEDULER
+    message: str
+    reasons: tuple[Reason, ...]
+    decision: Decision
+
+
+class InstanceRestartScheduled(InstanceEvent):
+    owner: ClassVar[Owner] = Owner.SCHEDULER
+    attempt: int
+    """The number of the coming start; the first start ever is 0."""
+    streak: int
+    """How many failures in a row the delay counts; a stretch of healthy running makes it 1 again."""
+    delay_s: float
+    restart_at: Instant
+
+
+class InstanceDeletionRequested(InstanceEvent):
+    """Somebody asked for this very instance to go; the scheduler replaces it if replicas demand."""
+
+    owner: ClassVar[Owner] = Owner.API
+
+
+class InstanceStopping(InstanceEvent):
+    owner: ClassVar[Owner] = Owner.SCHEDULER
+    reason: Literal["scale_down", "deployment_deleted", "deletion_requested"]
+
+
+class InstanceRemoved(InstanceEvent):
+    owner: ClassVar[Owner] = Owner.SCHEDULER
+    reason: Literal["scale_down", "deployment_deleted", "deletion_requested", "worker_lost", "worker_deleted"]
+    worker_id: int | None = None
+
+
+class AgentInstanceEvent(InstanceEvent):
+    """What happened to an instance on the worker it was placed on."""
+
+    owner: ClassVar[Owner] = Owner.WORKER_AGENT
+    worker_id: int
+    attempt: int
+
+
+class InstanceDownloading(AgentInstanceEvent):
+    source: str
+
+
+class InstanceStarting(AgentInstanceEvent):
+    pid: int
+    command: tuple[str, ...]
+    """The argument vector, environment left out."""
+
+
+class InstanceRunning(AgentInstanceEvent):
+    """The model server answers inference at `http://{host}:{port}`."""
+
+    host: str
+    port: int
+    pid: int
+    backend_version: str
+    startup_s: float
+
+
+class FailureCause(StrEnum):
+    MODEL_NOT_FOUND = "model_not_found"
+    UNSUPPORTED_MODEL = "unsupported_model"
+    BAD_ARGUMENT = "bad_argument"
+    OUT_OF_MEMORY = "out_of_memory"
+    PORT_IN_USE = "port_in_use"
+    DOWNLOAD_FAILED = "download_failed"
+    START_TIMEOUT = "start_timeout"
+    UNRESPONSIVE = "unresponsive"
+    KILLED = "killed"
+    CRASHED = "crashed"
+    EXITED = "exited"
+    """It ended with status 0 though nobody asked it to."""
+    WORKER_STOPPED = "worker_stopped"
+    """The agent ended it when it was itself shut down; no fault, so it is started again at once."""
+
+
+class InstanceFailed(AgentInstanceEvent):
+    cause: FailureCause
+    message: str
+    exit_code: int | None = None
+    signal: int | None = None
+    last_lines: tuple[str, ...] = ()
+    healthy_s: float = 0.0
+    """For how long it had been running when it failed; 0 if it never ran."""
+
+
+class InstanceStopped(AgentInstanceEvent):
+    """The agent ended the model server as wanted; its process tree is gone."""
+
+    exit_code: int | None = None
+    forced: bool = False
+    """True if it had to be killed because it did not end within its grace."""
