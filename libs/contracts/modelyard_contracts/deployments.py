@@ -140,17 +140,59 @@ class DeploymentSpec(Contract):
 
 
 class Claim(Contract):
-    """What an instance takes of its worker. `vram_bytes` is keyed by device, as in `cuda:0`."""
+    """What an instance takes of one worker. `vram_bytes` is keyed by device, as in `cuda:0`."""
 
     ram_bytes: Annotated[int, Field(ge=0)] = 0
-    vram_bytes: dict[str, int] = {}
+    vram_bytes: dict[str, Annotated[int, Field(ge=0)]] = {}
+    is_unified_memory: bool = False
+    """Its devices have no memory of their own: VRAM and RAM are taken of the same memory."""
+    fraction: float | None = None
+    """The share of each card that the backend takes, where it takes a share."""
+    total_layers: int | None = None
+    offload_layers: int | None = None
+    """Of `total_layers`, those on devices; None where the backend knows no offloading."""
+    tensor_split: tuple[float, ...] = ()
+    """How the layers are shared out over the devices, in their order; empty: as the backend likes."""
+    context_tokens: int | None = None
+    """The length of one sequence that is provided for."""
+
+    def devices(self) -> tuple[str, ...]:
+        """By type, then by index."""
+        return tuple(sorted(self.vram_bytes, key=_device_order))
+
+
+def _device_order(device: str) -> tuple[str, int]:
+    device_type, _, index = device.rpartition(":")
+    return device_type, int(index)
+
+
+class Subordinate(Contract):
+    """A worker beside the primary one, of an instance that runs on several."""
+
+    worker_id: int
+    worker_name: str
+    claim: Claim
 
 
 class Reason(Contract):
-    """Why one worker (or none at all) cannot take an instance: the first check that failed there."""
+    """Why one worker or device (or none at all) cannot take an instance: the first check that failed there.
+
+    Numbers are bytes where the check is about memory, else counts.
+    """
 
     worker: str | None = None
+    device: str | None = None
+    """As in `cuda:0`; None where the whole worker is meant."""
     check: str
-    needed: str | None = None
-    available: str | None = None
+    needed: int | str | None = None
+    available: int | str | None = None
     message: str
+
+
+class Candidate(Contract):
+    """A place that an instance could take, and how good it is: the higher the better, part by part."""
+
+    worker: str
+    devices: tuple[str, ...] = ()
+    score: float
+    parts: dict[str, float] = {}

@@ -6,15 +6,18 @@ from typing import Any
 Upcaster = Callable[[dict[str, Any]], dict[str, Any]]
 
 
-def _wider_spec(data: dict[str, Any]) -> dict[str, Any]:
-    """The spec gained fields whose defaults say what was meant before they were there."""
+def _wider(data: dict[str, Any]) -> dict[str, Any]:
+    """It gained fields whose defaults say what was meant before they were there."""
     return data
 
 
 UPCASTERS: dict[tuple[str, int], Upcaster] = {
-    ("DeploymentRequested", 1): _wider_spec,
-    ("DeploymentUpdated", 1): _wider_spec,
-    ("InstanceRequested", 1): _wider_spec,
+    ("DeploymentRequested", 1): _wider,
+    ("DeploymentUpdated", 1): _wider,
+    ("InstanceRequested", 1): _wider,
+    ("InstanceScheduled", 1): _wider,
+    ("InstanceUnschedulable", 1): _wider,
+    ("WorkerDevicesReserved", 1): _wider,
 }
 """Keyed by event type and the version lifted from."""
 

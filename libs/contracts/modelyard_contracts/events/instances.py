@@ -4,7 +4,7 @@ from enum import StrEnum
 from typing import ClassVar, Literal
 
 from modelyard_contracts.base import Aggregate, Contract, Event, Instant, Owner
-from modelyard_contracts.deployments import Claim, DeploymentSpec, Reason
+from modelyard_contracts.deployments import Candidate, Claim, DeploymentSpec, Reason, Subordinate
 
 
 class InstanceEvent(Event):
@@ -20,8 +20,14 @@ class Decision(Contract):
     """What a placement was decided on, so that it can be recomputed: policy and position in the log."""
 
     policy: str
+    """Strategy and version, as in `spread/2`."""
     decided_at_seq: int
     candidates: int = 0
+    """How many places were compared in the end."""
+    strategy: str | None = None
+    """The way of placing that found room, as in `one_device`; None if none did."""
+    best: tuple[Candidate, ...] = ()
+    """The place that was chosen, then the next best; not all of them."""
 
 
 class InstanceRequested(InstanceEvent):
@@ -37,14 +43,20 @@ class InstanceRequested(InstanceEvent):
 
 class InstanceScheduled(InstanceEvent):
     owner: ClassVar[Owner] = Owner.SCHEDULER
+    version: ClassVar[int] = 2
     worker_id: int
     worker_name: str
     claim: Claim
+    """Of the primary worker."""
+    subordinates: tuple[Subordinate, ...] = ()
+    overcommits: tuple[Reason, ...] = ()
+    """What does not suffice where the placement was forced."""
     decision: Decision
 
 
 class InstanceUnschedulable(InstanceEvent):
     owner: ClassVar[Owner] = Owner.SCHEDULER
+    version: ClassVar[int] = 2
     message: str
     reasons: tuple[Reason, ...]
     decision: Decision

@@ -81,6 +81,7 @@ class WorkerDevicesReserved(WorkerEvent):
     """Written in one batch with `InstanceScheduled`, so that two schedulers cannot over-commit."""
 
     owner: ClassVar[Owner] = Owner.SCHEDULER
+    version: ClassVar[int] = 2
     instance_id: int
     claim: Claim
 
