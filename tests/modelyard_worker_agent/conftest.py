@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 from conftest import NatsServer
+from fake_nvml import FakeNvml, build
 from modelyard_worker_agent_world import Machine, machine_at
 from nats.aio.client import Client
 from tiny_gguf import write_tiny_gguf
@@ -30,3 +31,13 @@ def real_model() -> Path:
 async def machine(own_nats_server: NatsServer, own_nats: Client, tmp_path: Path) -> AsyncIterator[Machine]:
     async with machine_at(tmp_path, own_nats_server.url, own_nats) as made:
         yield made
+
+
+@pytest.fixture(scope="session")
+def nvml_library(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return build(tmp_path_factory.mktemp("nvml"))
+
+
+@pytest.fixture
+def fake_nvml(nvml_library: Path, tmp_path: Path) -> FakeNvml:
+    return FakeNvml(nvml_library, tmp_path / "nvml.txt")

@@ -3,9 +3,12 @@
 import json
 from pathlib import Path
 
-from modelyard_contracts.messages import PathAnswer, PathQuestion
+import psutil
+from fake_nvml import GIB, FakeNvml, Gpu
+from modelyard_contracts.messages import Heartbeat, PathAnswer, PathQuestion
+from modelyard_contracts.telemetry import Telemetry
 from modelyard_eventlog.questions import Questions
-from modelyard_worker_agent_world import WORKER, Machine
+from modelyard_worker_agent_world import WORKER, Machine, spec_of, want
 from waiting import until
 
 
@@ -62,3 +65,42 @@ async def test_a_second_agent_on_the_same_directory_ends_with_one_sentence(machi
     assert machine.end_agent() == 0
     machine.start_agent()
     await until(lambda: len(machine.seen("WorkerReady")) == 2)
+
+
+async def test_devices_are_facts_when_they_change(machine: Machine, fake_nvml: FakeNvml) -> None:
+    fake_nvml.say([Gpu("GPU-a")])
+    machine.start_agent(MODELYARD_INVENTORY_S="0.1", MODELYARD_TELEMETRY_S="0.1", **fake_nvml.environment())
+    [device] = (await machine.observe("WorkerInventoryChanged"))["inventory"]["gpu_devices"]
+    assert (device["type"], device["uuid"], device["memory_total_bytes"]) == ("cuda", "GPU-a", 80 * GIB)
+
+    fake_nvml.say([Gpu("GPU-a", used=GIB, busy=99), Gpu("GPU-b")])
+
+    await until(lambda: len(machine.seen("WorkerInventoryChanged")) == 2)
+    changed = machine.seen("WorkerInventoryChanged")[-1]["inventory"]["gpu_devices"]
+    assert [device["uuid"] for device in changed] == ["GPU-a", "GPU-b"]
+
+
+async def test_heartbeats_tell_how_busy_devices_are_and_what_on_them_is_not_ours(
+    machine: Machine, fake_nvml: FakeNvml, tiny_model: Path
+) -> None:
+    fake_nvml.say([])
+    machine.start_agent(MODELYARD_TELEMETRY_S="0.1", **fake_nvml.environment())
+    heard = await machine.nc.subscribe(f"hb.{WORKER}")
+    await machine.wish(want(spec_of(tiny_model)))
+    ours = (await machine.observe("InstanceRunning"))["pid"]
+    other = psutil.Process().pid
+    held = [f"process {ours} {4 * GIB}", f"process {other} {GIB}"]
+
+    fake_nvml.say([Gpu("GPU-a", used=6 * GIB, busy=50, lines=held)])
+
+    async def told() -> Telemetry:
+        while True:
+            beat = Heartbeat.model_validate_json((await heard.next_msg(timeout=10)).data)
+            if beat.telemetry is not None and beat.telemetry.devices:
+                return beat.telemetry
+
+    [use] = (await told()).devices
+    assert (use.device, use.memory_used_bytes, use.utilization_percent) == ("cuda:0", 6 * GIB, 50.0)
+    assert use.foreign_bytes == GIB
+    assert [process.pid for process in use.foreign] == [other]
+    assert len(machine.seen("WorkerInventoryChanged")) == 1

@@ -8,6 +8,7 @@ from typing import Literal
 
 from modelyard_contracts.base import Contract, Instant
 from modelyard_contracts.deployments import DeploymentSpec
+from modelyard_contracts.telemetry import Telemetry
 
 
 class Want(Contract):
@@ -49,6 +50,8 @@ class Heartbeat(Contract):
     worker_id: int
     session: str
     sent_at: Instant
+    telemetry: Telemetry | None = None
+    """The last that was read; None until then."""
 
 
 class PathQuestion(Contract):

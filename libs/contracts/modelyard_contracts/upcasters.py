@@ -18,6 +18,7 @@ UPCASTERS: dict[tuple[str, int], Upcaster] = {
     ("InstanceScheduled", 1): _wider,
     ("InstanceUnschedulable", 1): _wider,
     ("WorkerDevicesReserved", 1): _wider,
+    ("WorkerInventoryChanged", 1): _wider,
 }
 """Keyed by event type and the version lifted from."""
 

@@ -1,14 +1,23 @@
 """Presence: each worker's latest heartbeat, which the server itself lets expire."""
 
 import math
+from collections.abc import Awaitable, Callable
 
 import nats.errors
+import structlog
 from modelyard_contracts.messages import Heartbeat
 from nats.aio.client import Client
 
 from modelyard_eventlog import subjects
 from modelyard_eventlog.log import LogUnavailable
+from modelyard_eventlog.provision import provision
+from modelyard_eventlog.reader import PullReader
 from modelyard_eventlog.wire import encode
+
+logger = structlog.stdlib.get_logger()
+
+OnHeartbeat = Callable[[int, Heartbeat | None], Awaitable[None]]
+"""With the worker's id; None when the server marks it silent."""
 
 
 class Heartbeats:
@@ -26,3 +35,19 @@ class Heartbeats:
             )
         except (nats.errors.Error, OSError) as error:
             raise LogUnavailable("not connected") from error
+
+
+async def follow_heartbeats(nc: Client, handler: OnHeartbeat) -> None:
+    """The latest of each worker, then every new one. Without end."""
+    reader = PullReader(
+        nc, subjects.HB, subject=subjects.ALL_HEARTBEATS, last_per_subject=True, on_restart=provision
+    )
+    async for messages in reader.batches(500):
+        for _, message in messages:
+            try:
+                heartbeat = Heartbeat.model_validate_json(message.data) if message.data else None
+                worker_id = int(message.subject.removeprefix(subjects.heartbeat_prefix()))
+            except ValueError as error:
+                logger.warning("no heartbeat", subject=message.subject, error=str(error))
+                continue
+            await handler(worker_id, heartbeat)

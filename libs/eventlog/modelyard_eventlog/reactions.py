@@ -19,7 +19,7 @@ from faststream.exceptions import NackMessage
 from faststream.message import StreamMessage
 from faststream.nats import JStream, NatsBroker, NatsCredentials, PullSub
 from faststream.nats.annotations import NatsMessage
-from modelyard_contracts.messages import Heartbeat, Observation
+from modelyard_contracts.messages import Observation
 from modelyard_runtime.settings import NatsSettings
 from nats.aio.client import Client
 from nats.aio.msg import Msg
@@ -27,9 +27,9 @@ from nats.js.api import ConsumerConfig, DeliverPolicy
 
 from modelyard_eventlog import subjects
 from modelyard_eventlog.connection import connect, connect_options
+from modelyard_eventlog.heartbeats import OnHeartbeat, follow_heartbeats
 from modelyard_eventlog.log import AnyRecorded
 from modelyard_eventlog.provision import provision
-from modelyard_eventlog.reader import PullReader
 from modelyard_eventlog.wire import decode_event
 
 logger = structlog.stdlib.get_logger()
@@ -39,8 +39,6 @@ ACK_WAIT_S = 30.0
 STALLED_S = 60.0
 WATCH_S = 3.0
 CONSUMER_NOT_FOUND = 10014
-
-OnHeartbeat = Callable[[int, Heartbeat | None], Awaitable[None]]
 
 
 def backoff_s(delivered: int) -> float:
@@ -163,7 +161,7 @@ class Reactions:
         await self.broker.start()
         self._tasks.append(asyncio.create_task(self._watch(self._nc)))
         if self._on_heartbeat is not None:
-            self._tasks.append(asyncio.create_task(_follow_heartbeats(self._nc, self._on_heartbeat)))
+            self._tasks.append(asyncio.create_task(follow_heartbeats(self._nc, self._on_heartbeat)))
 
     async def stop(self) -> None:
         for task in self._tasks:
@@ -208,18 +206,3 @@ class Reactions:
         if position != consumer.position or info["num_pending"] + info["num_ack_pending"] == 0:
             consumer.position, consumer.since = position, now
         consumer.healthy = now - consumer.since < STALLED_S
-
-
-async def _follow_heartbeats(nc: Client, handler: OnHeartbeat) -> None:
-    reader = PullReader(
-        nc, subjects.HB, subject=subjects.ALL_HEARTBEATS, last_per_subject=True, on_restart=provision
-    )
-    async for messages in reader.batches(500):
-        for _, message in messages:
-            try:
-                heartbeat = Heartbeat.model_validate_json(message.data) if message.data else None
-                worker_id = int(message.subject.removeprefix(subjects.heartbeat_prefix()))
-            except ValueError as error:
-                logger.warning("no heartbeat", subject=message.subject, error=str(error))
-                continue
-            await handler(worker_id, heartbeat)

@@ -32,6 +32,7 @@ from modelyard_api.adapters.asking import WorkerPaths
 from modelyard_api.adapters.database import Database, DatabaseUnavailable
 from modelyard_api.adapters.directory import ProjectedDirectory
 from modelyard_api.adapters.security import Argon2Passwords, MintedCredentials
+from modelyard_api.adapters.telemetry import WorkerTelemetry
 from modelyard_api.domain.deployment import MASK
 from modelyard_api.domain.errors import Refusal
 from modelyard_api.domain.masking import looks_secret
@@ -96,6 +97,7 @@ def build_context(settings: ApiSettings, log: EventLog, questions: Questions, db
         db=db,
         projections=Projections(log, db, lambda env: shown_environment(env, sealer)),
         questions=questions,
+        telemetry=WorkerTelemetry(),
         settings=RouteSettings(
             secret_key=settings.secret_key.get_secret_value(),
             join_token=settings.join_token.get_secret_value() if settings.join_token else None,
@@ -248,6 +250,7 @@ async def _prepare(nc: Client, context: Context, settings: ApiSettings) -> None:
     await context.projections.start()
     await bootstrap(context, settings)
     context.prepared.set()
+    await context.telemetry.follow(nc)
 
 
 def check_secret_key(settings: ApiSettings) -> None:

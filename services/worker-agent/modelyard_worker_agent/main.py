@@ -15,6 +15,8 @@ from modelyard_runtime.secrets import Sealer
 from modelyard_runtime.settings import BadSettings, parse_settings
 from modelyard_runtime.shutdown import ends_before, stop_signal
 
+from modelyard_worker_agent.adapters.accelerators import accelerators_of_this_machine
+from modelyard_worker_agent.adapters.gauge import Gauge
 from modelyard_worker_agent.adapters.identity import IdentityFiles, StateInUse, held
 from modelyard_worker_agent.adapters.joining import Joiner
 from modelyard_worker_agent.adapters.logfiles import LogFiles
@@ -93,6 +95,7 @@ async def run(settings: WorkerSettings) -> int:
 async def _work(
     settings: WorkerSettings, renewal: Renewal, identity: IdentityFiles, agent: Agent, outbox: Outbox
 ) -> None:
+    gauge = Gauge(accelerators_of_this_machine(), agent.ours, now)
     link = Link(
         presence=Presence(
             session=new_id(),
@@ -100,6 +103,7 @@ async def _work(
             agent_version=installed_version("modelyard"),
             reserved_ram_bytes=settings.reserved_ram_bytes,
             heartbeat_s=settings.heartbeat_s,
+            inventory_s=settings.inventory_s,
             silent_after_s=settings.silent_after_s,
         ),
         renewal=renewal,
@@ -107,11 +111,13 @@ async def _work(
         agent=agent,
         outbox=outbox,
         logs=LogFiles(settings.worker_state / "instances"),
+        gauge=gauge,
         now=now,
     )
     async with asyncio.TaskGroup() as tasks:
         tasks.create_task(link.run())
         tasks.create_task(renewal.run())
+        tasks.create_task(gauge.run(settings.telemetry_s))
         tasks.create_task(_clean(agent, settings.removed_logs_kept_s))
         if settings.worker_health_port:
             tasks.create_task(_serve_health(settings.worker_health_port, renewal, link))

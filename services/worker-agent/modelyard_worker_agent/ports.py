@@ -1,13 +1,16 @@
 """What the handlers need from the machine and the network."""
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
 from modelyard_contracts.base import Event
 from modelyard_contracts.deployments import DeploymentSpec
+from modelyard_contracts.inventory import GpuDevice
 from modelyard_contracts.messages import Want
+
+from modelyard_worker_agent.domain.telemetry import DeviceReading
 
 
 class JoinRefused(Exception):
@@ -45,6 +48,15 @@ class Process:
     pid: int
 
 
+class Accelerators(Protocol):
+    """The devices of one kind, or of all kinds, that this machine has. Both calls may take seconds; a driver
+    that is not there means that there is no device."""
+
+    def devices(self) -> tuple[GpuDevice, ...]: ...
+
+    def readings(self) -> tuple[DeviceReading, ...]: ...
+
+
 class Executor(Protocol):
     """Runs model servers so that they outlive the agent."""
 
@@ -66,6 +78,10 @@ class Executor(Protocol):
 
     async def end_leftovers(self, directory: Path) -> None:
         """Kills what is left of a start whose shim is gone."""
+        ...
+
+    def ours(self, pids: Collection[int]) -> frozenset[int]:
+        """Those of the processes that belong to any instance of this machine."""
         ...
 
     def last_lines(self, directory: Path) -> tuple[str, ...]:

@@ -22,6 +22,8 @@ class WorkerSettings(NatsSettings):
     model_server_host: str = Field("127.0.0.1", description="Address that model servers listen on.")
     reserved_ram_bytes: int = Field(0, description="Memory that is not given to model servers.")
     heartbeat_s: float = Field(2.0, description="Time between heartbeats.")
+    telemetry_s: float = Field(5.0, gt=0, description="Time between looks at how busy the machine is.")
+    inventory_s: float = Field(30.0, gt=0, description="Time between looks at what the machine has.")
     silent_after_s: float = Field(10.0, description="Silence after which the worker counts as unknown.")
     start_timeout_s: float = Field(600.0, description="For how long a model server may take to start.")
     liveness_s: float = Field(5.0, description="Time between looks at a running model server.")

@@ -53,6 +53,7 @@ class WorkerReady(WorkerEvent):
 
 class WorkerInventoryChanged(WorkerEvent):
     owner: ClassVar[Owner] = Owner.WORKER_AGENT
+    version: ClassVar[int] = 2
     inventory: Inventory
 
 

@@ -173,20 +173,37 @@ CHANGES: dict[type[Event], Callable[[Recorded[Any], Row], Parts]] = {
 
 
 def _status(worker_name: str, inventory: Inventory) -> View:
+    """What telemetry tells is open here: see `projections.worker_use`."""
     return {
         "os": {"name": inventory.os},
         "kernel": {"release": inventory.kernel, "architecture": inventory.architecture},
-        "cpu": {"total": inventory.cpu_count},
-        "memory": {"total": inventory.memory_total_bytes, "reserved": inventory.reserved_ram_bytes},
+        "cpu": {"total": inventory.cpu_count, "utilization_rate": None},
+        "memory": {
+            "total": inventory.memory_total_bytes,
+            "reserved": inventory.reserved_ram_bytes,
+            "used": None,
+            "utilization_rate": None,
+            "is_unified_memory": inventory.is_unified_memory,
+        },
         "gpu_devices": [_device(worker_name, device) for device in inventory.gpu_devices],
         "backends": inventory.backends,
     }
 
 
 def _device(worker_name: str, device: GpuDevice) -> View:
-    shown = device.model_dump(mode="json", exclude={"memory_total_bytes"})
+    apart = {"memory_total_bytes", "is_unified_memory", "power_limit_w"}
     return {
-        "id": f"{worker_name}:{device.type}:{device.index}",
-        **shown,
-        "memory": {"total": device.memory_total_bytes},
+        "id": f"{worker_name}:{device.key}",
+        **device.model_dump(mode="json", exclude=apart),
+        "memory": {
+            "total": device.memory_total_bytes,
+            "used": None,
+            "utilization_rate": None,
+            "is_unified_memory": device.is_unified_memory,
+        },
+        "core": {"utilization_rate": None},
+        "temperature": None,
+        "power": device.power_limit_w,
+        "power_used": None,
+        "unmanaged": {"memory": 0, "processes": []},
     }

@@ -14,6 +14,7 @@ from modelyard_runtime import keys
 from modelyard_runtime.clock import Now, new_id, new_traceparent
 
 from modelyard_api.adapters.database import Database
+from modelyard_api.adapters.telemetry import WorkerTelemetry
 from modelyard_api.domain.errors import bad_request, forbidden, unauthorized
 from modelyard_api.handlers.accounts import AccountHandler
 from modelyard_api.handlers.commanding import Commander, command_id
@@ -50,6 +51,7 @@ class Context:
     db: Database
     projections: Projections
     questions: Questions
+    telemetry: WorkerTelemetry
     settings: RouteSettings
     now: Now
     prepared: asyncio.Event

@@ -51,12 +51,14 @@ def listing_of(request: Request, model: ReadModel) -> Listing:
         conditions.append(_contains(SEARCHED.get(model.resource, "name"), query["search"]))
     if model.resource == "models":
         conditions += _of_models(query)
-    return Listing(
-        conditions=conditions,
-        sort=_sort(query.get("sort_by", ""), model),
-        page=_typed("page", query.get("page", "1"), int),
-        per_page=_per_page(query.get("perPage", str(DEFAULT_PER_PAGE))),
-    )
+    page, per_page = paging(query)
+    return Listing(conditions, _sort(query.get("sort_by", ""), model), page, per_page)
+
+
+def paging(query: QueryParams) -> tuple[int, int]:
+    """Page and how many there are on one. Raises `Refusal` (422)."""
+    page: int = _typed("page", query.get("page", "1"), int)
+    return page, _per_page(query.get("perPage", str(DEFAULT_PER_PAGE)))
 
 
 def number(query: QueryParams, name: str) -> int | None:

@@ -1,18 +1,20 @@
 """Queries: lists with watch, single resources, the event stream, logs."""
 
-import json
-import math
-from typing import Any
+from collections.abc import Sequence
 
 from fastapi import APIRouter, Request, Response
 
-from modelyard_api.domain.errors import forbidden, not_found, too_late
+from modelyard_api.domain.errors import forbidden, not_found
 from modelyard_api.projections import lists, queries
 from modelyard_api.projections.folding import BY_RESOURCE, READ_MODELS
 from modelyard_api.projections.lists import Condition, Listing, Page
 from modelyard_api.projections.rows import ReadModel, View
+from modelyard_api.projections.worker_use import in_use
+from modelyard_api.projections.workers import WORKERS
+from modelyard_api.routes.answers import as_json, enveloped, wait_for
 from modelyard_api.routes.context import Caller, CallerOf, Context, ContextOf
 from modelyard_api.routes.events import event_router
+from modelyard_api.routes.gpu_devices import gpu_device_router
 from modelyard_api.routes.instance_logs import log_router
 from modelyard_api.routes.listing import flag, listing_of, number
 from modelyard_api.routes.watch import watch
@@ -32,6 +34,7 @@ def read_router() -> APIRouter:
     router = APIRouter()
     router.include_router(event_router())
     router.include_router(log_router())
+    router.include_router(gpu_device_router())
     resources = APIRouter(prefix="/v2")
     for model in READ_MODELS:
         _add_resource(resources, model)
@@ -49,7 +52,7 @@ def _add_resource(router: APIRouter, model: ReadModel) -> None:
         if flag(request.query_params, "watch"):
             return await watch(context, model, listing, number(request.query_params, "since"))
         page = await lists.read(context.db, model, listing)
-        return enveloped(page, listing, page.views)
+        return enveloped(page, listing, shown(context, model, page.views))
 
     @router.get(f"/{model.resource}/{{ident}}", name=f"get {model.resource}", response_model=None)
     async def get_resource(ident: int, request: Request, context: ContextOf, caller: CallerOf) -> Response:
@@ -57,7 +60,14 @@ def _add_resource(router: APIRouter, model: ReadModel) -> None:
         found = await queries.view(context.db, model.resource, ident)
         if found is None or not restricted(EVERYTHING, model, caller).holds(found[0]):
             raise not_found(f"{NAMES[model.resource]} {ident}")
-        return as_json(found[0], found[1])
+        return as_json(shown(context, model, [found[0]])[0], found[1])
+
+
+def shown(context: Context, model: ReadModel, views: Sequence[View]) -> list[View]:
+    """As the read model has them, workers with how busy they are right now."""
+    if model is not WORKERS:
+        return list(views)
+    return [in_use(view, context.telemetry.of(view["id"])) for view in views]
 
 
 EVERYTHING = Listing((), (("id", False),), 0, 1)
@@ -92,30 +102,3 @@ def _add_instances_of_model(router: APIRouter) -> None:
         listing = Listing((of_model,), (("id", False),), 0, 1)
         page = await lists.read(context.db, BY_RESOURCE["model-instances"], listing)
         return enveloped(page, listing, page.views)
-
-
-async def wait_for(context: Context, request: Request) -> None:
-    """Read your writes: `min_seq` is the sequence a write was answered with. Raises `Refusal` (504)."""
-    seq = number(request.query_params, "min_seq")
-    if seq is None or await context.projections.wait_for(seq, context.settings.read_wait_s):
-        return
-    position = context.projections.position()
-    raise too_late(f"min_seq: the read models have come to {position} only: try again in a moment")
-
-
-def enveloped(page: Page, listing: Listing, items: "list[View] | Any") -> Response:
-    per_page = listing.per_page if listing.page >= 1 else max(page.total, 1)
-    body = {
-        "items": list(items),
-        "pagination": {
-            "page": max(listing.page, 1),
-            "perPage": per_page,
-            "total": page.total,
-            "totalPage": math.ceil(page.total / per_page),
-        },
-    }
-    return as_json(body, page.seq)
-
-
-def as_json(body: object, seq: int) -> Response:
-    return Response(json.dumps(body), media_type="application/json", headers={"ETag": f'"{seq}"'})

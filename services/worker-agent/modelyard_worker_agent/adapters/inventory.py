@@ -5,13 +5,14 @@ import platform
 from importlib.metadata import PackageNotFoundError, version
 
 import psutil
-import pynvml
-from modelyard_contracts.inventory import GpuDevice, Inventory
+from modelyard_contracts.inventory import Inventory
+
+from modelyard_worker_agent.ports import Accelerators
 
 PACKAGES = {"llama.cpp": "xllamacpp"}
 
 
-def take_inventory(*, reserved_ram_bytes: int) -> Inventory:
+def take_inventory(accelerators: Accelerators, *, reserved_ram_bytes: int) -> Inventory:
     return Inventory(
         os=platform.system(),
         kernel=platform.release(),
@@ -19,7 +20,7 @@ def take_inventory(*, reserved_ram_bytes: int) -> Inventory:
         cpu_count=os.cpu_count() or 1,
         memory_total_bytes=psutil.virtual_memory().total,
         reserved_ram_bytes=reserved_ram_bytes,
-        gpu_devices=_nvidia_devices(),
+        gpu_devices=accelerators.devices(),
         backends=_backends(),
     )
 
@@ -32,32 +33,3 @@ def _backends() -> dict[str, str]:
         except PackageNotFoundError:
             continue
     return found
-
-
-def _nvidia_devices() -> tuple[GpuDevice, ...]:
-    """Empty where there is no NVIDIA driver."""
-    try:
-        pynvml.nvmlInit()
-    except pynvml.NVMLError:
-        return ()
-    try:
-        return tuple(_nvidia_device(index) for index in range(pynvml.nvmlDeviceGetCount()))
-    finally:
-        pynvml.nvmlShutdown()
-
-
-def _nvidia_device(index: int) -> GpuDevice:
-    handle = pynvml.nvmlDeviceGetHandleByIndex(index)
-    major, minor = pynvml.nvmlDeviceGetCudaComputeCapability(handle)
-    cuda = pynvml.nvmlSystemGetCudaDriverVersion()
-    return GpuDevice(
-        vendor="nvidia",
-        type="cuda",
-        index=index,
-        name=pynvml.nvmlDeviceGetName(handle),
-        uuid=pynvml.nvmlDeviceGetUUID(handle),
-        memory_total_bytes=int(pynvml.nvmlDeviceGetMemoryInfo(handle).total),
-        driver_version=pynvml.nvmlSystemGetDriverVersion(),
-        runtime_version=f"{cuda // 1000}.{cuda % 1000 // 10}",
-        compute_capability=f"{major}.{minor}",
-    )

@@ -7,7 +7,7 @@ import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -100,6 +100,9 @@ class ProcessExecutor:
     def status(self, directory: Path) -> int | None:
         return _read(directory / "exit.json").get("code")
 
+    def ours(self, pids: Collection[int]) -> frozenset[int]:
+        return frozenset(pid for pid in pids if _run_of(pid) is not None)
+
     def last_lines(self, directory: Path) -> tuple[str, ...]:
         return last_lines(StartLog(directory))
 
@@ -150,12 +153,14 @@ def _recorded(directory: Path) -> Process:
 
 def _members(directory: Path) -> list[psutil.Process]:
     """Every process of a run, wherever it moved to. Pids and sessions are used again, this name is not."""
-    found = []
-    for process in psutil.process_iter():
-        with suppress(psutil.NoSuchProcess, psutil.AccessDenied, psutil.ZombieProcess):
-            if process.environ().get(RUN_VARIABLE) == str(directory):
-                found.append(process)
-    return found
+    return [process for process in psutil.process_iter() if _run_of(process.pid) == str(directory)]
+
+
+def _run_of(pid: int) -> str | None:
+    with suppress(psutil.NoSuchProcess, psutil.AccessDenied, psutil.ZombieProcess):
+        run: str | None = psutil.Process(pid).environ().get(RUN_VARIABLE)
+        return run
+    return None
 
 
 def _own_environment() -> dict[str, str]:

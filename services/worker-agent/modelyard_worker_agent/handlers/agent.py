@@ -1,7 +1,7 @@
 """The whole of one agent: a supervisor for every instance, and facts about the machine itself."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Collection
 
 import structlog
 from modelyard_contracts.messages import Want
@@ -47,6 +47,10 @@ class Agent:
                 files.give_up(instance_id)
                 logger.info("logs of a removed instance end", instance=instance_id)
         await asyncio.to_thread(files.sweep)
+
+    def ours(self, pids: Collection[int]) -> frozenset[int]:
+        """Those of the processes that belong to instances of this machine."""
+        return self._machine.executor.ours(pids)
 
     def _lives(self, instance_id: int) -> bool:
         files, find = self._machine.files, self._machine.executor.find

@@ -20,6 +20,7 @@ from modelyard_runtime.clock import Now
 from modelyard_runtime.settings import NatsSettings
 from nats.aio.client import Client
 
+from modelyard_worker_agent.adapters.gauge import Gauge
 from modelyard_worker_agent.adapters.identity import IdentityFiles
 from modelyard_worker_agent.adapters.inventory import take_inventory
 from modelyard_worker_agent.adapters.local_models import answer_path
@@ -30,7 +31,6 @@ from modelyard_worker_agent.handlers.renewal import Renewal
 
 logger = structlog.stdlib.get_logger()
 
-INVENTORY_S = 60.0
 LOOK_S = 0.25
 
 
@@ -43,6 +43,7 @@ class Presence:
     agent_version: str
     reserved_ram_bytes: int
     heartbeat_s: float
+    inventory_s: float
     silent_after_s: float
 
 
@@ -54,6 +55,7 @@ class Link:
     agent: Agent
     outbox: Outbox
     logs: LogFiles
+    gauge: Gauge
     now: Now
     _nc: Client | None = None
     _said_ready: bool = False
@@ -128,7 +130,12 @@ class Link:
 
     async def _beat(self, heartbeats: Heartbeats, worker_id: int) -> None:
         while True:
-            beat = Heartbeat(worker_id=worker_id, session=self.presence.session, sent_at=self.now())
+            beat = Heartbeat(
+                worker_id=worker_id,
+                session=self.presence.session,
+                sent_at=self.now(),
+                telemetry=self.gauge.latest,
+            )
             try:
                 await heartbeats.beat(beat)
             except LogUnavailable as error:
@@ -142,8 +149,9 @@ class Link:
         been restored. So each run states it once; the scheduler admits only what is new.
         """
         reserved = self.presence.reserved_ram_bytes
+        accelerators = self.gauge.accelerators
         while True:
-            inventory = await asyncio.to_thread(take_inventory, reserved_ram_bytes=reserved)
+            inventory = await asyncio.to_thread(take_inventory, accelerators, reserved_ram_bytes=reserved)
             if inventory != self._inventory:
                 self._inventories += 1
                 stated = f"{self.presence.session}/WorkerInventoryChanged/{self._inventories}"
@@ -152,7 +160,7 @@ class Link:
                     ident=f"obs/{worker_id}/{stated}",
                 )
                 self._inventory = inventory
-            await asyncio.sleep(INVENTORY_S)
+            await asyncio.sleep(self.presence.inventory_s)
 
 
 async def _end(task: "asyncio.Task[None]") -> None:

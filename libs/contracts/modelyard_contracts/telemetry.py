@@ -1,0 +1,32 @@
+"""How busy a worker is right now. It travels with heartbeats and is never an event."""
+
+from modelyard_contracts.base import Contract, Instant
+
+
+class ForeignProcess(Contract):
+    """A process on a device that none of our instances started."""
+
+    pid: int
+    name: str
+    memory_bytes: int | None = None
+    """None where the driver does not tell."""
+
+
+class DeviceUse(Contract):
+    device: str
+    """As in `cuda:0`."""
+    memory_used_bytes: int
+    foreign_bytes: int = 0
+    """Of `memory_used_bytes`, what processes that are not ours hold, as far as the driver tells."""
+    foreign: tuple[ForeignProcess, ...] = ()
+    """The largest first; not all where there are many."""
+    utilization_percent: float | None = None
+    temperature_c: float | None = None
+    power_w: float | None = None
+
+
+class Telemetry(Contract):
+    read_at: Instant
+    cpu_percent: float
+    memory_used_bytes: int
+    devices: tuple[DeviceUse, ...] = ()
