@@ -17,25 +17,30 @@ class ModelFormat(StrEnum):
 
 
 class TensorGroup(Contract):
-    """Tensors of a GGUF file that are placed together: of one layer, or `token_embd`, `output` or `other`."""
+    """Tensors of a GGUF file that are placed together: those of one role in one layer, or in none."""
 
     layer: int | None
     """None for those of no layer."""
     role: str
-    """`token_embd`, `output`, `dense`, `experts`, or `other`."""
+    """`dense` or `experts` in a layer; else `token_embd`, `input` (other embeddings), `output`,
+    `output_other` (norms and heads at the end) or `rope` (factors that every device needs)."""
     weight_bytes: int
     """As the file holds them."""
     padded_bytes: int
     """As CUDA holds them: each tensor aligned to 128 bytes, quantised rows padded to 512 elements."""
     largest_tensor_bytes: int
+    repackable_bytes: dict[str, int] = {}
+    """By type (`Q4_K`), of the matrices whose shape lets a CPU keep them in an order of its own."""
 
 
 class GgufFacts(Contract):
     """A GGUF header, without the vocabulary."""
 
     metadata: dict[str, Any]
-    """Its key-value pairs: numbers, short strings, short arrays (`{arch}.attention.head_count_kv`)."""
+    """Its key-value pairs: finite numbers, strings, and short arrays (`{arch}.attention.head_count_kv`)."""
     vocabulary_size: int
+    parameters: int
+    """Elements of all tensors."""
     groups: tuple[TensorGroup, ...]
 
 

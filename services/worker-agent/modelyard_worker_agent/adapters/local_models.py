@@ -4,8 +4,12 @@ import asyncio
 from pathlib import Path
 
 from modelyard_contracts.messages import PathAnswer, PathQuestion
+from modelyard_contracts.models import GgufFacts
+from modelyard_models.gguf_header import BadGguf, header_of_file
+from modelyard_models.llama_cpp.flags import flags_of
+from modelyard_models.llama_cpp.kv_cache import bytes_per_token
+from modelyard_models.llama_cpp.shape import NoShape, shape_of
 
-from modelyard_worker_agent.adapters.gguf_header import BadGguf, read_header
 from modelyard_worker_agent.domain.hub_files import parts_of
 from modelyard_worker_agent.ports import ModelMissing
 
@@ -50,17 +54,26 @@ def look(question: PathQuestion) -> PathAnswer:
         missing = next((shard for shard in shards if not shard.is_file()), None)
         if missing is not None:
             return PathAnswer(found=False, message=f"{missing.name} is missing beside {file}")
-        header = read_header(file)
+        facts = header_of_file(file)
     except (ModelMissing, BadGguf, OSError) as error:
         return PathAnswer(found=False, message=str(error))
+    return _answer(file, shards, facts)
+
+
+def _answer(file: Path, shards: list[Path], facts: GgufFacts) -> PathAnswer:
+    architecture = facts.metadata.get("general.architecture")
+    try:
+        shape = shape_of(facts)
+    except NoShape:
+        shape = None
     return PathAnswer(
         found=True,
         message=f"{file} is here",
         file=str(file),
         weight_bytes=sum(shard.stat().st_size for shard in shards),
-        architecture=header.architecture,
-        context_length=header.context_length,
-        kv_bytes_per_token=header.kv_bytes_per_token,
+        architecture=architecture if isinstance(architecture, str) else None,
+        context_length=shape.context_length or None if shape else None,
+        kv_bytes_per_token=bytes_per_token(shape, flags_of([], shape.context_length)) if shape else None,
     )
 
 
