@@ -3,7 +3,7 @@
 import json
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, NamedTuple, TypeVar
 
 from modelyard_contracts.base import Aggregate, Event, utc
 from modelyard_contracts.events import EVENT_TYPES
@@ -43,8 +43,7 @@ class Cause:
         return f"{self.command_id}/{position}"
 
 
-@dataclass(frozen=True, slots=True)
-class Recorded(Generic[E_co]):
+class Recorded(NamedTuple, Generic[E_co]):
     """One fact as the log keeps it. `seq` is its position: it only grows and never has a gap."""
 
     seq: int

@@ -1,6 +1,5 @@
 """The log put back from its archive, on a real nats-server and a real Postgres."""
 
-from dataclasses import asdict
 from typing import Any
 
 import pytest
@@ -42,7 +41,7 @@ async def project(log: NatsEventLog, url: str) -> None:
 async def everything(log: NatsEventLog) -> list[dict[str, Any]]:
     last = (await log.position()).last_seq
     found = [await log.get(seq) for seq in range(1, last + 1)]
-    return [asdict(event) for event in found if event is not None]
+    return [event._asdict() for event in found if event is not None]
 
 
 async def test_a_lost_log_comes_back(own_nats: Client, log: NatsEventLog, database_url: str) -> None:

@@ -21,6 +21,8 @@ from modelyard_api.projections.rows import metadata
 NAME = "archive"
 VERSION = 1
 READ_AT_ONCE = 1000
+PARSE_AT_ONCE = 100
+"""Few enough that the events of a batch are gone before the garbage collector looks at them."""
 
 TABLE = Table(
     "events",
@@ -110,8 +112,8 @@ async def recorded(db: Database, after: int, upto: int) -> AsyncIterator[list[An
                 start,
                 min(start + READ_AT_ONCE, upto),
             )
-            if found:
-                yield [_recorded(row) for row in found]
+            for first in range(0, len(found), PARSE_AT_ONCE):
+                yield [_recorded(row) for row in found[first : first + PARSE_AT_ONCE]]
 
 
 def _recorded(row: Any) -> AnyRecorded:

@@ -5,8 +5,7 @@ Working on live events and rebuilding from the first one are the same fold.
 
 from collections import defaultdict
 from collections.abc import Iterable
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from modelyard_contracts.base import Aggregate
 from modelyard_eventlog.log import AnyRecorded
@@ -30,8 +29,7 @@ BY_AGGREGATE = {model.aggregate: model for model in READ_MODELS}
 Key = tuple[str, int]
 
 
-@dataclass(frozen=True, slots=True)
-class Step:
+class Step(NamedTuple):
     """What one event did to one row."""
 
     model: ReadModel
@@ -72,7 +70,7 @@ class Picture:
 
     def fold(self, event: AnyRecorded) -> list[Step]:
         """Folds one event in; what it did, in order."""
-        aggregate, _ = event.aggregate()
+        aggregate = event.data.aggregate
         model = BY_AGGREGATE.get(aggregate)
         if model is None:  # names have no read model
             return []
@@ -128,8 +126,10 @@ class Picture:
 
     def _count_ready(self, event: AnyRecorded, step: Step, steps: list[Step]) -> None:
         change = instances.running(step.after) - instances.running(step.before)
+        if change == 0:
+            return
         deployment = self.find(deployments.MODELS, step.after.view["model_id"])
-        if change and deployment is not None:
+        if deployment is not None:
             after = deployments.with_ready(event, deployment, change)
             self._affect(deployments.MODELS, deployment, after, steps)
             self._refresh_routes(event, deployment, after, steps)
@@ -162,8 +162,10 @@ class Picture:
                 self._count_ready(event, effect, steps)
 
     def _count(self, event: AnyRecorded, step: Step, change: dict[str, int], steps: list[Step]) -> None:
+        if not any(change.values()):
+            return
         cluster = self.find(clusters.CLUSTERS, step.after.view["cluster_id"])
-        if cluster is not None and any(change.values()):
+        if cluster is not None:
             after = clusters.counted(event, cluster, change)
             self._affect(clusters.CLUSTERS, cluster, after, steps)
 

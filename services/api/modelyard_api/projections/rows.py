@@ -6,9 +6,9 @@ that lists filter and sort by are columns of their own, filled from these two.
 
 import json
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from modelyard_contracts.base import Aggregate, utc
 from modelyard_eventlog.log import AnyRecorded
@@ -27,8 +27,7 @@ BASE_COLUMNS = ("id", "seq", "changed_seq", "created_at", "updated_at", "removed
 KINDS: dict[str, type[Any]] = {"int": BigInteger, "text": Text, "bool": Boolean}
 
 
-@dataclass(frozen=True, slots=True)
-class Row:
+class Row(NamedTuple):
     id: int
     seq: int
     """Of the last event of the row's own aggregate: what a writer must have seen to change it."""
@@ -144,8 +143,7 @@ def created(event: AnyRecorded, ident: int, view: View, hidden: dict[str, Any] |
 
 def changed(event: AnyRecorded, row: Row, view: View, hidden: dict[str, Any] | None = None) -> Row:
     """The row after one of its own events, with these fields of the view (and all of hidden) replaced."""
-    return replace(
-        row,
+    return row._replace(
         seq=event.seq,
         changed_seq=event.seq,
         updated_at=event.time,
@@ -156,19 +154,18 @@ def changed(event: AnyRecorded, row: Row, view: View, hidden: dict[str, Any] | N
 
 def noted(event: AnyRecorded, row: Row) -> Row:
     """The row after one of its own events that shows nothing."""
-    return replace(row, seq=event.seq)
+    return row._replace(seq=event.seq)
 
 
 def removed(event: AnyRecorded, row: Row) -> Row:
-    return replace(row, seq=event.seq, changed_seq=event.seq, updated_at=event.time, removed_at=event.time)
+    return row._replace(seq=event.seq, changed_seq=event.seq, updated_at=event.time, removed_at=event.time)
 
 
 def affected(event: AnyRecorded, row: Row, view: View, hidden: dict[str, Any] | None = None) -> Row:
     """The row after another aggregate's event: its own `seq` stays, so writers are not disturbed."""
     if hidden is None and all(row.view.get(name) == value for name, value in view.items()):
         return row
-    return replace(
-        row,
+    return row._replace(
         changed_seq=event.seq,
         view={**row.view, **view},
         hidden=row.hidden if hidden is None else hidden,
