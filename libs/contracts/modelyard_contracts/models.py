@@ -1,10 +1,12 @@
 """What is known of a model from its metadata alone, before anything is downloaded."""
 
+import hashlib
+import json
 from enum import StrEnum
 from typing import Any
 
 from modelyard_contracts.base import Contract
-from modelyard_contracts.deployments import Category
+from modelyard_contracts.deployments import Backend, Category, DeploymentSpec, Source
 
 
 class ModelFormat(StrEnum):
@@ -72,3 +74,37 @@ class ModelFacts(Contract):
     gguf: GgufFacts | None = None
     projector: GgufFacts | None = None
     """A multimodal projector (`mmproj`) beside a GGUF model."""
+
+
+class ModelCoordinates(Contract):
+    """Where a model is: what its facts are kept under."""
+
+    source: Source
+    repo: str
+    """A repository's id or an absolute path."""
+    file: str | None = None
+    """A GGUF file of it, or a glob."""
+    revision: str | None = None
+
+    def location(self) -> str:
+        """As `DeploymentSpec.location()` says it."""
+        return f"{self.repo}/{self.file}" if self.file else self.repo
+
+    def model_id(self) -> str:
+        """The same for the same coordinates, for ever: 32 hex digits."""
+        said = json.dumps([self.source.value, self.repo, self.file, self.revision])
+        return hashlib.sha256(said.encode()).hexdigest()[:32]
+
+
+def coordinates_of(spec: DeploymentSpec) -> ModelCoordinates:
+    """Where a deployment's model is. llama.cpp takes GGUF files, whatever else lies beside them."""
+    match spec.source:
+        case Source.LOCAL_PATH:
+            return ModelCoordinates(source=spec.source, repo=spec.local_path or "")
+        case Source.HUGGINGFACE:
+            repo, file = spec.huggingface_repo_id, spec.huggingface_filename
+        case Source.MODEL_SCOPE:
+            repo, file = spec.model_scope_model_id, spec.model_scope_file_path
+    if file is None and spec.backend == Backend.LLAMA_CPP:
+        file = "*.gguf"
+    return ModelCoordinates(source=spec.source, repo=repo or "", file=file, revision=spec.revision)

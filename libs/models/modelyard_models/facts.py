@@ -5,10 +5,11 @@ from collections.abc import Iterable
 from modelyard_contracts.models import ModelFacts, ModelFormat
 
 from modelyard_models.files import ModelFiles
+from modelyard_models.gguf_header import merge_shards
 
 
 def facts_from_files(files: ModelFiles) -> ModelFacts:
-    """Raises `BadModel`, naming the file."""
+    """Raises `BadModel`, naming the file, or `BadGguf`."""
     config = files.json("config.json")
     return ModelFacts(
         location=files.location,
@@ -16,7 +17,7 @@ def facts_from_files(files: ModelFiles) -> ModelFacts:
         format=format_of(files),
         weight_bytes=sum(files.sizes[name] for name in weight_files(files)),
         config=config,
-        gguf=files.headers.get(files.chosen[0]) if files.chosen else None,
+        gguf=merge_shards([files.headers[part] for part in files.chosen]) if files.chosen else None,
         projector=files.headers.get(files.projector) if files.projector else None,
     )
 

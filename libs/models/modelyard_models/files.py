@@ -26,7 +26,7 @@ class ModelFiles:
     """Small files, by path: `config.json`, `*.safetensors.index.json`, README.md and the like. Of a
     `.safetensors` file, its header alone (JSON)."""
     headers: Mapping[str, GgufFacts] = field(default_factory=dict)
-    """GGUF headers by path: of the model's first shard, and of a projector beside it."""
+    """GGUF headers by path: of every shard of the chosen model, and of its projector."""
     chosen: tuple[str, ...] = ()
     """The GGUF shards that would be loaded, the first one first; empty for other formats."""
     projector: str | None = None

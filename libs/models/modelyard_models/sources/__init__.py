@@ -1,0 +1,1 @@
+"""Where models come from: Hugging Face, ModelScope, a local path. Only what describes a model is read."""
