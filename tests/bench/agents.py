@@ -1,6 +1,6 @@
 """A thousand agents in one process: they say they are ready, beat, and do at once what they are told.
 
-    python -m bench.agents NATS_URL WORKERS HEARTBEAT_S
+python -m bench.agents NATS_URL WORKERS HEARTBEAT_S
 """
 
 import asyncio

@@ -20,7 +20,12 @@ from conftest import NatsServer, free_port
 from modelyard_contracts.base import Event
 from modelyard_contracts.deployments import DeploymentSpec, Source
 from modelyard_contracts.envelope import Cause
-from modelyard_contracts.events import DeploymentRequested, InstanceRunning, InstanceScheduled, WorkerRegistered
+from modelyard_contracts.events import (
+    DeploymentRequested,
+    InstanceRunning,
+    InstanceScheduled,
+    WorkerRegistered,
+)
 from modelyard_eventlog.log import Write
 from modelyard_eventlog.nats_log import NatsEventLog
 from modelyard_eventlog.provision import provision
@@ -134,8 +139,16 @@ async def _thousand_at_once(plane: Plane) -> list[Figure]:
     scheduled_s = seen.scheduled_at - begun
     return [
         Figure(f"naive loop: {REPLICAS:,} single appends and as many wants", naive_s, "s", 1.0),
-        Figure(f"{REPLICAS:,} replicas asked at once, all scheduled", scheduled_s, "s", scheduled_s / naive_s, "< 15 s"),
-        Figure("... and all stated as running", seen.running_at - begun, "s", (seen.running_at - begun) / naive_s),
+        Figure(
+            f"{REPLICAS:,} replicas asked at once, all scheduled",
+            scheduled_s,
+            "s",
+            scheduled_s / naive_s,
+            "< 15 s",
+        ),
+        Figure(
+            "... and all stated as running", seen.running_at - begun, "s", (seen.running_at - begun) / naive_s
+        ),
         Figure("... CPU of the scheduler", sum(scheduler.cpu_times()[:2]) - cpu_s, "s"),
         Figure("transitions lost", REPLICAS * 2 - seen.counted, "", None, "0"),
         Figure("most connections to Postgres", await _settled(most), "", None, "<= 20"),
@@ -206,7 +219,13 @@ async def _idle(plane: Plane) -> list[Figure]:
     await asyncio.sleep(IDLE_S)
     used = {name: (sum(process.cpu_times()[:2]) - before[name]) / IDLE_S for name, process in watched.items()}
     return [
-        Figure(f"{WORKERS:,} agents beating, CPU of nats, scheduler and api", sum(used.values()), "cores", None, "< 1"),
+        Figure(
+            f"{WORKERS:,} agents beating, CPU of nats, scheduler and api",
+            sum(used.values()),
+            "cores",
+            None,
+            "< 1",
+        ),
         *(Figure(f"... of it {name}", share, "cores") for name, share in used.items()),
     ]
 
