@@ -12,6 +12,7 @@ from modelyard_cli.commands.events import events
 from modelyard_cli.commands.keys import keys_app, login
 from modelyard_cli.commands.logs import logs
 from modelyard_cli.commands.services import add_services
+from modelyard_cli.commands.simulate import simulate
 from modelyard_cli.commands.up import up
 from modelyard_cli.errors import CliError, UsageError
 
@@ -35,6 +36,7 @@ app.command()(deployments.start)
 app.command()(deployments.scale)
 app.command()(deployments.delete)
 app.command()(events)
+app.command()(simulate)
 app.command()(login)
 app.add_typer(keys_app, name="keys")
 

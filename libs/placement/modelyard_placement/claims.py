@@ -1,0 +1,203 @@
+"""What an instance would take of the devices and the main memory of a place, as its backend takes it."""
+
+from collections import OrderedDict
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from modelyard_contracts.deployments import Backend, Claim
+from modelyard_contracts.models import ModelFacts
+from modelyard_contracts.parameters import BadParameters, value_of
+from modelyard_models.estimate import Beside, estimate
+from modelyard_models.layout import Device, Layout, WorkerLayout
+from modelyard_models.need import MemoryNeed
+
+from modelyard_placement.counts import PIPELINE, TENSOR
+from modelyard_placement.demand import Demand
+from modelyard_placement.picture import DeviceKind
+from modelyard_placement.rough import rough_estimate
+from modelyard_placement.sizes import GIB
+
+Estimator = Callable[[ModelFacts, str, str | None, Sequence[str], Layout, Beside], MemoryNeed]
+UNKNOWN_RAM_BYTES = 256 * 1024**2
+"""Claimed of a worker while nothing is known of the model."""
+REMEMBERED = 4096
+
+
+@dataclass(frozen=True, slots=True)
+class Share:
+    """Of one device, by its rank."""
+
+    claim_bytes: int
+    needed_bytes: int
+    """More than the claim: the part of the card that the backend takes is too small for the model."""
+
+    @property
+    def asked_bytes(self) -> int:
+        return max(self.claim_bytes, self.needed_bytes)
+
+
+@dataclass(frozen=True, slots=True)
+class Sized:
+    shares: tuple[Share, ...]
+    ram_bytes: tuple[int, ...]
+    """By the position of the worker."""
+    fraction: float | None = None
+    total_layers: int | None = None
+    offload_layers: int | None = None
+    tensor_split: tuple[float, ...] = ()
+    context_tokens: int | None = None
+
+    def claim(self, devices: Sequence[str], first: int, worker: int, *, is_unified_memory: bool) -> Claim:
+        """Of one worker, whose devices have the ranks from `first` on."""
+        shares = self.shares[first : first + len(devices)]
+        return Claim(
+            ram_bytes=self.ram_bytes[worker],
+            vram_bytes={device: share.claim_bytes for device, share in zip(devices, shares, strict=True)},
+            is_unified_memory=is_unified_memory,
+            fraction=self.fraction,
+            total_layers=self.total_layers,
+            offload_layers=self.offload_layers,
+            tensor_split=self.tensor_split,
+            context_tokens=self.context_tokens,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Devices by their kinds, of one worker or of several alike, as far as an estimate looks at them."""
+
+    kinds: tuple[DeviceKind, ...]
+    """Of each worker."""
+    workers: int = 1
+    free_bytes: tuple[int, ...] | None = None
+    """Of the devices of the one worker, where the backend deals out layers by room."""
+    offload_layers: int | None = None
+    is_unified_memory: bool = False
+
+
+class Sizer:
+    """Estimates, remembered: the same model on the same kind of place needs the same."""
+
+    def __init__(self, estimator: Estimator = estimate) -> None:
+        self._estimator = estimator
+        self._known: OrderedDict[tuple[str, Place], Sized | str] = OrderedDict()
+
+    def size(self, demand: Demand, place: Place) -> Sized | str:
+        """What it takes there; a text says which parameter contradicts the model or the place."""
+        if demand.moved:
+            return _as_it_is(demand.moved)
+        if demand.model is None:
+            return Sized(
+                (Share(0, 0),) * (len(place.kinds) * place.workers), (UNKNOWN_RAM_BYTES,) * place.workers
+            )
+        key = (demand.key, place)
+        found = self._known.get(key)
+        if found is not None:
+            return found
+        found = self._estimated(demand, demand.model, place)
+        self._known[key] = found
+        if len(self._known) > REMEMBERED:
+            self._known.popitem(last=False)
+        return found
+
+    def _estimate(
+        self,
+        model: ModelFacts,
+        backend: str,
+        version: str | None,
+        arguments: Sequence[str],
+        layout: Layout,
+        beside: Beside,
+    ) -> MemoryNeed:
+        try:
+            return self._estimator(model, backend, version, arguments, layout, beside)
+        except NotImplementedError:
+            return rough_estimate(model, backend, version, arguments, layout, beside)
+
+    def _estimated(self, demand: Demand, model: ModelFacts, place: Place) -> Sized | str:
+        beside = Beside(adapters=demand.adapters, draft=demand.draft)
+        try:
+            need = self._estimate(
+                model,
+                demand.backend,
+                demand.spec.backend_version,
+                arguments_on(demand, place),
+                layout_of(place),
+                beside,
+            )
+        except BadParameters as error:
+            return str(error)
+        return _sized(demand, place, need)
+
+
+def arguments_on(demand: Demand, place: Place) -> tuple[str, ...]:
+    """The parameters, with the parallel sizes that the launcher would add."""
+    devices = len(place.kinds)
+    if not demand.rules.shards or devices * place.workers <= 1:
+        return demand.arguments
+    if value_of(demand.arguments, *TENSOR, *PIPELINE) is not None:
+        return demand.arguments
+    added: tuple[str, ...] = ("--tensor-parallel-size", str(devices))
+    if place.workers > 1:
+        added += ("--pipeline-parallel-size", str(place.workers))
+    return (*demand.arguments, *added)
+
+
+def layout_of(place: Place) -> Layout:
+    frees: Sequence[int | None] = place.free_bytes or (None,) * len(place.kinds)
+    devices = tuple(
+        Device(
+            type=kind.type,
+            memory_bytes=kind.total_bytes,
+            free_bytes=free,
+            name=kind.name,
+            compute_capability=kind.compute_capability,
+        )
+        for kind, free in zip(place.kinds, frees, strict=True)
+    )
+    worker = WorkerLayout(devices, place.is_unified_memory)
+    return Layout((worker,) * place.workers, place.offload_layers)
+
+
+def _sized(demand: Demand, place: Place, need: MemoryNeed) -> Sized:
+    shares = tuple(Share(device.claim_bytes, device.needed_bytes) for device in need.devices)
+    hosts = {host.worker: host.needed_bytes for host in need.hosts}
+    each = len(place.kinds)
+    rams = tuple(
+        hosts.get(worker, 0) + _kv_cache_ram(demand, shares[worker * each : (worker + 1) * each])
+        for worker in range(place.workers)
+    )
+    total = sum(share.claim_bytes for share in shares)
+    split = demand.backend == Backend.LLAMA_CPP and each > 1 and total
+    return Sized(
+        shares=shares,
+        ram_bytes=rams,
+        fraction=need.fraction,
+        total_layers=need.total_layers,
+        offload_layers=need.offloaded_layers,
+        tensor_split=tuple(round(share.claim_bytes / total, 4) for share in shares) if split else (),
+        context_tokens=need.context_tokens or None,
+    )
+
+
+def _kv_cache_ram(demand: Demand, shares: Sequence[Share]) -> int:
+    """Main memory of an extended KV cache on one worker: the size beats the ratio."""
+    extended = demand.spec.extended_kv_cache
+    if extended is None or not extended.enabled:
+        return 0
+    if extended.ram_size:
+        return extended.ram_size * GIB
+    return int(extended.ram_ratio * sum(share.claim_bytes for share in shares))
+
+
+def _as_it_is(parts: Sequence[Claim]) -> Sized:
+    first = parts[0]
+    return Sized(
+        shares=tuple(Share(part.vram_bytes[device], 0) for part in parts for device in part.devices()),
+        ram_bytes=tuple(part.ram_bytes for part in parts),
+        fraction=first.fraction,
+        total_layers=first.total_layers,
+        offload_layers=first.offload_layers,
+        tensor_split=first.tensor_split,
+        context_tokens=first.context_tokens,
+    )

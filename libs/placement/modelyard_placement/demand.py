@@ -1,0 +1,89 @@
+"""What one instance of a deployment demands, read once and ready to be placed many times."""
+
+import hashlib
+from collections.abc import Hashable, Mapping
+from dataclasses import dataclass, field, replace
+
+from modelyard_contracts.deployments import Backend, Claim, DeploymentSpec, Source
+from modelyard_contracts.models import ModelFacts, ModelFormat
+from modelyard_contracts.parameters import split_parameters
+
+from modelyard_placement.backends import BackendRules, rules_of
+
+PathSaid = bool | str
+"""Whether a worker has the local path, or why it could not say."""
+
+
+@dataclass(frozen=True, slots=True)
+class Demand:
+    deployment: Hashable
+    name: str
+    cluster_id: int | None
+    spec: DeploymentSpec
+    backend: str
+    rules: BackendRules
+    arguments: tuple[str, ...]
+    model: ModelFacts | None = None
+    """None: nothing is known of it yet."""
+    draft: ModelFacts | None = None
+    adapters: tuple[ModelFacts, ...] = ()
+    replicas: int = 1
+    paths: Mapping[int, PathSaid] | None = None
+    """What workers said of the local path; None: they were not asked, and it is taken to be there."""
+    moved: tuple[Claim, ...] = ()
+    """The claims of an instance that is moved as it is, worker by worker: nothing is estimated anew."""
+    key: str = field(default="")
+    """Equal for demands that are estimated alike."""
+
+    @property
+    def gpu_ids(self) -> tuple[str, ...]:
+        return self.spec.gpu_selector.gpu_ids if self.spec.gpu_selector else ()
+
+
+def demand_of(
+    name: str,
+    spec: DeploymentSpec,
+    *,
+    deployment: Hashable = None,
+    cluster_id: int | None = None,
+    model: ModelFacts | None = None,
+    draft: ModelFacts | None = None,
+    adapters: tuple[ModelFacts, ...] = (),
+    replicas: int = 1,
+    paths: Mapping[int, PathSaid] | None = None,
+) -> Demand:
+    """Raises `BadParameters`."""
+    arguments = tuple(split_parameters(spec.backend_parameters))
+    backend = spec.backend or backend_for(spec, model)
+    beside = (model, draft, *adapters)
+    told = [facts.model_dump_json() if facts else "" for facts in beside]
+    key = "\0".join((backend, spec.backend_version or "", *arguments, *told, str(spec.extended_kv_cache)))
+    return Demand(
+        deployment=name if deployment is None else deployment,
+        name=name,
+        cluster_id=cluster_id,
+        spec=spec,
+        backend=backend,
+        rules=rules_of(backend),
+        arguments=arguments,
+        model=model,
+        draft=draft,
+        adapters=adapters,
+        replicas=replicas,
+        paths=paths,
+        key=hashlib.blake2b(key.encode(), digest_size=16).hexdigest(),
+    )
+
+
+def as_it_is(name: str, parts: tuple[Claim, ...], cluster_id: int | None) -> Demand:
+    """An instance of which only its claims are known, to be taken elsewhere."""
+    spec = DeploymentSpec(source=Source.LOCAL_PATH, backend=Backend.CUSTOM)
+    return replace(demand_of(name, spec, cluster_id=cluster_id), moved=parts)
+
+
+def backend_for(spec: DeploymentSpec, model: ModelFacts | None) -> str:
+    """What suits the model, where the deployment names no backend."""
+    is_gguf = model.format is ModelFormat.GGUF if model else spec.location().endswith(".gguf")
+    if is_gguf or (model is None and spec.source is Source.LOCAL_PATH):
+        return Backend.LLAMA_CPP
+    return Backend.VLLM

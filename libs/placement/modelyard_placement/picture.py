@@ -1,0 +1,80 @@
+"""The immutable view of a cluster that a placement is decided on."""
+
+from collections.abc import Hashable, Mapping
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from modelyard_contracts.deployments import Claim
+
+READY = "ready"
+
+
+class DeviceKind(NamedTuple):
+    """What devices have in common that need the same of a model."""
+
+    type: str
+    total_bytes: int
+    name: str
+    compute_capability: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class DeviceView:
+    """One device of a worker; `key` names it there, as in `cuda:0`."""
+
+    type: str
+    index: int
+    total_bytes: int
+    name: str = ""
+    vendor: str = ""
+    compute_capability: str | None = None
+    reserved_bytes: int = 0
+    foreign_bytes: int = 0
+    """Measured: what processes hold that are none of our instances."""
+
+    @property
+    def key(self) -> str:
+        return f"{self.type}:{self.index}"
+
+    @property
+    def kind(self) -> DeviceKind:
+        return DeviceKind(self.type, self.total_bytes, self.name, self.compute_capability)
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerView:
+    ident: int
+    """Settles ties: the lower goes first."""
+    name: str
+    cluster_id: int | None = None
+    labels: Mapping[str, str] = field(default_factory=dict)
+    state: str = READY
+    maintenance: bool = False
+    ram_total_bytes: int = 0
+    ram_reserved_bytes: int = 0
+    ram_foreign_bytes: int = 0
+    """Measured: what is used beside our running instances."""
+    is_unified_memory: bool = False
+    """Devices have no memory of their own: `ram_total_bytes` is all there is."""
+    devices: tuple[DeviceView, ...] = ()
+    backends: Mapping[str, str] | None = None
+    """Backends that can start there, with versions; None: not known, and so not checked."""
+    files: frozenset[str] = frozenset()
+    """Locations of models whose files are there already."""
+    disk_free_bytes: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Holding:
+    """What one instance takes of one worker. An instance on several workers has several of them."""
+
+    instance: Hashable
+    deployment: Hashable
+    worker: int
+    claim: Claim
+
+
+@dataclass(frozen=True, slots=True)
+class Picture:
+    workers: tuple[WorkerView, ...] = ()
+    holdings: tuple[Holding, ...] = ()

@@ -1,0 +1,131 @@
+"""`place`: a demand, a picture, a policy; a placement or the reasons against every one. Pure."""
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from modelyard_contracts.deployments import Candidate, Claim, PlacementStrategy, Reason, Subordinate
+
+from modelyard_placement.claims import Sizer
+from modelyard_placement.counts import Contradiction, counts_of
+from modelyard_placement.demand import Demand
+from modelyard_placement.explain import obstacles
+from modelyard_placement.filters import CHECKS
+from modelyard_placement.fits import Fit
+from modelyard_placement.force import forced
+from modelyard_placement.picture import Picture, WorkerView
+from modelyard_placement.rooms import Rooms, ScannedRooms
+from modelyard_placement.scores import points
+from modelyard_placement.search import Found, Search
+from modelyard_placement.strategies import steps, take
+
+MOST_REASONS = 50
+
+
+@dataclass(frozen=True, slots=True)
+class Placement:
+    worker: WorkerView
+    """The primary one."""
+    claim: Claim
+    strategy: str
+    best: tuple[Candidate, ...]
+    """This place, then the next best."""
+    subordinates: tuple[Subordinate, ...] = ()
+    overcommits: tuple[Reason, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Unplaceable:
+    reasons: tuple[Reason, ...]
+
+    def stated(self) -> tuple[Reason, ...]:
+        """As many reasons as an event has room for: those that came closest to fitting."""
+        return tuple(sorted(self.reasons, key=lambda reason: -CHECKS.index(reason.check))[:MOST_REASONS])
+
+    def message(self) -> str:
+        if not self.reasons:
+            return "No suitable workers: no worker has joined yet"
+        told = self.stated()
+        lines = ["No suitable workers.", *(reason.message for reason in told)]
+        if len(told) < len(self.reasons):
+            counts = Counter(reason.check for reason in self.reasons)
+            summary = ", ".join(f"{check} {counts[check]}" for check in CHECKS if counts[check])
+            lines.append(f"In all {len(self.reasons)} reasons, by what is lacking: {summary}.")
+        return "\n".join(lines)
+
+
+def place(
+    demand: Demand, picture: Picture, policy: PlacementStrategy | None = None, sizer: Sizer | None = None
+) -> Placement | Unplaceable:
+    """`policy` None: the deployment's own. Neither the order of workers nor that of holdings matters."""
+    return place_in(ScannedRooms(picture), demand, policy, sizer)
+
+
+def place_in(
+    rooms: Rooms, demand: Demand, policy: PlacementStrategy | None = None, sizer: Sizer | None = None
+) -> Placement | Unplaceable:
+    """`place` on rooms that somebody keeps up to date."""
+    counts = counts_of(demand)
+    if isinstance(counts, Contradiction):
+        reason = Reason(
+            check="counts", needed=counts.needed, available=counts.available, message=counts.message
+        )
+        return Unplaceable((reason,))
+    policy = policy or demand.spec.placement_strategy
+    search = Search(demand, counts, rooms, policy, sizer or Sizer())
+    for step in steps(search):
+        found = take(search, step)
+        if found:
+            return _placed(search, step.strategy, found)
+    if demand.spec.force and demand.gpu_ids:
+        fit = forced(search)
+        if fit is not None:
+            return _forced(search, fit)
+    return Unplaceable(obstacles(search))
+
+
+def _placed(search: Search, strategy: str, found: Sequence[Found]) -> Placement:
+    fits = found[0].fits
+    primary, *others = fits
+    return Placement(
+        worker=primary.room.worker,
+        claim=_claim(primary, 0),
+        strategy=strategy,
+        best=tuple(_candidate(search, one) for one in found),
+        subordinates=tuple(
+            Subordinate(
+                worker_id=fit.room.worker.ident,
+                worker_name=fit.room.worker.name,
+                claim=_claim(fit, position),
+            )
+            for position, fit in enumerate(others, start=1)
+        ),
+    )
+
+
+def _forced(search: Search, found: tuple[Fit, tuple[Reason, ...]]) -> Placement:
+    fit, overcommits = found
+    return Placement(
+        worker=fit.room.worker,
+        claim=_claim(fit, 0),
+        strategy="forced",
+        best=(),
+        overcommits=overcommits,
+    )
+
+
+def _claim(fit: Fit, position: int) -> Claim:
+    first = position * len(fit.devices)
+    unified = fit.room.worker.is_unified_memory
+    return fit.sized.claim(fit.devices, first, position, is_unified_memory=unified)
+
+
+def _candidate(search: Search, found: Found) -> Candidate:
+    fit = found.fits[0]
+    # partial offload ranks by layers first
+    rank = found.rank[-5:] if search.policy == PlacementStrategy.SPREAD else found.rank[-4:]
+    claimed = sum(share.claim_bytes for share in fit.sized.shares[: len(fit.devices)])
+    parts = points(search.policy, rank, claimed or fit.sized.ram_bytes[0])
+    return Candidate(
+        worker=fit.room.worker.name, devices=fit.devices, score=round(sum(parts.values()), 6), parts=parts
+    )
