@@ -25,6 +25,10 @@ lint: $(VENV)/ready
 bench: $(VENV)/ready ## figures as ratios to a baseline in the same run: make bench [ONLY="append visible"]
 	cd tests && ../$(BIN)/python -W ignore -m bench $(ONLY)
 
+.PHONY: bench-estimate
+bench-estimate: $(VENV)/ready ## estimates of memory beside what was measured; fails where a target is missed
+	cd tests && ../$(BIN)/python -m bench_estimate
+
 lock: ## pin the newest versions that fit pyproject.toml
 	rm -rf $(VENV)
 	$(PYTHON) -m venv $(VENV)

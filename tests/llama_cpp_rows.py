@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from functools import cache
 
 from gguf_shapes import DATA, header, model_sizes
-from modelyard_contracts.models import GgufFacts
+from modelyard_contracts.models import GgufFacts, ModelFacts, ModelFormat
 from modelyard_models.gguf_header import header_of
 from modelyard_models.layout import Device, Layout, WorkerLayout
 
@@ -35,6 +35,23 @@ class Breakdown:
     repacked: int
 
 
+@dataclass(frozen=True, slots=True)
+class Run:
+    """A real server, once it answered."""
+
+    name: str
+    facts: GgufFacts
+    arguments: tuple[str, ...]
+    layout: Layout
+    devices_mib: tuple[float, ...]
+    """Weights, cache and buffers of each, as the server logged them."""
+    host_mib: float
+    """Cache and buffers."""
+    anonymous_bytes: int
+    is_mapped: bool
+    """Whether weights are pages of the file."""
+
+
 @cache
 def facts_of(model: str, file_type: str) -> GgufFacts:
     return header_of(header(model_sizes()[model], file_type))
@@ -57,6 +74,38 @@ def breakdowns() -> list[Breakdown]:
         )
         for row in rows
     ]
+
+
+def runs() -> list[Run]:
+    rows = json.loads((DATA / "measured.json").read_text())["runs"]
+    return [
+        Run(
+            name=" ".join((row["model"], row["file_type"], *row["arguments"])),
+            facts=facts_of(row["model"], row["file_type"]),
+            arguments=_with_slots(row["arguments"]),
+            layout=layout_of(len(row["device_mib"])),
+            devices_mib=tuple(
+                sum(row["buffers_mib"][f"CUDA{rank}"].values()) for rank in range(len(row["device_mib"]))
+            ),
+            host_mib=sum(
+                row["buffers_mib"].get(name, {}).get(kind, 0.0)
+                for name in ("CPU", "CUDA_Host")
+                for kind in ("context", "compute", "output")
+            ),
+            anonymous_bytes=row["anonymous_bytes"],
+            is_mapped="none" not in row["arguments"],
+        )
+        for row in rows
+    ]
+
+
+def _with_slots(arguments: list[str]) -> tuple[str, ...]:
+    """These servers were started by hand: llama-server chose its slots where nothing is said."""
+    return tuple(arguments) if "-np" in arguments else (*arguments, "-np", "-1")
+
+
+def model_of(facts: GgufFacts) -> ModelFacts:
+    return ModelFacts(location="model.gguf", format=ModelFormat.GGUF, weight_bytes=0, gguf=facts)
 
 
 def layout_of(devices: int) -> Layout:

@@ -123,11 +123,7 @@ class Cluster:
                 wants=wants,
                 admission=Admission(decider, self.outside),
                 fleet=FleetHandler(
-                    decider,
-                    Presence(self.clock()),
-                    fleet_policy,
-                    lambda: self.outside.connected,
-                    lambda: True,
+                    decider, Presence(self.clock()), fleet_policy, lambda: self.outside.connected
                 ),
             )
         finally:

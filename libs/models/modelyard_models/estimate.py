@@ -1,27 +1,24 @@
 """`estimate`: one door to the estimators of all backends. Pure."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
 
-from modelyard_contracts.deployments import ExtendedKVCache
+from modelyard_contracts.deployments import Backend
 from modelyard_contracts.models import ModelFacts
 
+from modelyard_models.beside import NOTHING_BESIDE, Beside
 from modelyard_models.layout import Layout
+from modelyard_models.llama_cpp.estimator import estimate_llama_cpp
 from modelyard_models.need import MemoryNeed
 
+Estimator = Callable[[ModelFacts, str | None, Sequence[str], Layout, Beside], MemoryNeed]
 
-@dataclass(frozen=True, slots=True)
-class Beside:
-    """What runs along with the model."""
-
-    adapters: tuple[ModelFacts, ...] = ()
-    """LoRA adapters."""
-    draft: ModelFacts | None = None
-    """The draft model of speculative decoding."""
-    extended_kv_cache: ExtendedKVCache | None = None
+ESTIMATORS: dict[str, Estimator] = {
+    Backend.LLAMA_CPP: estimate_llama_cpp,
+}
 
 
-NOTHING_BESIDE = Beside()
+class UnknownBackend(ValueError):
+    """There is no estimator for the backend; the message names those there are."""
 
 
 def estimate(
@@ -35,6 +32,13 @@ def estimate(
     """What `model` needs on `layout`. `parameters` are arguments as `split_parameters` gives them.
 
     `backend_version` None: the newest that is known. Raises `BadParameters`, naming the flag, where the
-    parameters contradict the model or the layout.
+    parameters contradict the model or the layout, and `UnknownBackend`.
     """
-    raise NotImplementedError(backend, backend_version, parameters, layout, beside, model)
+    estimator = ESTIMATORS.get(backend)
+    if estimator is None:
+        known = ", ".join(ESTIMATORS)
+        raise UnknownBackend(f"the memory that {backend!r} needs cannot be estimated: known are {known}")
+    return estimator(model, backend_version, parameters, layout, beside)
+
+
+__all__ = ["NOTHING_BESIDE", "Beside", "UnknownBackend", "estimate"]

@@ -26,8 +26,14 @@ def is_listed(architecture: str, kind: str) -> bool:
     return architecture in _table()[kind]
 
 
-def is_checked(architecture: str) -> bool:
-    return architecture in _table()["checked"]["names"]
+def is_compared(architecture: str) -> bool:
+    """Whether its estimates were compared with llama.cpp's own."""
+    return architecture in _table()["compared"]["closely"]
+
+
+def is_known(architecture: str) -> bool:
+    """Whether llama.cpp runs it."""
+    return is_compared(architecture) or architecture in _table()["compared"]["not"]
 
 
 def full_attention_interval(architecture: str) -> int | None:

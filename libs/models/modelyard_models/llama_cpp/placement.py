@@ -5,6 +5,7 @@ Source: llama.cpp b11434, `llama_model_base::load_tensors`, and ggml's CUDA buff
 
 import struct
 from bisect import bisect_right
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
@@ -13,7 +14,7 @@ from modelyard_contracts.parameters import BadParameters
 
 from modelyard_models.layout import Device
 from modelyard_models.llama_cpp.flags import Flags
-from modelyard_models.llama_cpp.shape import Shape
+from modelyard_models.llama_cpp.shape import Layer, Shape
 
 HOST = -1
 
@@ -25,6 +26,8 @@ class Placement:
     layers: tuple[int, ...]
     """The rank of the device of each layer in the file, or `HOST`."""
     output: int
+    kinds: tuple[tuple[int, Layer, int], ...]
+    """Rank or `HOST`, a layer, and how many like it lie there: large models have few kinds."""
     cpu_moe_layers: int
     total_layers: int
     """With the output layer, as llama.cpp counts."""
@@ -54,7 +57,9 @@ def place(shape: Shape, flags: Flags, devices: Sequence[Device], offload_layers:
         return used[min(bisect_right(shares, share), len(used) - 1)]
 
     places = tuple(rank(position) for position in range(total))
-    return Placement(used, places[:-1], places[-1], flags.cpu_moe_layers, total)
+    counts = Counter(zip(places, shape.layers, strict=False))
+    kinds = tuple((where, layer, count) for (where, layer), count in counts.items())
+    return Placement(used, places[:-1], places[-1], kinds, flags.cpu_moe_layers, total)
 
 
 def _used(flags: Flags, count: int) -> tuple[int, ...]:
@@ -104,10 +109,10 @@ class Weights:
 def weights(
     facts: GgufFacts, shape: Shape, placement: Placement, flags: Flags, repackable: Iterable[str]
 ) -> Weights:
-    """`repackable` are the types that the build repacks on this kind of processor."""
+    """`repackable` are the types that the build repacks; it does so only where no device shares the host."""
     on_devices = dict.fromkeys(placement.devices, 0)
     host = repacked = largest = 0
-    types = tuple(repackable) if flags.repack else ()
+    types = tuple(repackable) if flags.repack and not placement.devices else ()
     tied = not shape.is_encoder and not any(group.role == "output" for group in facts.groups)
     for group in facts.groups:
         if group.layer is not None and not _runs(group.layer, shape):
