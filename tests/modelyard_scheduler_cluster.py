@@ -123,7 +123,11 @@ class Cluster:
                 wants=wants,
                 admission=Admission(decider, self.outside),
                 fleet=FleetHandler(
-                    decider, Presence(self.clock()), fleet_policy, lambda: self.outside.connected
+                    decider,
+                    Presence(self.clock()),
+                    fleet_policy,
+                    lambda: self.outside.connected,
+                    lambda: True,
                 ),
             )
         finally:

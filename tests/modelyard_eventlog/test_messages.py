@@ -55,11 +55,10 @@ async def test_a_worker_reads_its_latest_wants_and_then_every_new_one(own_nats: 
     assert set(await desired.read_all()) == {(1, 2), (2, 3)}
 
 
-async def test_an_observation_is_kept_once(own_nats: Client) -> None:
-    await provision(own_nats)
-    observation = Observation(
-        id="obs/1/0/InstanceStarting",
-        worker_id=4,
+def observation(ident: str, worker_id: int = 4) -> Observation:
+    return Observation(
+        id=ident,
+        worker_id=worker_id,
         event_type="InstanceStarting",
         version=1,
         data={"instance_id": 1},
@@ -68,11 +67,16 @@ async def test_an_observation_is_kept_once(own_nats: Client) -> None:
         causation_id="why",
         actor="user/1",
     )
+
+
+async def test_an_observation_is_kept_once(own_nats: Client) -> None:
+    await provision(own_nats)
+    made = observation("obs/1/0/InstanceStarting")
     for _ in range(3):
-        await Observations(own_nats).publish(observation)
+        await Observations(own_nats).publish(made)
     message = await own_nats.jetstream().get_msg(subjects.OBS, 1)
     assert message.subject == "obs.4.1.InstanceStarting"
-    assert Observation.model_validate_json(message.data or b"") == observation
+    assert Observation.model_validate_json(message.data or b"") == made
     assert (await own_nats.jetstream().stream_info(subjects.OBS)).state.messages == 1
 
 
@@ -103,3 +107,23 @@ def test_the_asyncapi_document_lists_every_event() -> None:
     assert made["channels"]["InstanceRunning"]["address"] == "evt.instance.*"
     assert {operation["action"] for operation in made["operations"].values()} == {"send"}
     json.dumps(made)
+
+
+async def test_observations_are_followed_in_order_without_what_cannot_be_read_or_is_said_for_another(
+    own_nats: Client,
+) -> None:
+    await provision(own_nats)
+    observations = Observations(own_nats)
+    for number in range(1, 4):
+        await observations.publish(observation(f"o{number}", worker_id=number))
+    lie = observation("lie", worker_id=1).model_dump_json().encode()
+    await own_nats.jetstream().publish(subjects.observation(2, 1, "InstanceStarting"), lie)
+    await own_nats.jetstream().publish(subjects.observation(2, 2, "InstanceStarting"), b"no observation")
+    await observations.publish(observation("o4", worker_id=1))
+    seen: list[str] = []
+    async with asyncio.timeout(20):
+        async for observed in observations.follow(1):
+            seen += [one.id for one in observed.observations]
+            if observed.seq == 6:
+                break
+    assert seen == ["o2", "o3", "o4"]

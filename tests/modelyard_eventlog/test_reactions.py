@@ -8,47 +8,49 @@ from conftest import NatsServer
 from modelyard_contracts.messages import Heartbeat
 from modelyard_eventlog import subjects
 from modelyard_eventlog.heartbeats import Heartbeats
-from modelyard_eventlog.log import AnyRecorded, Write
-from modelyard_eventlog.nats_log import NatsEventLog
 from modelyard_eventlog.provision import provision
 from modelyard_eventlog.reactions import Reactions
 from modelyard_eventlog.timers import Timers
-from modelyard_eventlog_cases import cause, requested
 from modelyard_runtime.settings import NatsSettings
+from nats.aio.client import Client
 from waiting import until
 
 
 class Seen:
-    """Keeps what a handler got, and fails the first tries of one event if asked to."""
+    """Keeps what a handler got, and fails the first tries of one timer if asked to."""
 
-    def __init__(self, fail_on: int = 0, times: int = 0) -> None:
-        self.seqs: list[int] = []
+    def __init__(self, fail_on: str = "", times: int = 0) -> None:
+        self.names: list[str] = []
         self.failures = times
         self.fail_on = fail_on
 
-    async def on_event(self, event: AnyRecorded) -> None:
-        if event.seq == self.fail_on and self.failures:
+    async def on_timer(self, name: str) -> None:
+        if name == self.fail_on and self.failures:
             self.failures -= 1
             raise RuntimeError("not yet")
-        self.seqs.append(event.seq)
+        self.names.append(name)
 
 
-async def test_a_handler_that_raises_gets_the_event_again_and_order_is_kept(
+async def fired(client: Client, name: str) -> None:
+    """As the server says it when the time has come."""
+    await client.jetstream().publish(subjects.timer_fired(name), b"")
+
+
+async def test_a_handler_that_raises_gets_the_timer_again_and_order_is_kept(
     own_nats_server: NatsServer,
 ) -> None:
     client = await nats.connect(own_nats_server.url, pending_size=0)
     await provision(client)
-    before = (await client.jetstream().stream_info(subjects.EVT)).config
-    log = NatsEventLog(client)
-    seen = Seen(fail_on=2, times=2)
+    before = (await client.jetstream().stream_info(subjects.TIMERS)).config
+    seen = Seen(fail_on="2", times=2)
     reactions = Reactions(NatsSettings(nats=own_nats_server.url), name="test")
-    reactions.on_events(seen.on_event)
+    reactions.on_timers(seen.on_timer)
     await reactions.start()
     for n in range(1, 6):
-        await log.append([Write(requested(n), 0)], cause(f"c{n}"))
-    await until(lambda: len(seen.seqs) == 5)
-    assert seen.seqs == [1, 2, 3, 4, 5]
-    assert (await client.jetstream().stream_info(subjects.EVT)).config == before
+        await fired(client, str(n))
+    await until(lambda: len(seen.names) == 5)
+    assert seen.names == ["1", "2", "3", "4", "5"]
+    assert (await client.jetstream().stream_info(subjects.TIMERS)).config == before
     await reactions.stop()
     await client.close()
 
@@ -56,17 +58,15 @@ async def test_a_handler_that_raises_gets_the_event_again_and_order_is_kept(
 async def test_a_restarted_service_goes_on_where_it_stood(own_nats_server: NatsServer) -> None:
     client = await nats.connect(own_nats_server.url, pending_size=0)
     await provision(client)
-    log = NatsEventLog(client)
-    for n in range(1, 7):
-        await log.append([Write(requested(n), 0)], cause(f"c{n}"))
-        if n % 3:
-            continue
+    for first in (1, 4):
+        for n in range(first, first + 3):
+            await fired(client, str(n))
         seen = Seen()
         reactions = Reactions(NatsSettings(nats=own_nats_server.url), name="test")
-        reactions.on_events(seen.on_event)
+        reactions.on_timers(seen.on_timer)
         await reactions.start()
-        await until(lambda seen=seen: len(seen.seqs) == 3)  # type: ignore[misc]
-        assert seen.seqs == [n - 2, n - 1, n]
+        await until(lambda seen=seen: len(seen.names) == 3)  # type: ignore[misc]
+        assert seen.names == [str(n) for n in range(first, first + 3)]
         await reactions.stop()
     await client.close()
 
@@ -74,17 +74,16 @@ async def test_a_restarted_service_goes_on_where_it_stood(own_nats_server: NatsS
 async def test_a_consumer_deleted_under_it_is_made_anew(own_nats_server: NatsServer) -> None:
     client = await nats.connect(own_nats_server.url, pending_size=0)
     await provision(client)
-    log = NatsEventLog(client)
     seen = Seen()
     reactions = Reactions(NatsSettings(nats=own_nats_server.url), name="test")
-    reactions.on_events(seen.on_event)
+    reactions.on_timers(seen.on_timer)
     await reactions.start()
-    await log.append([Write(requested(1), 0)], cause("c1"))
-    await until(lambda: seen.seqs == [1])
-    await client.jetstream().delete_consumer(subjects.EVT, "test-events")
+    await fired(client, "1")
+    await until(lambda: seen.names == ["1"])
+    await client.jetstream().delete_consumer(subjects.TIMERS, "test-timers")
     await until(lambda: not reactions.healthy())
-    await log.append([Write(requested(2), 0)], cause("c2"))
-    await until(lambda: 2 in seen.seqs)
+    await fired(client, "2")
+    await until(lambda: "2" in seen.names)
     await until(reactions.healthy)
     await reactions.stop()
     await client.close()
@@ -95,11 +94,11 @@ async def test_timers_heartbeats_and_silence_reach_their_handlers(own_nats_serve
     client = await nats.connect(
         own_nats_server.url, pending_size=0, max_reconnect_attempts=-1, reconnect_time_wait=0.05
     )
-    fired: list[str] = []
+    rung: list[str] = []
     beats: list[tuple[int, bool]] = []
 
     async def on_timer(name: str) -> None:
-        fired.append(name)
+        rung.append(name)
 
     async def on_heartbeat(worker_id: int, heartbeat: Heartbeat | None) -> None:
         beats.append((worker_id, heartbeat is not None))
@@ -112,7 +111,7 @@ async def test_timers_heartbeats_and_silence_reach_their_handlers(own_nats_serve
     await client.publish(subjects.heartbeat(6), b"no heartbeat", headers={"Nats-TTL": "5s"})
     await Heartbeats(client, ttl_s=1).beat(heartbeat)
     await Timers(client).set("restart.1.2", datetime.now(UTC) + timedelta(seconds=0.3))
-    await until(lambda: beats == [(7, True), (7, False)] and fired == ["restart.1.2"])
+    await until(lambda: beats == [(7, True), (7, False)] and rung == ["restart.1.2"])
 
     await Timers(client).set("restart.1.3", datetime.now(UTC) + timedelta(seconds=1))
     own_nats_server.kill()
@@ -123,6 +122,6 @@ async def test_timers_heartbeats_and_silence_reach_their_handlers(own_nats_serve
         while len(beats) < 3:
             await Heartbeats(client, ttl_s=1).beat(heartbeat)
             await asyncio.sleep(0.1)
-    await until(lambda: "restart.1.3" in fired)
+    await until(lambda: "restart.1.3" in rung)
     await reactions.stop()
     await client.close()

@@ -1,6 +1,8 @@
 """What each worker should run: derived from the log, the latest per instance."""
 
+import asyncio
 from collections.abc import AsyncIterator
+from contextlib import aclosing
 
 import nats.errors
 from modelyard_contracts.messages import Want
@@ -9,8 +11,10 @@ from nats.js.errors import APIError
 
 from modelyard_eventlog import subjects
 from modelyard_eventlog.log import LogUnavailable
-from modelyard_eventlog.reader import PullReader
+from modelyard_eventlog.reader import PullReader, place_of
 from modelyard_eventlog.wire import encode
+
+READ_ALL_S = 30.0
 
 
 class DesiredState:
@@ -38,14 +42,22 @@ class DesiredState:
         """Every want there is, by worker and instance. Raises `LogUnavailable`."""
         found: dict[tuple[int, int], Want] = {}
         try:
-            info = await self._js.stream_info(subjects.DESIRED, subjects_filter="want.>")
-            for subject in info.state.subjects or {}:
-                message = await self._js.get_last_msg(subjects.DESIRED, subject, direct=True)
-                want = Want.model_validate_json(message.data or b"")
-                found[want.worker_id, want.instance_id] = want
+            async with asyncio.timeout(READ_ALL_S):
+                info = await self._js.stream_info(subjects.DESIRED)
+                if info.state.messages:
+                    await self._read_into(found)
         except (nats.errors.Error, APIError, TimeoutError, OSError) as error:
             raise LogUnavailable("wants cannot be read") from error
         return found
+
+    async def _read_into(self, found: dict[tuple[int, int], Want]) -> None:
+        async with aclosing(PullReader(self._nc, subjects.DESIRED).batches(500)) as batches:
+            async for messages in batches:
+                for _, message in messages:
+                    want = Want.model_validate_json(message.data)
+                    found[want.worker_id, want.instance_id] = want
+                if place_of(messages[-1][1].reply).pending == 0:
+                    return
 
     async def follow(self, worker_id: int) -> AsyncIterator[Want]:
         """The latest want of each instance, then every new one; from the start again after a reconnect."""

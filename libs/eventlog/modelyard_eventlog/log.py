@@ -32,6 +32,9 @@ class Write:
 
     event: Event
     expected_seq: int | None
+    story: Cause | None = None
+    """Who wants this one and why, where a batch belongs to several stories; its id still follows from the
+    command's."""
 
     def subject(self) -> str:
         return f"{self.event.aggregate}/{self.event.aggregate_id()}"

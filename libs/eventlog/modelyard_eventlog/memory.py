@@ -37,7 +37,7 @@ class InMemoryEventLog:
 
     def _keep(self, write: Write, cause: Cause, position: int) -> None:
         seq = len(self._events) + 1
-        headers, body = encode_event(write.event, cause, position)
+        headers, body = encode_event(write.event, cause, position, story=write.story)
         subject = subjects.event(write.event.aggregate, write.event.aggregate_id())
         self._events.append(decode_event(seq, subject, headers, body))
         self._by_subject[write.subject()].append(seq)

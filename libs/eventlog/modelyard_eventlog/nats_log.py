@@ -39,7 +39,8 @@ class NatsEventLog:
     async def append(self, writes: Sequence[Write], cause: Cause) -> Appended:
         """See `EventLog.append`. A time-out is settled by looking for our own ids in the log."""
         messages = [
-            (write, *encode_event(write.event, cause, position)) for position, write in enumerate(writes)
+            (write, *encode_event(write.event, cause, position, story=write.story))
+            for position, write in enumerate(writes)
         ]
         deadline = asyncio.get_running_loop().time() + self._timeout_s
         unsure = False

@@ -1,17 +1,34 @@
 """What agents state, on its way to the log."""
 
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+
 import nats.errors
+import structlog
 from modelyard_contracts.messages import Observation
 from nats.aio.client import Client
 from nats.js.errors import APIError
+from pydantic import ValidationError
 
 from modelyard_eventlog import subjects
 from modelyard_eventlog.log import LogUnavailable
+from modelyard_eventlog.reader import PullReader
 from modelyard_eventlog.wire import MSG_ID, encode
+
+logger = structlog.stdlib.get_logger()
+
+
+@dataclass(frozen=True, slots=True)
+class Observed:
+    """Some observations in the order they were made; with `seq` the reader has come that far."""
+
+    seq: int
+    observations: tuple[Observation, ...]
 
 
 class Observations:
     def __init__(self, nc: Client) -> None:
+        self._nc = nc
         self._js = nc.jetstream(timeout=5)
 
     async def publish(self, observation: Observation) -> None:
@@ -26,3 +43,24 @@ class Observations:
             )
         except (nats.errors.Error, APIError, TimeoutError, OSError) as error:
             raise LogUnavailable("an observation could not be kept") from error
+
+    async def follow(self, after: int) -> AsyncIterator[Observed]:
+        """Everything beyond `after`, in order, without end. What cannot be read, or was said in the name of
+        another worker, is left out."""
+        reader = PullReader(self._nc, subjects.OBS, subject=subjects.ALL_OBSERVATIONS, after=after)
+        async for messages in reader.batches(500):
+            found = [_observation(message.subject, message.data) for _, message in messages]
+            yield Observed(messages[-1][0], tuple(observation for observation in found if observation))
+
+
+def _observation(subject: str, body: bytes) -> Observation | None:
+    """An agent may publish on its own subjects only, so one that names another worker in the body lies."""
+    try:
+        observation = Observation.model_validate_json(body)
+    except ValidationError as error:
+        logger.error("no observation", subject=subject, error=str(error))
+        return None
+    if not subject.startswith(subjects.observations_of(observation.worker_id)):
+        logger.error("a worker spoke for another", subject=subject, worker=observation.worker_id)
+        return None
+    return observation

@@ -76,6 +76,14 @@ def stream_configs(*, replicas: int = 1, max_event_bytes: int = 2 * GIB) -> list
             "num_replicas": replicas,
         },
         {
+            "name": subjects.LEASES,
+            "subjects": ["lease.*"],
+            "storage": "file",
+            "max_msgs_per_subject": 1,
+            "allow_direct": True,
+            "num_replicas": replicas,
+        },
+        {
             "name": subjects.DLQ,
             "subjects": ["$JS.EVENT.ADVISORY.CONSUMER.MAX_DELIVERIES.>"],
             "storage": "file",

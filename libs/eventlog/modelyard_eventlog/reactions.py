@@ -19,7 +19,6 @@ from faststream.exceptions import NackMessage
 from faststream.message import StreamMessage
 from faststream.nats import JStream, NatsBroker, NatsCredentials, PullSub
 from faststream.nats.annotations import NatsMessage
-from modelyard_contracts.messages import Observation
 from modelyard_runtime.settings import NatsSettings
 from nats.aio.client import Client
 from nats.aio.msg import Msg
@@ -28,9 +27,7 @@ from nats.js.api import ConsumerConfig, DeliverPolicy
 from modelyard_eventlog import subjects
 from modelyard_eventlog.connection import connect, connect_options
 from modelyard_eventlog.heartbeats import OnHeartbeat, follow_heartbeats
-from modelyard_eventlog.log import AnyRecorded
 from modelyard_eventlog.provision import provision
-from modelyard_eventlog.wire import decode_event
 
 logger = structlog.stdlib.get_logger()
 
@@ -77,7 +74,7 @@ class _Consumer:
 
 
 class Reactions:
-    """The subscriptions of one service, by the durable consumers `<name>-events`, `<name>-timers`, ..."""
+    """The subscriptions of one service: timers by the durable consumer `<name>-timers`, and heartbeats."""
 
     def __init__(self, settings: NatsSettings, *, name: str) -> None:
         self._name = name
@@ -95,31 +92,6 @@ class Reactions:
         self._on_heartbeat: OnHeartbeat | None = None
         self._tasks: list[asyncio.Task[None]] = []
         self._nc: Client | None = None
-
-    def on_events(self, handler: Callable[[AnyRecorded], Awaitable[None]]) -> None:
-        """Every fact, from where this service's consumer stands (at first: from the beginning)."""
-
-        async def consume(message: NatsMessage) -> None:
-            raw: Msg = message.raw_message
-            await handler(
-                decode_event(raw.metadata.sequence.stream, raw.subject, raw.headers or {}, raw.data)
-            )
-
-        self._subscribe(subjects.EVT, subjects.ALL_EVENTS, "events", consume)
-
-    def on_observations(self, handler: Callable[[Observation], Awaitable[None]]) -> None:
-        """What agents state. An agent may publish on its own subjects only, so one that names another worker
-        in the body is not listened to."""
-
-        async def consume(message: NatsMessage) -> None:
-            raw: Msg = message.raw_message
-            observation = Observation.model_validate_json(raw.data)
-            if not raw.subject.startswith(subjects.observations_of(observation.worker_id)):
-                logger.error("a worker spoke for another", subject=raw.subject, worker=observation.worker_id)
-                return
-            await handler(observation)
-
-        self._subscribe(subjects.OBS, subjects.ALL_OBSERVATIONS, "observations", consume)
 
     def on_timers(self, handler: Callable[[str], Awaitable[None]]) -> None:
         async def consume(message: NatsMessage) -> None:

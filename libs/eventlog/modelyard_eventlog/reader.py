@@ -9,7 +9,7 @@ import asyncio
 import json
 import secrets
 from collections import deque
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -105,7 +105,7 @@ class PullReader:
         self._last_per_subject = last_per_subject
         self._on_restart = on_restart
 
-    async def batches(self, limit: int) -> AsyncIterator[list[tuple[int, Msg]]]:
+    async def batches(self, limit: int) -> AsyncGenerator[list[tuple[int, Msg]], None]:
         """What is there, at least one message and up to `limit`, with stream sequences; without end."""
         while True:
             try:

@@ -8,6 +8,7 @@ DESIRED = "DESIRED"
 OBS = "OBS"
 HB = "HB"
 DLQ = "DLQ"
+LEASES = "LEASES"
 
 ALL_EVENTS = "evt.>"
 ALL_OBSERVATIONS = "obs.>"
@@ -47,6 +48,10 @@ def timer_set(name: str) -> str:
 
 def timer_fired(name: str) -> str:
     return f"timer.fired.{name}"
+
+
+def lease(service: str) -> str:
+    return f"lease.{service}"
 
 
 def question(worker_id: int, kind: str) -> str:

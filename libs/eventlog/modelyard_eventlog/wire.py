@@ -20,8 +20,11 @@ class EventTooLarge(Exception):
         super().__init__(f"{event_type} takes {size} bytes; the log keeps events of up to {MAX_EVENT_BYTES}")
 
 
-def encode_event(event: Event, cause: Cause, position: int) -> tuple[dict[str, str], bytes]:
-    """Headers and body of the event at `position` in its command's batch. Raises `EventTooLarge`."""
+def encode_event(
+    event: Event, cause: Cause, position: int, *, story: Cause | None = None
+) -> tuple[dict[str, str], bytes]:
+    """Headers and body of the event at `position` in its command's batch; who wants it and why is the
+    command's affair, or that of `story` if it has one of its own. Raises `EventTooLarge`."""
     body = event.model_dump_json().encode()
     if len(body) > MAX_EVENT_BYTES - 4096:
         raise EventTooLarge(type(event).__name__, len(body))
@@ -32,7 +35,7 @@ def encode_event(event: Event, cause: Cause, position: int) -> tuple[dict[str, s
         subject=f"{event.aggregate}/{event.aggregate_id()}",
         time=cause.time,
         version=event.version,
-        why=cause,
+        why=story or cause,
     )
     return headers, body
 

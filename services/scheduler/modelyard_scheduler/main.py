@@ -9,14 +9,16 @@ import uvloop
 from modelyard_contracts.envelope import UnknownEventType
 from modelyard_eventlog.connection import connect
 from modelyard_eventlog.desired import DesiredState
+from modelyard_eventlog.leases import Lease
 from modelyard_eventlog.log import Conflict, LogUnavailable
 from modelyard_eventlog.nats_log import NatsEventLog
+from modelyard_eventlog.observations import Observations
 from modelyard_eventlog.provision import StreamRefused, provision
 from modelyard_eventlog.questions import Questions
 from modelyard_eventlog.reactions import Reactions
 from modelyard_eventlog.reader import Gap
 from modelyard_eventlog.timers import Timers
-from modelyard_runtime.clock import now
+from modelyard_runtime.clock import new_id, now
 from modelyard_runtime.health import Health, serve_health
 from modelyard_runtime.logs import configure_logs
 from modelyard_runtime.settings import BadSettings, parse_settings
@@ -36,6 +38,7 @@ from modelyard_scheduler.handlers.wants import WantsHandler
 from modelyard_scheduler.projections.feed import PictureFeed
 from modelyard_scheduler.settings import SchedulerSettings
 from modelyard_scheduler.subscribers.reacting import Scheduler
+from modelyard_scheduler.subscribers.work import Work
 
 logger = structlog.stdlib.get_logger()
 
@@ -43,7 +46,7 @@ RETRY_S = 0.5
 WATCH_S = 2.0
 
 
-def build(settings: SchedulerSettings, nc: Client) -> Scheduler:
+def build(settings: SchedulerSettings, nc: Client, at_work: Callable[[], bool]) -> Scheduler:
     log = NatsEventLog(nc)
     decider = Decider(log, PictureFeed(log), now)
     desired = DesiredState(nc)
@@ -65,7 +68,7 @@ def build(settings: SchedulerSettings, nc: Client) -> Scheduler:
         restarts=RestartHandler(decider, wants, Timers(nc), restart_policy),
         wants=wants,
         admission=Admission(decider, desired),
-        fleet=FleetHandler(decider, Presence(now()), fleet_policy, lambda: nc.is_connected),
+        fleet=FleetHandler(decider, Presence(now()), fleet_policy, lambda: nc.is_connected, at_work),
     )
 
 
@@ -112,9 +115,11 @@ async def _work(settings: SchedulerSettings) -> None:
     nc = await connect(settings, name="modelyard-scheduler")
     try:
         await _again(lambda: provision(nc))
-        scheduler = build(settings, nc)
+        scheduler = build(settings, nc, lambda: work.at_work)
+        work = Work(scheduler, Lease(nc, "scheduler", new_id()), Observations(nc), settings.reconcile_s)
         reactions = Reactions(settings, name="scheduler")
-        scheduler.subscribe(reactions)
+        reactions.on_timers(scheduler.on_timer)
+        reactions.on_heartbeats(scheduler.on_heartbeat)
         watchdog = Watchdog(scheduler, reactions)
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(scheduler.decider.feed.run())
@@ -123,13 +128,14 @@ async def _work(settings: SchedulerSettings) -> None:
             await _again(scheduler.decider.feed.catch_up)
             logger.info("scheduler is up", position=scheduler.decider.picture.position)
             tasks.create_task(watchdog.watch())
-            tasks.create_task(_every(settings.reconcile_s, scheduler.sweep))
             await reactions.start()
+            tasks.create_task(work.run())
             # not earlier: nobody is silent to one who does not listen yet
             tasks.create_task(_every(settings.presence_s, scheduler.look))
             try:
                 await asyncio.Event().wait()
             finally:
+                await work.release()
                 await reactions.stop()
     finally:
         await nc.close()

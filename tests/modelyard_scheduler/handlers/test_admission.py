@@ -63,7 +63,7 @@ def observed(cluster: Cluster, event: Event, *, ident: str = "agent-1", **fields
 async def test_a_fact_is_kept_as_it_was_stated_under_the_agents_own_id(
     cluster: Cluster, scheduler: Scheduler
 ) -> None:
-    await scheduler.on_observation(observed(cluster, starting(ident=1), ident="agent-7"))
+    await scheduler.observe([observed(cluster, starting(ident=1), ident="agent-7")])
     kept = (await cluster.story())[-1]
     assert (kept.id, kept.actor, kept.source) == ("agent-7/0", "worker/1", "modelyard/worker-agent/1")
     assert kept.data == starting(ident=1)
@@ -73,7 +73,7 @@ async def test_an_observation_that_is_delivered_twice_is_kept_once(
     cluster: Cluster, scheduler: Scheduler
 ) -> None:
     for _ in range(2):
-        await scheduler.on_observation(observed(cluster, starting(ident=1)))
+        await scheduler.observe([observed(cluster, starting(ident=1))])
     assert len(await cluster.facts(InstanceStarting)) == 1
 
 
@@ -82,7 +82,7 @@ async def test_what_the_picture_lacks_is_looked_up_before_anything_is_refused(
 ) -> None:
     """Another scheduler may have admitted what this one builds on, a moment ago."""
     await cluster.tell(starting(ident=1))
-    await scheduler.on_observation(observed(cluster, running(ident=1)))
+    await scheduler.observe([observed(cluster, running(ident=1))])
     assert len(await cluster.facts(InstanceRunning)) == 1
 
 
@@ -99,7 +99,7 @@ async def test_what_the_picture_lacks_is_looked_up_before_anything_is_refused(
 )
 async def test_what_cannot_be_true_is_not_kept(cluster: Cluster, scheduler: Scheduler, event: Event) -> None:
     before = (await cluster.log.position()).last_seq
-    await scheduler.on_observation(observed(cluster, event))
+    await scheduler.observe([observed(cluster, event)])
     assert (await cluster.log.position()).last_seq == before
 
 
@@ -117,17 +117,17 @@ async def test_what_an_agent_may_not_state_is_not_kept(
     cluster: Cluster, scheduler: Scheduler, fields: dict[str, Any]
 ) -> None:
     before = (await cluster.log.position()).last_seq
-    await scheduler.on_observation(observed(cluster, starting(ident=1), **fields))
+    await scheduler.observe([observed(cluster, starting(ident=1), **fields)])
     assert (await cluster.log.position()).last_seq == before
 
 
 async def test_a_failure_of_an_attempt_that_is_over_is_not_kept(
     cluster: Cluster, scheduler: Scheduler
 ) -> None:
-    await scheduler.on_observation(observed(cluster, starting(ident=1), ident="a"))
-    await scheduler.on_observation(observed(cluster, failed(ident=1), ident="b"))
+    await scheduler.observe([observed(cluster, starting(ident=1), ident="a")])
+    await scheduler.observe([observed(cluster, failed(ident=1), ident="b")])
     await scheduler.restarts.restart(1)
-    await scheduler.on_observation(observed(cluster, failed(ident=1), ident="c"))
+    await scheduler.observe([observed(cluster, failed(ident=1), ident="c")])
     assert len(await cluster.facts(InstanceFailed)) == 1
 
 
@@ -136,7 +136,7 @@ async def test_an_agent_that_is_back_at_work_is_said_so_once_a_session(
 ) -> None:
     for number, session in enumerate(["s1", "s2", "s2"]):
         said = observed(cluster, ready(session=session), ident=f"agent-{number}")
-        await scheduler.on_observation(said)
+        await scheduler.observe([said])
     assert [event.session for event in await cluster.facts(WorkerReady)] == ["s1", "s2"]
 
 
@@ -147,6 +147,6 @@ async def test_what_was_given_up_is_forgotten_once_its_worker_has_ended_it(
     await scheduler.decider.feed.catch_up()
     await scheduler.instances.give_up(1)
     assert cluster.outside.wants[1, 1].state == "absent"
-    await scheduler.on_observation(observed(cluster, stopped(ident=1)))
+    await scheduler.observe([observed(cluster, stopped(ident=1))])
     assert cluster.outside.wants == {}
     assert await cluster.facts(InstanceStopped) == []

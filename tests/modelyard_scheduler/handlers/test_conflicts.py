@@ -67,7 +67,7 @@ async def test_room_that_another_took_first_is_not_taken_again(cluster: Cluster,
     )
     async with cluster.scheduler() as scheduler:
         log.first = [reserved(4, worker_id=1, claim=Claim(ram_bytes=GIB))]
-        await scheduler.placement.place(5)
+        await scheduler.placement.place([5])
     assert log.conflicts == 1
     assert [event.worker_id for event in await cluster.facts(InstanceScheduled)] == [2]
 
@@ -78,7 +78,7 @@ async def test_a_worker_that_is_closed_in_the_last_moment_gets_nothing(
     await cluster.tell(*worker(), deployment(), requested())
     async with cluster.scheduler() as scheduler:
         log.first = [WorkerMaintenanceChanged(worker_id=1, enabled=True, message=None)]
-        await scheduler.placement.place(5)
+        await scheduler.placement.place([5])
     assert await cluster.facts(InstanceScheduled) == []
     [waiting] = await cluster.facts(InstanceUnschedulable)
     assert "maintenance" in waiting.message
@@ -148,6 +148,6 @@ async def test_who_is_always_overtaken_gives_up_and_says_so(cluster: Cluster, lo
     async with cluster.scheduler() as scheduler:
         log.always = WorkerLabelsChanged(worker_id=1, labels={})
         with pytest.raises(Conflict):
-            await scheduler.placement.place(5)
+            await scheduler.placement.place([5])
     assert log.conflicts == TRIES
     assert await cluster.facts(InstanceScheduled) == []

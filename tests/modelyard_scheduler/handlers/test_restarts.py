@@ -78,7 +78,7 @@ async def test_a_crash_before_the_timer_was_set_is_made_up_for(cluster: Cluster)
         restart = restart_scheduled(ident=1)
         await cluster.tell(starting(ident=1), failed(ident=1), restart)
     async with cluster.scheduler() as fresh:
-        await fresh.react(restart)
+        await fresh.react([restart])
         assert cluster.outside.alarms == {"restart.1.1": restart.restart_at}
         assert cluster.outside.wants[1, 1].attempt == 0
 
@@ -91,7 +91,7 @@ async def test_a_restart_that_came_due_while_nobody_was_there_is_told_at_once(cl
         await cluster.tell(starting(ident=1), failed(ident=1), restart)
     cluster.clock.forward(3600)
     async with cluster.scheduler() as fresh:
-        await fresh.react(restart)
+        await fresh.react([restart])
     assert cluster.outside.alarms == {}
     assert cluster.outside.wants[1, 1].attempt == 1
 

@@ -68,9 +68,9 @@ class Reacting:
 
     async def run(self, log: EventLog) -> None:
         async for batch in log.follow(0):
-            for event in batch:
-                await self.scheduler.on_event(event)
-                self.handled = event.seq
+            await self.scheduler.decider.feed.wait_for(batch[-1].seq)
+            await self.scheduler.react(event.data for event in batch)
+            self.handled = batch[-1].seq
 
     async def settled(self) -> None:
         """Until nothing follows any more from what happened."""

@@ -30,6 +30,20 @@ class Picture:
         self._on_worker: dict[int, set[int]] = defaultdict(set)
         self._unplaced: set[int] = set()
 
+    def draft(self) -> "Picture":
+        """One to try things out on: what is applied to it leaves this one as it is."""
+        other = Picture()
+        other.position, other.highest_instance_id = self.position, self.highest_instance_id
+        other.deployments, other.instances = dict(self.deployments), dict(self.instances)
+        other.leftovers, other.workers = dict(self.leftovers), dict(self.workers)
+        for mine, theirs in (
+            (self._of_deployment, other._of_deployment),
+            (self._on_worker, other._on_worker),
+        ):
+            theirs.update((key, set(idents)) for key, idents in mine.items())
+        other._unplaced = set(self._unplaced)
+        return other
+
     def instances_of(self, deployment_id: int) -> list[InstanceState]:
         """By id, the oldest first."""
         return [self.instances[ident] for ident in sorted(self._of_deployment.get(deployment_id, ()))]

@@ -1,7 +1,7 @@
 """How the scheduler states what it decided: with the sequences it was decided on, or decide again."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 import structlog
@@ -18,6 +18,8 @@ logger = structlog.stdlib.get_logger()
 SOURCE = "modelyard/scheduler"
 SYSTEM = "system/scheduler"
 TRIES = 20
+AT_ONCE = 100
+"""How many instances one batch is about; each takes two events, and a batch of the server up to 1,000."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,15 +53,27 @@ class Decider:
 
     def about(self, state: InstanceState, what: str, writes: Sequence[Write]) -> Decision:
         """A decision in the instance's story; the same one on the same state is the same command."""
-        return Decision(
-            writes,
-            because(
-                f"{what}/{state.instance_id}/{state.seq}",
-                correlation_id=state.correlation_id,
-                causation_id=state.last_event_id,
-                actor=state.actor,
-                time=self.now(),
-            ),
+        return Decision(writes, self._story(state, f"{what}/{state.instance_id}/{state.seq}"))
+
+    def about_many(self, what: str, writes: Sequence[tuple[InstanceState, Write]]) -> Decision | None:
+        """One decision about several instances, each write in the story of its own; None without any."""
+        if not writes:
+            return None
+        first, last = writes[0][0], writes[-1][0]
+        decision = self.about(first, what, [])
+        if first.instance_id == last.instance_id:
+            return Decision([write for _, write in writes], decision.cause)
+        command_id = f"{decision.cause.command_id}-{last.instance_id}/{last.seq}x{len(writes)}"
+        cause = replace(decision.cause, command_id=command_id)
+        return Decision([replace(w, story=self._story(s, command_id)) for s, w in writes], cause)
+
+    def _story(self, state: InstanceState, command_id: str) -> Cause:
+        return because(
+            command_id,
+            correlation_id=state.correlation_id,
+            causation_id=state.last_event_id,
+            actor=state.actor,
+            time=self.now(),
         )
 
     async def state(self, decide: Callable[[], Decision | None]) -> bool:

@@ -24,12 +24,16 @@ class FleetHandler:
     presence: Presence
     policy: FleetPolicy
     listening: Callable[[], bool]
+    at_work: Callable[[], bool]
+    """While another scheduler is, this one only listens."""
 
     async def heard(self, heartbeat: Heartbeat) -> None:
         """Never raises for a log that is away: the next look states what could not be stated here."""
         beat = f"{heartbeat.session}/{heartbeat.sent_at}"
         self.presence.heard(heartbeat.worker_id, beat, self.decider.now())
         worker = self.decider.picture.workers.get(heartbeat.worker_id)
+        if not self.at_work():
+            return
         if worker and is_back(worker, self.presence, self.decider.now(), self.policy):
             try:
                 await self._recovered(worker)
@@ -41,6 +45,8 @@ class FleetHandler:
         now = self.decider.now()
         workers = self.decider.picture.workers.values()
         self.presence.look(workers, now, listening=self.listening(), pause_s=PAUSE_S)
+        if not self.at_work():
+            return
         found = verdicts(workers, self.presence, now, self.policy)
         for absence in found.silent:
             silent = WorkerSilent(worker_id=absence.worker.worker_id, last_seen=absence.last_seen)

@@ -1,10 +1,10 @@
 """Requests, stops and removes instances."""
 
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
 
+from modelyard_contracts.envelope import Cause
 from modelyard_contracts.events import (
     InstanceRemoved,
     InstanceRequested,
@@ -18,7 +18,7 @@ from modelyard_scheduler.domain.instance import UNPLACED, InstanceState, Phase, 
 from modelyard_scheduler.domain.names import SUFFIX_ALPHABET, SUFFIX_LENGTH, instance_name
 from modelyard_scheduler.domain.reconcile import ReplicasPlan, Stop, replicas_plan
 from modelyard_scheduler.domain.worker import WorkerPhase
-from modelyard_scheduler.handlers.deciding import Decider, Decision, because
+from modelyard_scheduler.handlers.deciding import AT_ONCE, Decider, Decision, because
 from modelyard_scheduler.handlers.placement import PlacementHandler
 from modelyard_scheduler.handlers.wants import WantsHandler
 
@@ -44,31 +44,30 @@ class InstanceHandler:
         while await self._stop_worst(deployment_id):
             pass
         while await self.decider.state(lambda: self._request(deployment_id)):
-            newest = self.decider.picture.instances_of(deployment_id)[-1:]
-            for state in newest:
-                await self.placement.place(state.instance_id)
+            states = self.decider.picture.instances_of(deployment_id)
+            await self.placement.place([s.instance_id for s in states if s.phase is Phase.REQUESTED])
 
     def _plan(self, deployment_id: int) -> ReplicasPlan:
         picture = self.decider.picture
-        silent = frozenset(w.worker_id for w in picture.workers.values() if w.phase is WorkerPhase.SILENT)
-        return replicas_plan(
-            picture.deployments.get(deployment_id), picture.instances_of(deployment_id), silent
+        instances = picture.instances_of(deployment_id)
+        homes = {state.worker_id for state in instances if state.worker_id is not None}
+        silent = frozenset(
+            ident
+            for ident in homes
+            if ident in picture.workers and picture.workers[ident].phase is WorkerPhase.SILENT
         )
+        return replicas_plan(picture.deployments.get(deployment_id), instances, silent)
 
     def _request(self, deployment_id: int) -> Decision | None:
         deployment = self.decider.picture.deployments.get(deployment_id)
-        if deployment is None or self._plan(deployment_id).request == 0:
+        missing = 0 if deployment is None else self._plan(deployment_id).request
+        if deployment is None or missing == 0:
             return None
-        ident = self.decider.picture.highest_instance_id + 1
+        first = self.decider.picture.highest_instance_id + 1
+        idents = range(first, first + min(missing, AT_ONCE))
         return Decision(
-            [Write(self._requested(deployment, ident), 0)],
-            because(
-                f"request/{deployment_id}/{ident}",
-                correlation_id=deployment.correlation_id,
-                causation_id=deployment.last_event_id,
-                actor=deployment.actor,
-                time=self.decider.now(),
-            ),
+            [Write(self._requested(deployment, ident), 0) for ident in idents],
+            self._wish(deployment, f"request/{deployment_id}/{first}-{idents[-1]}"),
         )
 
     def _requested(self, deployment: DeploymentState, ident: int) -> InstanceRequested:
@@ -82,33 +81,37 @@ class InstanceHandler:
             spec_seq=deployment.spec_seq,
         )
 
-    # --- stop, remove --------------------------------------------------------------------------------
+    def _wish(self, deployment: DeploymentState, command_id: str) -> Cause:
+        return because(
+            command_id,
+            correlation_id=deployment.correlation_id,
+            causation_id=deployment.last_event_id,
+            actor=deployment.actor,
+            time=self.decider.now(),
+        )
+
+    # --- stop ----------------------------------------------------------------------------------------
 
     async def _stop_worst(self, deployment_id: int) -> bool:
-        stopped: int | None = None
+        stopped: list[int] = []
 
         def decide() -> Decision | None:
-            nonlocal stopped
-            for stop in self._plan(deployment_id).stop[:1]:
-                stopped = stop.instance_id
-                return self._stop(stop)
-            return None
+            stops = self._plan(deployment_id).stop[:AT_ONCE]
+            stopped[:] = [stop.instance_id for stop in stops]
+            return self.decider.about_many("stop", [self._stop(stop) for stop in stops])
 
-        if not await self.decider.state(decide) or stopped is None:
+        if not await self.decider.state(decide):
             return False
         await self.wants.tell(stopped)
         return True
 
-    def _stop(self, stop: Stop) -> Decision:
+    def _stop(self, stop: Stop) -> tuple[InstanceState, Write]:
         state = self.decider.picture.instances[stop.instance_id]
         who = {"instance_id": state.instance_id, "deployment_id": state.deployment_id}
-        if not state.deletion_requested:
-            state = self._as_wished(state)
+        wanted = state if state.deletion_requested else self._as_wished(state)
         if state.phase in UNPLACED:
-            removed = InstanceRemoved(**who, reason=stop.reason)
-            return self.decider.about(state, "remove", [Write(removed, state.seq)])
-        stopping = InstanceStopping(**who, reason=stop.reason)
-        return self.decider.about(state, "stop", [Write(stopping, state.seq)])
+            return wanted, Write(InstanceRemoved(**who, reason=stop.reason), state.seq)
+        return wanted, Write(InstanceStopping(**who, reason=stop.reason), state.seq)
 
     def _as_wished(self, state: InstanceState) -> InstanceState:
         """The instance as part of what somebody last wanted of its deployment: that is why it goes."""
@@ -122,44 +125,70 @@ class InstanceHandler:
             last_event_id=deployment.last_event_id,
         )
 
-    async def remove_stopped(self, instance_id: int) -> None:
+    # --- remove --------------------------------------------------------------------------------------
+
+    async def remove_stopped(self, instance_ids: Iterable[int]) -> None:
         """After the agent said that nothing is left."""
-        state = self.decider.picture.instances.get(instance_id)
-        if state is None or state.phase is not Phase.STOPPED:
-            return
-        await self.decider.state(lambda: self._removal(instance_id, state.leaves_because or "scale_down"))
-        if state.worker_id is not None:
-            await self.wants.forget(state.worker_id, instance_id)
+        states = self._of(instance_ids, Phase.STOPPED)
+        for start in range(0, len(states), AT_ONCE):
+            some = states[start : start + AT_ONCE]
+            await self._remove({s.instance_id: s.leaves_because or "scale_down" for s in some})
+            await self.wants.forget(some)
+
+    def _of(self, instance_ids: Iterable[int], phase: Phase) -> list[InstanceState]:
+        found = [self.decider.picture.instances.get(ident) for ident in sorted(instance_ids)]
+        return [state for state in found if state is not None and state.phase is phase]
 
     async def give_up(self, worker_id: int) -> None:
         """Removes what was on a worker that is gone, as long as it is gone: it is replaced elsewhere, and
         what is left there is stopped should it come back."""
-        for state in self.decider.picture.instances_on(worker_id):
-            if await self.decider.state(partial(self._given_up, state.instance_id, worker_id)):
-                await self.wants.tell_gone(state)
+        states = self.decider.picture.instances_on(worker_id)
+        for start in range(0, len(states), AT_ONCE):
+            some = states[start : start + AT_ONCE]
 
-    def _given_up(self, instance_id: int, worker_id: int) -> Decision | None:
+            def decide(some: Sequence[InstanceState] = some) -> Decision | None:
+                reason = self._why_gone(worker_id)
+                return self._removals({s.instance_id: reason for s in some}) if reason else None
+
+            if await self.decider.state(decide):
+                await self.wants.tell_gone(some)
+
+    def _why_gone(self, worker_id: int) -> str | None:
         worker = self.decider.picture.workers.get(worker_id)
         if worker is None or worker.phase is WorkerPhase.DELETED:
-            return self._removal(instance_id, "worker_deleted")
-        return self._removal(instance_id, "worker_lost") if worker.phase is WorkerPhase.LOST else None
+            return "worker_deleted"
+        return "worker_lost" if worker.phase is WorkerPhase.LOST else None
 
-    def _removal(self, instance_id: int, reason: str) -> Decision | None:
-        picture = self.decider.picture
-        state = picture.instances.get(instance_id)
-        if state is None or not may(state, InstanceRemoved):
-            return None
-        removed = InstanceRemoved.model_validate(
-            {
-                "instance_id": instance_id,
-                "deployment_id": state.deployment_id,
-                "reason": reason,
-                "worker_id": state.worker_id,
-            }
-        )
-        writes = [Write(removed, state.seq)]
-        worker = picture.workers.get(state.worker_id) if state.worker_id is not None else None
-        if worker is not None and instance_id in worker.reservations:
-            released = WorkerDevicesReleased(worker_id=worker.worker_id, instance_id=instance_id)
-            writes.append(Write(released, worker.seq))
-        return self.decider.about(state, "remove", writes)
+    async def _remove(self, reasons: dict[int, str]) -> None:
+        await self.decider.state(lambda: self._removals(reasons))
+
+    def _removals(self, reasons: dict[int, str]) -> Decision | None:
+        """Those that may be removed by now, with the reservations they held."""
+        writes: list[tuple[InstanceState, Write]] = []
+        opened: set[int] = set()
+        for ident, reason in reasons.items():
+            state = self.decider.picture.instances.get(ident)
+            if state is None or not may(state, InstanceRemoved):
+                continue
+            removed = InstanceRemoved.model_validate(
+                {
+                    "instance_id": ident,
+                    "deployment_id": state.deployment_id,
+                    "reason": reason,
+                    "worker_id": state.worker_id,
+                }
+            )
+            writes.append((state, Write(removed, state.seq)))
+            writes += [(state, write) for write in self._releases(state, opened)]
+        return self.decider.about_many("remove", writes)
+
+    def _releases(self, state: InstanceState, opened: set[int]) -> list[Write]:
+        """What its worker gets back. A worker that this batch writes to already (`opened`) is checked by the
+        first of those writes."""
+        worker = self.decider.picture.workers.get(state.worker_id) if state.worker_id is not None else None
+        if worker is None or state.instance_id not in worker.reservations:
+            return []
+        released = WorkerDevicesReleased(worker_id=worker.worker_id, instance_id=state.instance_id)
+        expected = None if worker.worker_id in opened else worker.seq
+        opened.add(worker.worker_id)
+        return [Write(released, expected)]

@@ -1,27 +1,25 @@
 """Places instances on workers, or says why it cannot be done."""
 
-from collections import Counter
+import asyncio
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 
-from modelyard_contracts import events
+from modelyard_contracts.base import Aggregate, Event
 from modelyard_contracts.deployments import Source
-from modelyard_contracts.events import InstanceScheduled, InstanceUnschedulable, WorkerDevicesReserved
 from modelyard_eventlog.log import Write
 
+from modelyard_scheduler.domain.decisions import assumed, placed
 from modelyard_scheduler.domain.instance import UNPLACED, InstanceState, Phase
-from modelyard_scheduler.domain.placement import (
-    Crowd,
-    PathSaid,
-    Placement,
-    Unplaceable,
-    candidates,
-    place,
-    policy_name,
-)
-from modelyard_scheduler.domain.worker import WorkerPhase
-from modelyard_scheduler.handlers.deciding import Decider, Decision
+from modelyard_scheduler.domain.picture import Picture
+from modelyard_scheduler.domain.placement import PathSaid, candidates
+from modelyard_scheduler.handlers.deciding import AT_ONCE, Decider, Decision
 from modelyard_scheduler.handlers.wants import WantsHandler
 from modelyard_scheduler.ports import Paths
+
+Said = Mapping[str, Mapping[int, PathSaid]]
+"""What workers say of paths, by path and worker."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,77 +30,62 @@ class PlacementHandler:
 
     async def place_waiting(self) -> None:
         """Tries everything that waits for room, the oldest first."""
-        for state in self.decider.picture.unplaced():
-            await self.place(state.instance_id)
+        await self.place([state.instance_id for state in self.decider.picture.unplaced()])
 
-    async def place(self, instance_id: int) -> None:
-        state = self.decider.picture.instances.get(instance_id)
-        if state is None or state.phase not in UNPLACED:
-            return
-        said = await self._ask_for_path(state)
-        if await self.decider.state(lambda: self._placed(instance_id, said)):
-            await self.wants.tell(instance_id)
+    async def place_new(self, instance_ids: Sequence[int]) -> None:
+        """Those of them that nobody has tried yet."""
+        known = self.decider.picture.instances
+        await self.place([i for i in instance_ids if i in known and known[i].phase is Phase.REQUESTED])
 
-    async def _ask_for_path(self, state: InstanceState) -> dict[int, PathSaid]:
-        if state.spec.source is not Source.LOCAL_PATH:
-            return {}
-        asked = candidates(state, self.decider.picture.workers.values())
-        return dict(await self.paths.ask(state.spec.local_path or "", [w.worker_id for w in asked]))
+    async def place(self, instance_ids: Sequence[int]) -> None:
+        """In this order and many in one batch: each as if those before it were placed already."""
+        said = await self._ask_for_paths(instance_ids)
+        for start in range(0, len(instance_ids), AT_ONCE):
+            some = instance_ids[start : start + AT_ONCE]
+            if await self.decider.state(partial(self._placed, some, said)):
+                await self.wants.tell(some)
 
-    def _placed(self, instance_id: int, said: dict[int, PathSaid]) -> Decision | None:
+    async def _ask_for_paths(self, instance_ids: Sequence[int]) -> Said:
+        """All are asked at once, and each of a path only once, however many instances wait for it."""
         picture = self.decider.picture
-        state = picture.instances.get(instance_id)
-        if state is None or state.phase not in UNPLACED or state.deletion_requested:
-            return None
-        workers = [w for w in picture.workers.values() if w.phase is not WorkerPhase.DELETED]
-        same = Counter(other.worker_id for other in picture.instances_of(state.deployment_id))
-        crowds = {w.worker_id: Crowd(same[w.worker_id], picture.count_on(w.worker_id)) for w in workers}
-        found = place(state, workers, said, crowds)
-        decision = events.Decision(
-            policy=policy_name(state.spec),
-            decided_at_seq=picture.position,
-            candidates=found.candidates if isinstance(found, Placement) else 0,
-        )
-        writes = (
-            _scheduled(state, found, decision)
-            if isinstance(found, Placement)
-            else _unschedulable(state, found, decision)
-        )
-        return self.decider.about(state, "place", writes) if writes else None
+        asked: dict[str, set[int]] = defaultdict(set)
+        seen: set[int] = set()
+        for ident in instance_ids:
+            state = picture.instances.get(ident)
+            if state is None or state.phase not in UNPLACED or state.spec.source is not Source.LOCAL_PATH:
+                continue
+            if id(state.spec) not in seen:
+                seen.add(id(state.spec))
+                usable = candidates(state, picture.workers.values())
+                asked[state.spec.local_path or ""].update(w.worker_id for w in usable)
+        answers = await asyncio.gather(*(self.paths.ask(path, sorted(who)) for path, who in asked.items()))
+        return dict(zip(asked, answers, strict=True))
+
+    def _placed(self, instance_ids: Sequence[int], said: Said) -> Decision | None:
+        """One picture for the whole batch; what is decided first is there for what comes after."""
+        picture = self.decider.picture
+        draft = picture.draft()
+        writes: list[tuple[InstanceState, Write]] = []
+        checked: set[str] = set()
+        for ident in instance_ids:
+            state = draft.instances.get(ident)
+            if state is None:
+                continue
+            answers = said.get(state.spec.local_path or "", {})
+            for event in placed(draft, ident, answers, picture.position):
+                draft.apply(assumed(draft, event, self.decider.now()))
+                writes.append((state, _write(picture, event, checked)))
+        return self.decider.about_many("place", writes)
 
 
-def _scheduled(state: InstanceState, found: Placement, decision: events.Decision) -> list[Write]:
-    """One batch: two schedulers cannot both take the same room."""
-    return [
-        Write(
-            WorkerDevicesReserved(
-                worker_id=found.worker.worker_id, instance_id=state.instance_id, claim=found.claim
-            ),
-            found.worker.seq,
-        ),
-        Write(
-            InstanceScheduled(
-                instance_id=state.instance_id,
-                deployment_id=state.deployment_id,
-                worker_id=found.worker.worker_id,
-                worker_name=found.worker.name,
-                claim=found.claim,
-                decision=decision,
-            ),
-            state.seq,
-        ),
-    ]
-
-
-def _unschedulable(state: InstanceState, found: Unplaceable, decision: events.Decision) -> list[Write]:
-    """Nothing, if the reasons are those that were stated last."""
-    if state.phase is Phase.UNSCHEDULABLE and state.reasons == found.stated():
-        return []
-    unschedulable = InstanceUnschedulable(
-        instance_id=state.instance_id,
-        deployment_id=state.deployment_id,
-        message=found.message(),
-        reasons=found.stated(),
-        decision=decision,
-    )
-    return [Write(unschedulable, state.seq)]
+def _write(picture: Picture, event: Event, checked: set[str]) -> Write:
+    """With the sequence that its aggregate has in the picture; of several events of one aggregate the first
+    is checked, and none is kept without it."""
+    subject = f"{event.aggregate}/{event.aggregate_id()}"
+    if subject in checked:
+        return Write(event, None)
+    checked.add(subject)
+    ident = int(event.aggregate_id())
+    if event.aggregate is Aggregate.WORKER:
+        return Write(event, picture.workers[ident].seq)
+    return Write(event, picture.instances[ident].seq)

@@ -57,7 +57,7 @@ class RestartHandler:
         if state is None or state.phase is not Phase.BACKING_OFF or state.restart_at is None:
             return
         if state.restart_at <= self.decider.now():
-            await self.wants.tell(instance_id)
+            await self.wants.tell([instance_id])
         else:
             await self.timers.set(f"restart.{instance_id}.{state.attempt}", state.restart_at)
 
@@ -66,4 +66,6 @@ class RestartHandler:
         state = self.decider.picture.instances.get(instance_id)
         if state is None or state.phase is not Phase.BACKING_OFF or state.attempt != attempt:
             return
-        await self.wants.tell(instance_id, at=max(self.decider.now(), state.restart_at or self.decider.now()))
+        await self.wants.tell(
+            [instance_id], at=max(self.decider.now(), state.restart_at or self.decider.now())
+        )

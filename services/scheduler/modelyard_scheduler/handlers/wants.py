@@ -1,11 +1,15 @@
 """Tells the workers what is wanted of them."""
 
+import asyncio
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
+from modelyard_contracts.messages import Want
+
 from modelyard_scheduler.domain.instance import InstanceState
-from modelyard_scheduler.domain.wants import want_for, wants_plan
-from modelyard_scheduler.handlers.deciding import Decider
+from modelyard_scheduler.domain.wants import WantKey, want_for, wants_plan
+from modelyard_scheduler.handlers.deciding import AT_ONCE, Decider
 from modelyard_scheduler.ports import Wants
 
 
@@ -14,33 +18,38 @@ class WantsHandler:
     decider: Decider
     wants: Wants
 
-    async def tell(self, instance_id: int, *, at: datetime | None = None) -> None:
-        """Puts the want that follows from the instance's state at the time `at`, now if not given."""
-        state = self.decider.picture.instances.get(instance_id)
-        want = want_for(state, at or self.decider.now()) if state else None
-        if want is not None:
-            await self.wants.put(want)
+    async def tell(self, instance_ids: Iterable[int], *, at: datetime | None = None) -> None:
+        """Puts the wants that follow from the instances' states at the time `at`, now if not given."""
+        found = [self.decider.picture.instances.get(ident) for ident in instance_ids]
+        wants = [want_for(state, at or self.decider.now()) for state in found if state is not None]
+        await self._put([want for want in wants if want is not None])
 
-    async def tell_gone(self, state: InstanceState) -> None:
-        """Whatever the worker may still have of it is to end."""
-        want = want_for(state, self.decider.now())
-        if want is not None:
-            await self.wants.put(want.model_copy(update={"state": "absent"}))
+    async def tell_gone(self, states: Sequence[InstanceState]) -> None:
+        """Whatever their workers may still have of them is to end."""
+        wants = [want_for(state, self.decider.now()) for state in states]
+        await self._put([want.model_copy(update={"state": "absent"}) for want in wants if want is not None])
 
-    async def forget(self, worker_id: int, instance_id: int) -> None:
-        """Nothing is left of it."""
-        await self.wants.forget(worker_id, instance_id)
+    async def forget(self, states: Sequence[InstanceState]) -> None:
+        """Nothing is left of them."""
+        await self._forget([(s.worker_id, s.instance_id) for s in states if s.worker_id is not None])
 
     async def tell_all(self) -> None:
-        """Compares every want with the picture and mends the differences, as the picture is by then."""
+        """Compares every want with the picture and mends the differences, one by one, as the picture is by
+        then."""
         await self.decider.feed.catch_up()
         held = await self.wants.read_all()
         plan = wants_plan(self.decider.picture, held, self.decider.now())
         for want in plan.put:
-            state = self.decider.picture.instances.get(want.instance_id)
-            if state is not None:
-                await self.tell(want.instance_id)
+            if want.instance_id in self.decider.picture.instances:
+                await self.tell([want.instance_id])
             elif want.state == "absent":
                 await self.wants.put(want)
-        for worker_id, instance_id in plan.forget:
-            await self.wants.forget(worker_id, instance_id)
+        await self._forget(plan.forget)
+
+    async def _put(self, wants: Sequence[Want]) -> None:
+        for start in range(0, len(wants), AT_ONCE):
+            await asyncio.gather(*(self.wants.put(want) for want in wants[start : start + AT_ONCE]))
+
+    async def _forget(self, keys: Sequence[WantKey]) -> None:
+        for start in range(0, len(keys), AT_ONCE):
+            await asyncio.gather(*(self.wants.forget(*key) for key in keys[start : start + AT_ONCE]))
