@@ -25,6 +25,7 @@ from modelyard_contracts.events import (
     InstanceStopped,
     InstanceStopping,
     InstanceUnschedulable,
+    ModelInspected,
     WorkerDevicesReleased,
     WorkerDevicesReserved,
     WorkerInventoryChanged,
@@ -34,6 +35,7 @@ from modelyard_contracts.events import (
     WorkerSilent,
 )
 from modelyard_contracts.inventory import Inventory
+from modelyard_contracts.models import ModelFacts, ModelFormat, coordinates_of
 from modelyard_scheduler.domain.instance import InstanceState
 from modelyard_scheduler.domain.picture import Picture
 from modelyard_scheduler.domain.reconcile import StopReason
@@ -273,3 +275,11 @@ def lost(ident: int = 1, *, last_seen: datetime = START) -> WorkerLost:
 def worker(ident: int = 1, *, ram_bytes: int = 16 * GIB, cluster_id: int = 1) -> Sequence[Event]:
     """The facts of a worker that is ready."""
     return (registered(ident, cluster_id=cluster_id), ready(ident), inventory(ident, ram_bytes=ram_bytes))
+
+
+# --- models ----------------------------------------------------------------------------------------
+
+
+def inspected(spec: DeploymentSpec = SPEC, *, weight_bytes: int = GIB) -> ModelInspected:
+    facts = ModelFacts(location=spec.location(), format=ModelFormat.GGUF, weight_bytes=weight_bytes)
+    return ModelInspected(coordinates=coordinates_of(spec), facts=facts)

@@ -36,6 +36,7 @@ class Aggregate(StrEnum):
     USER = "user"
     API_KEY = "apikey"
     NAME = "name"
+    MODEL = "model"
 
 
 class Event(Contract):

@@ -8,6 +8,7 @@ from typing import Literal
 
 from modelyard_contracts.base import Contract, Instant
 from modelyard_contracts.deployments import DeploymentSpec
+from modelyard_contracts.models import ModelFacts
 from modelyard_contracts.telemetry import Telemetry
 
 
@@ -69,6 +70,8 @@ class PathAnswer(Contract):
     architecture: str | None = None
     context_length: int | None = None
     kv_bytes_per_token: int | None = None
+    facts: ModelFacts | None = None
+    """As much as the log keeps of them."""
 
 
 class LogQuestion(Contract):

@@ -5,6 +5,7 @@ from datetime import datetime
 from typing import Protocol
 
 from modelyard_contracts.messages import Want
+from modelyard_contracts.models import ModelCoordinates, ModelFacts
 
 from modelyard_scheduler.domain.placement import PathSaid
 
@@ -24,4 +25,15 @@ class Alarm(Protocol):
 class Paths(Protocol):
     async def ask(self, path: str, worker_ids: Collection[int]) -> Mapping[int, PathSaid]:
         """What each worker says of the path; all are asked at once."""
+        ...
+
+
+class NotInspected(Exception):
+    """A model could not be looked at; the message is for people."""
+
+
+class Models(Protocol):
+    async def inspect(self, coordinates: ModelCoordinates, worker_ids: Collection[int]) -> ModelFacts:
+        """Looks at a model at its source, in bounded time. Workers are asked of a path that is not here.
+        Raises `NotInspected`."""
         ...

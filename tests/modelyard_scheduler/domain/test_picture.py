@@ -5,8 +5,10 @@ from modelyard_contracts.events import NameClaimed
 from modelyard_scheduler.domain.instance import Phase
 from modelyard_scheduler.domain.picture import Picture
 from modelyard_scheduler_world import (
+    SPEC,
     deletion_requested,
     deployment,
+    inspected,
     record,
     released,
     removed,
@@ -80,3 +82,13 @@ def test_folding_in_two_parts_gives_the_same_picture(cut: int) -> None:
     for seq, event in enumerate(STORY[cut:], start=cut + 1):
         parts.apply(record(event, seq))
     assert vars(parts) == vars(whole)
+
+
+def test_what_is_known_of_a_model_is_found_by_what_a_deployment_says() -> None:
+    assert told().facts_of(SPEC) is None
+    picture = told(inspected(weight_bytes=1), inspected(weight_bytes=2))
+    facts = picture.facts_of(SPEC)
+    assert facts is not None
+    assert facts.weight_bytes == 2
+    assert picture.draft().facts_of(SPEC) == facts
+    assert picture.facts_of(SPEC.model_copy(update={"local_path": "/models/b.gguf"})) is None

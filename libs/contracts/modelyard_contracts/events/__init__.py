@@ -40,6 +40,7 @@ from modelyard_contracts.events.instances import (
     InstanceStopping,
     InstanceUnschedulable,
 )
+from modelyard_contracts.events.models import ModelInspected, model_number
 from modelyard_contracts.events.names import NameClaimed, NameEvent, NameReleased, name_id
 from modelyard_contracts.events.routes import (
     RouteChanged,
@@ -93,6 +94,7 @@ EVENT_TYPES: dict[str, type[Event]] = {
         WorkerLost,
         WorkerDevicesReserved,
         WorkerDevicesReleased,
+        ModelInspected,
         RouteCreated,
         RouteChanged,
         RouteDeleted,

@@ -1,5 +1,7 @@
 """Deployments as `/v2/models` shows them."""
 
+from typing import Any
+
 from modelyard_contracts.base import Aggregate
 from modelyard_contracts.deployments import DeploymentSpec
 from modelyard_contracts.events import (
@@ -7,9 +9,13 @@ from modelyard_contracts.events import (
     DeploymentRequested,
     DeploymentScaled,
     DeploymentUpdated,
+    model_number,
 )
+from modelyard_contracts.models import ModelFormat, coordinates_of
 from modelyard_eventlog.log import AnyRecorded
+from modelyard_models.backends import default_backend
 
+from modelyard_api.projections.model_facts import meta_of
 from modelyard_api.projections.rows import (
     BASE_SORTABLE,
     Fold,
@@ -46,7 +52,7 @@ def fold_with(mask_env: MaskEnv) -> Fold:
     """The fold; `mask_env` turns sealed environment values into what may be shown."""
 
     def spec_view(spec: DeploymentSpec) -> View:
-        return {**spec.model_dump(mode="json"), "env": mask_env(spec.env)}
+        return {**spec.model_dump(mode="json"), "env": mask_env(spec.env), "meta": {}}
 
     def fold(event: AnyRecorded, row: Row | None) -> Row | None:
         data = event.data
@@ -58,11 +64,11 @@ def fold_with(mask_env: MaskEnv) -> Fold:
                 "ready_replicas": 0,
                 **spec_view(data.spec),
             }
-            return created(event, data.deployment_id, view)
+            return created(event, data.deployment_id, view, _given(data.spec))
         if row is None:
             return None
         if isinstance(data, DeploymentUpdated):
-            return changed(event, row, {"name": data.name, **spec_view(data.spec)})
+            return changed(event, row, {"name": data.name, **spec_view(data.spec)}, _given(data.spec))
         if isinstance(data, DeploymentScaled):
             return changed(event, row, {"replicas": data.replicas})
         if isinstance(data, DeploymentDeleted):
@@ -75,3 +81,22 @@ def fold_with(mask_env: MaskEnv) -> Fold:
 def with_ready(event: AnyRecorded, row: Row, change: int) -> Row:
     """The deployment after `change` more of its instances run."""
     return affected(event, row, {"ready_replicas": row.view["ready_replicas"] + change})
+
+
+def _given(spec: DeploymentSpec) -> dict[str, Any]:
+    """Which model it is of, and what its operator left open."""
+    return {
+        "model_facts_id": model_number(coordinates_of(spec).model_id()),
+        "categories_open": not spec.categories,
+        "backend_open": spec.backend is None,
+    }
+
+
+def with_facts(event: AnyRecorded, row: Row, facts: View) -> Row:
+    """The deployment once its model is known; what its operator said stays."""
+    view: View = {"meta": meta_of(facts)}
+    if row.hidden["categories_open"]:
+        view["categories"] = [facts["category"]]
+    if row.hidden["backend_open"]:
+        view["backend"] = default_backend(ModelFormat(facts["format"])).value
+    return affected(event, row, view)

@@ -10,7 +10,15 @@ from typing import Any, NamedTuple
 from modelyard_contracts.base import Aggregate
 from modelyard_eventlog.log import AnyRecorded
 
-from modelyard_api.projections import accounts, clusters, deployments, instances, routes, workers
+from modelyard_api.projections import (
+    accounts,
+    clusters,
+    deployments,
+    instances,
+    model_facts,
+    routes,
+    workers,
+)
 from modelyard_api.projections.changes import CREATED, DELETED, UPDATED, Change
 from modelyard_api.projections.rows import Fold, MaskEnv, ReadModel, Row, differences
 
@@ -19,6 +27,7 @@ READ_MODELS = (
     instances.INSTANCES,
     workers.WORKERS,
     routes.ROUTES,
+    model_facts.MODEL_FACTS,
     clusters.CLUSTERS,
     accounts.USERS,
     accounts.API_KEYS,
@@ -46,6 +55,7 @@ class Picture:
             Aggregate.INSTANCE: instances.fold,
             Aggregate.WORKER: workers.fold,
             Aggregate.ROUTE: routes.fold,
+            Aggregate.MODEL: model_facts.fold,
             Aggregate.CLUSTER: clusters.fold,
             Aggregate.USER: accounts.fold_user,
             Aggregate.API_KEY: accounts.fold_api_key,
@@ -53,6 +63,8 @@ class Picture:
         self._rows: dict[str, dict[int, Row]] = {model.resource: {} for model in READ_MODELS}
         self._instances_of_worker: dict[int, set[int]] = defaultdict(set)
         self._routes_of_deployment: dict[int, set[int]] = defaultdict(set)
+        self._of_model: dict[tuple[str, int], set[int]] = defaultdict(set)
+        """Deployments, and instances that wait for it, by resource and the id of their model's facts."""
         self.touched: dict[Key, Row] = {}
         """The rows that differ from what was last written; the writer empties it."""
 
@@ -99,6 +111,10 @@ class Picture:
 
     def _index(self, model: ReadModel, before: Row | None, after: Row) -> None:
         gone = after.removed_at is not None
+        if before is not None:
+            self._of_model[model.resource, before.hidden.get("model_facts_id", 0)].discard(after.id)
+        if not gone and "model_facts_id" in after.hidden:
+            self._of_model[model.resource, after.hidden["model_facts_id"]].add(after.id)
         if model is instances.INSTANCES:
             if before is not None:
                 self._instances_of_worker[before.view["worker_id"]].discard(after.id)
@@ -115,7 +131,11 @@ class Picture:
     def _spread(self, event: AnyRecorded, step: Step, steps: list[Step]) -> None:
         if step.model is instances.INSTANCES:
             self._count_ready(event, step, steps)
+            self._show_model(event, step.after, steps)
+        elif step.model is model_facts.MODEL_FACTS:
+            self._show_everywhere(event, step.after, steps)
         elif step.model is deployments.MODELS:
+            self._show_model(event, step.after, steps)
             self._refresh_routes(event, step.before, step.after, steps)
             self._count(event, step, {"models": _there(step.after) - _there(step.before)}, steps)
         elif step.model is routes.ROUTES and step.after.removed_at is None:
@@ -123,6 +143,22 @@ class Picture:
         elif step.model is workers.WORKERS:
             self._mark_instances(event, step, steps)
             self._count(event, step, _worker_counts(step), steps)
+
+    def _show_everywhere(self, event: AnyRecorded, facts: Row, steps: list[Step]) -> None:
+        for model in (deployments.MODELS, instances.INSTANCES):
+            for ident in sorted(self._of_model[model.resource, facts.id]):
+                self._show_model(event, self._rows[model.resource][ident], steps)
+
+    def _show_model(self, event: AnyRecorded, row: Row, steps: list[Step]) -> None:
+        """What is known of its model, on a deployment or an instance that waits for it."""
+        facts = self.find(model_facts.MODEL_FACTS, row.hidden.get("model_facts_id"))
+        if facts is None or row.removed_at is not None:
+            return
+        if "categories_open" in row.hidden:
+            after = deployments.with_facts(event, row, facts.view)
+            self._affect(deployments.MODELS, row, after, steps)
+        else:
+            self._affect(instances.INSTANCES, row, instances.analyzed(event, row), steps)
 
     def _count_ready(self, event: AnyRecorded, step: Step, steps: list[Step]) -> None:
         change = instances.running(step.after) - instances.running(step.before)

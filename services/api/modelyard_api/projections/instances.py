@@ -18,7 +18,9 @@ from modelyard_contracts.events import (
     InstanceStopped,
     InstanceStopping,
     InstanceUnschedulable,
+    model_number,
 )
+from modelyard_contracts.models import coordinates_of
 from modelyard_eventlog.log import AnyRecorded
 
 from modelyard_api.projections.rows import (
@@ -54,6 +56,7 @@ TABLE = table_of(INSTANCES)
 
 STATES = (
     "pending",
+    "analyzing",
     "scheduled",
     "downloading",
     "starting",
@@ -67,7 +70,8 @@ NOT_SERVING: View = {"worker_ip": None, "pid": None, "port": None, "ports": []}
 
 def fold(event: AnyRecorded, row: Row | None) -> Row | None:
     if isinstance(event.data, InstanceRequested):
-        return created(event, event.data.instance_id, _requested(event.data))
+        hidden = {"model_facts_id": model_number(coordinates_of(event.data.spec).model_id())}
+        return created(event, event.data.instance_id, _requested(event.data), hidden)
     if row is None:
         return None
     if isinstance(event.data, InstanceRemoved):
@@ -81,6 +85,11 @@ def fold(event: AnyRecorded, row: Row | None) -> Row | None:
 def running(row: Row | None) -> int:
     """1 if this instance counts as ready."""
     return int(row is not None and row.removed_at is None and row.view["state"] == "running")
+
+
+def analyzed(event: AnyRecorded, row: Row) -> Row:
+    """The instance once its model is known."""
+    return affected(event, row, {"state": "pending"}, hidden={}) if row.view["state"] == "analyzing" else row
 
 
 def lost(event: AnyRecorded, row: Row) -> Row:
@@ -117,7 +126,7 @@ def _requested(data: InstanceRequested) -> View:
         "worker_id": None,
         "worker_name": None,
         **NOT_SERVING,
-        "state": "pending",
+        "state": "analyzing",
         "state_message": None,
         "attempt": 0,
         "restart_count": 0,

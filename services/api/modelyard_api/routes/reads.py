@@ -24,6 +24,7 @@ NAMES = {
     "model-instances": "model instance",
     "workers": "worker",
     "model-routes": "model route",
+    "model-facts": "facts of a model",
     "clusters": "cluster",
     "users": "user",
     "api-keys": "API key",

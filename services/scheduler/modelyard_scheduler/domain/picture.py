@@ -9,7 +9,10 @@ from collections import defaultdict
 from typing import Any
 
 from modelyard_contracts.base import Aggregate
+from modelyard_contracts.deployments import DeploymentSpec
 from modelyard_contracts.envelope import Recorded
+from modelyard_contracts.events import ModelInspected
+from modelyard_contracts.models import ModelFacts, coordinates_of
 
 from modelyard_scheduler.domain import deployment, instance, worker
 from modelyard_scheduler.domain.deployment import DeploymentFact, DeploymentState
@@ -25,6 +28,8 @@ class Picture:
         self.instances: dict[int, InstanceState] = {}
         self.leftovers: dict[int, InstanceState] = {}
         self.workers: dict[int, WorkerState] = {}
+        self.models: dict[str, ModelFacts] = {}
+        """What is known of models, by `ModelCoordinates.model_id`."""
         self.highest_instance_id = 0
         self._of_deployment: dict[int, set[int]] = defaultdict(set)
         self._on_worker: dict[int, set[int]] = defaultdict(set)
@@ -36,6 +41,7 @@ class Picture:
         other.position, other.highest_instance_id = self.position, self.highest_instance_id
         other.deployments, other.instances = dict(self.deployments), dict(self.instances)
         other.leftovers, other.workers = dict(self.leftovers), dict(self.workers)
+        other.models = dict(self.models)
         for mine, theirs in (
             (self._of_deployment, other._of_deployment),
             (self._on_worker, other._on_worker),
@@ -50,6 +56,10 @@ class Picture:
 
     def instances_on(self, worker_id: int) -> list[InstanceState]:
         return [self.instances[ident] for ident in sorted(self._on_worker.get(worker_id, ()))]
+
+    def facts_of(self, spec: DeploymentSpec) -> ModelFacts | None:
+        """None: its model was not inspected yet."""
+        return self.models.get(coordinates_of(spec).model_id())
 
     def count_on(self, worker_id: int) -> int:
         return len(self._on_worker.get(worker_id, ()))
@@ -66,6 +76,9 @@ class Picture:
                 self._apply_instance(int(ident), recorded)
             case Aggregate.WORKER:
                 self._apply_worker(int(ident), recorded)
+            case Aggregate.MODEL:
+                inspected: ModelInspected = recorded.data
+                self.models[ident] = inspected.facts
             case _:
                 pass
         self.position = recorded.seq
