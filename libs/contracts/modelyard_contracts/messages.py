@@ -30,6 +30,7 @@ class Want(Contract):
     spec: DeploymentSpec
     correlation_id: str
     actor: str
+    traceparent: str | None = None
 
 
 class Observation(Contract):
@@ -45,6 +46,7 @@ class Observation(Contract):
     correlation_id: str
     causation_id: str
     actor: str
+    traceparent: str | None = None
 
 
 class Heartbeat(Contract):

@@ -26,6 +26,7 @@ from modelyard_runtime.logs import configure_logs
 from modelyard_runtime.secrets import Sealer, Unsealable
 from modelyard_runtime.settings import BadSettings, parse_settings
 from modelyard_runtime.shutdown import ends_before, stop_signal
+from modelyard_runtime.tracing import configure_traces
 from nats.aio.client import Client
 
 from modelyard_api.adapters.asking import WorkerPaths
@@ -264,6 +265,7 @@ def check_secret_key(settings: ApiSettings) -> None:
 def main(argv: Sequence[str]) -> int:
     try:
         settings = parse_settings(ApiSettings, argv, prog="modelyard api")
+        configure_traces("api")
         check_secret_key(settings)
         listener = listen(settings.host, settings.api_port, port_flag="--api-port")
     except BadSettings as error:

@@ -23,6 +23,7 @@ from modelyard_runtime.health import Health, serve_health
 from modelyard_runtime.logs import configure_logs
 from modelyard_runtime.settings import BadSettings, parse_settings
 from modelyard_runtime.shutdown import ends_before, stop_signal
+from modelyard_runtime.tracing import configure_traces
 from nats.aio.client import Client
 
 from modelyard_scheduler.adapters.paths import WorkerPaths
@@ -172,6 +173,7 @@ async def _every(seconds: float, work: Callable[[], Awaitable[None]]) -> None:
 def main(argv: Sequence[str]) -> int:
     try:
         settings = parse_settings(SchedulerSettings, argv, prog="modelyard scheduler")
+        configure_traces("scheduler")
     except BadSettings as error:
         sys.stderr.write(f"modelyard scheduler: {error}\n")
         return 2

@@ -14,6 +14,7 @@ from modelyard_runtime.logs import configure_logs
 from modelyard_runtime.secrets import Sealer
 from modelyard_runtime.settings import BadSettings, parse_settings
 from modelyard_runtime.shutdown import ends_before, stop_signal
+from modelyard_runtime.tracing import configure_traces
 
 from modelyard_worker_agent.adapters.accelerators import accelerators_of_this_machine
 from modelyard_worker_agent.adapters.gauge import Gauge
@@ -146,6 +147,7 @@ async def _serve_health(port: int, renewal: Renewal, link: Link) -> None:
 def main(argv: Sequence[str]) -> int:
     try:
         settings = parse_settings(WorkerSettings, argv, prog="modelyard worker")
+        configure_traces("worker")
     except BadSettings as error:
         sys.stderr.write(f"modelyard worker: {error}\n")
         return 2

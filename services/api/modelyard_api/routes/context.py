@@ -3,6 +3,8 @@
 import asyncio
 import hmac
 import json
+from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Annotated
 
@@ -12,6 +14,7 @@ from modelyard_eventlog.log import EventLog
 from modelyard_eventlog.questions import Questions
 from modelyard_runtime import keys
 from modelyard_runtime.clock import Now, new_id, new_traceparent
+from modelyard_runtime.tracing import span, valid_traceparent
 
 from modelyard_api.adapters.database import Database
 from modelyard_api.adapters.telemetry import WorkerTelemetry
@@ -149,19 +152,25 @@ async def commander(
     request: Request,
     caller: CallerOf,
     idempotency_key: Annotated[str | None, Header(max_length=255)] = None,
-) -> Commander:
-    return commander_for(request, f"user/{caller.user_id}", idempotency_key)
+) -> AsyncIterator[Commander]:
+    with commanding(request, f"user/{caller.user_id}", idempotency_key) as by:
+        yield by
 
 
 CommanderOf = Annotated[Commander, Depends(commander)]
 
 
-def commander_for(request: Request, actor: str, idempotency_key: str | None) -> Commander:
-    return Commander(
-        actor=actor,
-        command_id=command_id(actor, idempotency_key, new_id),
-        traceparent=request.headers.get("traceparent") or new_traceparent(),
-    )
+@contextmanager
+def commanding(request: Request, actor: str, idempotency_key: str | None) -> Iterator[Commander]:
+    """The command of a request, which is a span of the caller's trace."""
+    given = valid_traceparent(request.headers.get("traceparent"))
+    name = f"{request.method} {request.scope['route'].path}"
+    with span(name, given, "SERVER", **{"url.path": request.url.path, "actor": actor}) as traceparent:
+        yield Commander(
+            actor=actor,
+            command_id=command_id(actor, idempotency_key, new_id),
+            traceparent=traceparent or new_traceparent(),
+        )
 
 
 async def if_match(if_match: Annotated[str | None, Header()] = None) -> int | None:

@@ -11,7 +11,7 @@ from modelyard_api.projections import queries
 from modelyard_api.routes.context import (
     SESSION_COOKIE,
     ContextOf,
-    commander_for,
+    commanding,
     require_join_token,
     session_token,
 )
@@ -53,7 +53,7 @@ def session_router() -> APIRouter:
         request: Request,
         _: Annotated[None, Depends(require_join_token)],
     ) -> JoinAnswer:
-        by = commander_for(request, f"worker/{body.worker_uuid}", None)
-        return await context.handlers.workers.join(body, by)
+        with commanding(request, f"worker/{body.worker_uuid}", None) as by:
+            return await context.handlers.workers.join(body, by)
 
     return router

@@ -25,9 +25,10 @@ class DeploymentState:
     spec_seq: int
     """The sequence of the event that `spec` comes from."""
     correlation_id: str
-    """Of the last wish, as `actor` and `last_event_id`: new instances are part of that story."""
+    """Of the last wish, as what follows: new instances are part of that story."""
     actor: str
     last_event_id: str
+    traceparent: str | None = None
     deleted: bool = False
 
 
@@ -45,11 +46,16 @@ def evolve(state: DeploymentState | None, recorded: Recorded[DeploymentFact]) ->
             correlation_id=recorded.correlation_id,
             actor=recorded.actor,
             last_event_id=recorded.id,
+            traceparent=recorded.traceparent,
         )
     if state is None:
         return None
     state = replace(
-        state, correlation_id=recorded.correlation_id, actor=recorded.actor, last_event_id=recorded.id
+        state,
+        correlation_id=recorded.correlation_id,
+        actor=recorded.actor,
+        last_event_id=recorded.id,
+        traceparent=recorded.traceparent,
     )
     match fact:
         case DeploymentUpdated():

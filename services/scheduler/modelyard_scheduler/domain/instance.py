@@ -115,6 +115,8 @@ class InstanceState:
     correlation_id: str
     """Of the last thing that somebody wanted of it (the agent's own facts leave this and `actor`)."""
     actor: str
+    traceparent: str | None = None
+    """Of the same event as `correlation_id`."""
     worker_id: int | None = None
     worker_name: str | None = None
     attempt: int = 0
@@ -184,11 +186,17 @@ def _requested(fact: InstanceRequested, recorded: Recorded[InstanceFact]) -> Ins
         last_event_id=recorded.id,
         correlation_id=recorded.correlation_id,
         actor=recorded.actor,
+        traceparent=recorded.traceparent,
     )
 
 
 def _wanted(state: InstanceState, recorded: Recorded[InstanceFact]) -> InstanceState:
-    return replace(state, correlation_id=recorded.correlation_id, actor=recorded.actor)
+    return replace(
+        state,
+        correlation_id=recorded.correlation_id,
+        actor=recorded.actor,
+        traceparent=recorded.traceparent,
+    )
 
 
 def _entered(state: InstanceState, fact: InstanceFact, recorded: Recorded[InstanceFact]) -> InstanceState:

@@ -54,6 +54,7 @@ def _want(state: InstanceState, wanted: Literal["running", "absent"], attempt: i
         spec=state.spec,
         correlation_id=state.correlation_id,
         actor=state.actor,
+        traceparent=state.traceparent,
     )
 
 

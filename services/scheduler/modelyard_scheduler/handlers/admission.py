@@ -77,6 +77,7 @@ class Admission:
             time=observation.observed_at,
             correlation_id=observation.correlation_id,
             causation_id=causation_id,
+            traceparent=observation.traceparent,
         )
         return Decision([Write(event, expected)], cause)
 

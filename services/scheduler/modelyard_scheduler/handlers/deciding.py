@@ -30,7 +30,15 @@ class Decision:
     cause: Cause
 
 
-def because(command_id: str, *, correlation_id: str, causation_id: str, actor: str, time: datetime) -> Cause:
+def because(
+    command_id: str,
+    *,
+    correlation_id: str,
+    causation_id: str,
+    actor: str,
+    time: datetime,
+    traceparent: str | None = None,
+) -> Cause:
     return Cause(
         command_id=command_id,
         actor=actor,
@@ -38,6 +46,7 @@ def because(command_id: str, *, correlation_id: str, causation_id: str, actor: s
         time=time,
         correlation_id=correlation_id,
         causation_id=causation_id,
+        traceparent=traceparent,
     )
 
 
@@ -74,6 +83,7 @@ class Decider:
             causation_id=state.last_event_id,
             actor=state.actor,
             time=self.now(),
+            traceparent=state.traceparent,
         )
 
     async def state(self, decide: Callable[[], Decision | None]) -> bool:

@@ -88,6 +88,7 @@ class InstanceHandler:
             causation_id=deployment.last_event_id,
             actor=deployment.actor,
             time=self.decider.now(),
+            traceparent=deployment.traceparent,
         )
 
     # --- stop ----------------------------------------------------------------------------------------
@@ -123,6 +124,7 @@ class InstanceHandler:
             correlation_id=deployment.correlation_id,
             actor=deployment.actor,
             last_event_id=deployment.last_event_id,
+            traceparent=deployment.traceparent,
         )
 
     # --- remove --------------------------------------------------------------------------------------

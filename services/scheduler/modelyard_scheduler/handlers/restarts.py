@@ -45,6 +45,7 @@ class RestartHandler:
                 causation_id=state.last_event_id,
                 actor=state.actor,
                 time=self.decider.now(),
+                traceparent=state.traceparent,
             )
             return Decision([Write(restart, state.seq)], cause)
 

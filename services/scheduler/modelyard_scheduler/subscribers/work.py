@@ -5,12 +5,15 @@ sweep.
 """
 
 import asyncio
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 
 import structlog
 from modelyard_eventlog.leases import Lease, LeaseLost
-from modelyard_eventlog.log import Conflict, LogUnavailable
+from modelyard_eventlog.log import AnyRecorded, Conflict, LogUnavailable
 from modelyard_eventlog.observations import Observations
+from modelyard_runtime.tracing import span
 
 from modelyard_scheduler.subscribers.reacting import Scheduler
 
@@ -100,7 +103,8 @@ class Work:
         while True:
             news = await self.scheduler.decider.feed.news()
             try:
-                await self.scheduler.react(event.data for event in news)
+                with spans_of(news):
+                    await self.scheduler.react(event.data for event in news)
             except (LogUnavailable, Conflict) as error:
                 logger.warning("left to a sweep", error=str(error))
                 self.failed.set()
@@ -115,3 +119,13 @@ class Work:
                     logger.warning("will be tried again", error=str(error))
                     await asyncio.sleep(RETRY_S)
             self.lease.position = observed.seq
+
+
+@contextmanager
+def spans_of(news: Sequence[AnyRecorded]) -> Iterator[None]:
+    """What is done about many facts at once is part of each one's trace."""
+    with ExitStack() as spans:
+        for event in news:
+            name = f"react to {event.type}"
+            spans.enter_context(span(name, event.traceparent, "CONSUMER", subject=event.subject))
+        yield

@@ -31,13 +31,15 @@ class Outbox:
         self._more.set()
 
     async def say(self, event: Event, *, of: Want, ident: str) -> None:
-        self._keep(event, ident, of.correlation_id, of.actor)
+        self._keep(event, ident, of.correlation_id, of.actor, of.traceparent)
 
     def say_of_worker(self, event: Event, *, ident: str) -> None:
         """A fact about this machine itself."""
         self._keep(event, ident, ident, f"worker/{self._worker_id}")
 
-    def _keep(self, event: Event, ident: str, correlation_id: str, actor: str) -> None:
+    def _keep(
+        self, event: Event, ident: str, correlation_id: str, actor: str, traceparent: str | None = None
+    ) -> None:
         observation = Observation(
             id=ident,
             worker_id=self._worker_id,
@@ -48,6 +50,7 @@ class Outbox:
             correlation_id=correlation_id,
             causation_id=correlation_id,
             actor=actor,
+            traceparent=traceparent,
         )
         path = self._directory / f"{self._next:012}.json"
         self._next += 1

@@ -24,6 +24,7 @@ from modelyard_contracts.events import (
 from modelyard_contracts.messages import Want
 from modelyard_contracts.parameters import BadParameters
 from modelyard_runtime.secrets import Unsealable
+from modelyard_runtime.tracing import span
 
 from modelyard_worker_agent.adapters.run_files import Stretch
 from modelyard_worker_agent.domain.command import backend_command, wants_embeddings
@@ -71,7 +72,8 @@ class Supervisor:
         while True:
             match next_step(self._want, Local(self._here, self._attempt)):
                 case Step.START:
-                    await self._until_wished_away(self._start(self._want))
+                    with span("start model server", self._want.traceparent, instance=self._want.name):
+                        await self._until_wished_away(self._start(self._want))
                 case Step.STOP:
                     await self._stop()
                 case Step.SAY_STOPPED:
