@@ -19,6 +19,7 @@ from modelyard_eventlog.nats_log import NatsEventLog
 from modelyard_eventlog.provision import StreamRefused, provision
 from modelyard_eventlog.questions import Questions
 from modelyard_eventlog.restoring import RestoreRefused
+from modelyard_models.sources.catalogue import Catalogue
 from modelyard_runtime import keys
 from modelyard_runtime.clock import new_traceparent, now
 from modelyard_runtime.listening import listen
@@ -50,6 +51,7 @@ from modelyard_api.projections.runner import Projections
 from modelyard_api.routes.context import Context, Handlers, RouteSettings
 from modelyard_api.routes.edge import Edge, health_router
 from modelyard_api.routes.errors import add_error_handlers
+from modelyard_api.routes.model_sources import model_source_router
 from modelyard_api.routes.reads import read_router
 from modelyard_api.routes.sessions import session_router
 from modelyard_api.routes.writes import write_router
@@ -68,7 +70,13 @@ def build_app(context: Context) -> FastAPI:
     app.state.context = context
     add_error_handlers(app)
     app.add_middleware(Edge)
-    for router in (health_router(VERSION), session_router(), write_router(), read_router()):
+    for router in (
+        health_router(VERSION),
+        session_router(),
+        write_router(),
+        read_router(),
+        model_source_router(),
+    ):
         app.include_router(router)
     return app
 
@@ -77,10 +85,9 @@ def build_context(settings: ApiSettings, log: EventLog, questions: Questions, db
     sealer = Sealer(settings.secret_key.get_secret_value())
     directory = ProjectedDirectory(db)
     seed = settings.nats_account_seed
+    paths = WorkerPaths(db, questions, timeout_s=settings.path_question_s)
     handlers = Handlers(
-        deployments=DeploymentHandler(
-            log, directory, WorkerPaths(db, questions, timeout_s=settings.path_question_s), sealer, now
-        ),
+        deployments=DeploymentHandler(log, directory, paths, sealer, now),
         instances=InstanceHandler(log, now),
         routes=RouteHandler(log, directory, now),
         workers=WorkerHandler(
@@ -98,6 +105,8 @@ def build_context(settings: ApiSettings, log: EventLog, questions: Questions, db
         db=db,
         projections=Projections(log, db, lambda env: shown_environment(env, sealer)),
         questions=questions,
+        paths=paths,
+        catalogue=Catalogue(settings),
         telemetry=WorkerTelemetry(),
         settings=RouteSettings(
             secret_key=settings.secret_key.get_secret_value(),
@@ -223,6 +232,7 @@ async def run(settings: ApiSettings, listener: socket.socket) -> int:
     server.should_exit = True
     await asyncio.gather(serving, preparing, return_exceptions=True)
     await context.projections.stop()
+    context.catalogue.close()
     await nc.close()
     await db.close()
     if broken is not None:

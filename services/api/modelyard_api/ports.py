@@ -6,6 +6,7 @@ from datetime import datetime
 from typing import Protocol
 
 from modelyard_contracts.base import Aggregate
+from modelyard_contracts.models import ModelFacts
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,6 +17,7 @@ class WorkerPath:
     found: bool
     answered: bool
     message: str
+    facts: ModelFacts | None = None
 
 
 class Paths(Protocol):

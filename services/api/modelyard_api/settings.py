@@ -3,6 +3,7 @@
 from enum import StrEnum
 from pathlib import Path
 
+from modelyard_models.sources.settings import ModelSourceSettings
 from modelyard_runtime.settings import NatsSettings
 from pydantic import Field, SecretStr
 
@@ -13,7 +14,7 @@ class RestoreLog(StrEnum):
     REPLACE = "replace"
 
 
-class ApiSettings(NatsSettings):
+class ApiSettings(NatsSettings, ModelSourceSettings):
     """The REST API with its read models."""
 
     host: str = Field("127.0.0.1", description="Address to listen on.")

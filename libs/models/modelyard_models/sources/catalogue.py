@@ -2,25 +2,24 @@
 
 import asyncio
 import contextvars
+import threading
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from modelyard_contracts.deployments import Source
 from modelyard_contracts.models import ModelCoordinates
-from pydantic import SecretStr
 
-from modelyard_models.sources import hf_client
 from modelyard_models.sources.cache import CachedSource, DiskCache
 from modelyard_models.sources.deadline import retried, within
 from modelyard_models.sources.errors import Unreachable
-from modelyard_models.sources.huggingface import HuggingFace
 from modelyard_models.sources.inspecting import Inspection, inspect
 from modelyard_models.sources.local import LocalFiles
-from modelyard_models.sources.modelscope import ModelScope
 from modelyard_models.sources.port import Found, ModelSource, Search
 from modelyard_models.sources.settings import ModelSourceSettings
+
+if TYPE_CHECKING:
+    from modelyard_models.sources.hubs import Hub
 
 THREADS = 8
 GRACE_S = 1.0
@@ -33,40 +32,32 @@ class Catalogue:
     """One in a process: huggingface_hub knows one HTTP client only."""
 
     def __init__(self, settings: ModelSourceSettings) -> None:
-        hf_client.install(settings.model_source_proxy)
         self._settings = settings
-        self._hubs: Mapping[Source, HuggingFace | ModelScope] = {
-            Source.HUGGINGFACE: HuggingFace(
-                settings.huggingface_endpoint.rstrip("/"), _secret(settings.huggingface_token)
-            ),
-            Source.MODEL_SCOPE: ModelScope(
-                settings.modelscope_endpoint.rstrip("/"),
-                _secret(settings.modelscope_token),
-                settings.model_source_proxy,
-            ),
-        }
+        self._hubs: Mapping[Source, Hub] | None = None
+        self._importing = threading.Lock()
         self._cache = DiskCache(settings.model_cache.expanduser(), settings.model_cache_bytes)
         self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="model-source")
 
     async def search(self, source: Source, wanted: Search, token: str | None = None) -> Found:
         """`token` stands in for the configured one. Raises `SourceError`."""
-        asked = self._source(source, token)
-        return await self._in_time(lambda: retried(lambda: asked.search(wanted)))
+        return await self._in_time(lambda: retried(lambda: self._source(source, token).search(wanted)))
 
     async def inspect(self, coordinates: ModelCoordinates, token: str | None = None) -> Inspection:
         """A local path is one of this machine. Raises `SourceError`."""
-        asked = self._source(coordinates.source, token)
-        return await self._in_time(lambda: inspect(asked, coordinates))
+        return await self._in_time(lambda: inspect(self._source(coordinates.source, token), coordinates))
 
     def close(self) -> None:
         self._threads.shutdown(wait=False, cancel_futures=True)
 
     def _source(self, source: Source, token: str | None) -> ModelSource:
-        hub = self._hubs.get(source)
-        if hub is None:
+        if source is Source.LOCAL_PATH:
             return LocalFiles()
+        with self._importing:
+            from modelyard_models.sources.hubs import hubs_of, shown
+
+            self._hubs = self._hubs or hubs_of(self._settings)
         return CachedSource(
-            replace(hub, token=token) if token else hub,
+            shown(self._hubs[source], token),
             self._cache,
             expiry_s=self._settings.model_cache_expiry_s,
             offline=self._settings.model_source_offline,
@@ -88,7 +79,3 @@ class Catalogue:
             raise Unreachable(
                 f"no answer within {limit_s:g} s: try again, or raise --model-source-timeout-s"
             ) from error
-
-
-def _secret(value: SecretStr | None) -> str | None:
-    return value.get_secret_value() if value else None

@@ -1,7 +1,7 @@
 """Asks the workers."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import AsyncGenerator, Sequence
 
 from modelyard_contracts.messages import PathAnswer, PathQuestion
 from modelyard_eventlog.questions import NoAnswer, Questions
@@ -22,6 +22,17 @@ class WorkerPaths:
         workers = await queries.ready_workers(self._db)
         return await asyncio.gather(*(self._ask(worker, path) for worker in workers))
 
+    async def as_answered(self, path: str) -> AsyncGenerator[WorkerPath, None]:
+        """Each answer as it comes; who stops early waits for no other."""
+        workers = await queries.ready_workers(self._db)
+        asking = [asyncio.create_task(self._ask(worker, path)) for worker in workers]
+        try:
+            for answer in asyncio.as_completed(asking):
+                yield await answer
+        finally:
+            for task in asking:
+                task.cancel()
+
     async def _ask(self, worker: WorkerRow, path: str) -> WorkerPath:
         try:
             answer = await self._questions.ask(
@@ -29,4 +40,10 @@ class WorkerPaths:
             )
         except NoAnswer as error:
             return WorkerPath(worker=worker.name, found=False, answered=False, message=str(error))
-        return WorkerPath(worker=worker.name, found=answer.found, answered=True, message=answer.message)
+        return WorkerPath(
+            worker=worker.name,
+            found=answer.found,
+            answered=True,
+            message=answer.message,
+            facts=answer.facts,
+        )

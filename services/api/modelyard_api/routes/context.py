@@ -12,10 +12,12 @@ from cryptography.fernet import Fernet, InvalidToken
 from fastapi import Depends, Header, Request
 from modelyard_eventlog.log import EventLog
 from modelyard_eventlog.questions import Questions
+from modelyard_models.sources.catalogue import Catalogue
 from modelyard_runtime import keys
 from modelyard_runtime.clock import Now, new_id, new_traceparent
 from modelyard_runtime.tracing import span, valid_traceparent
 
+from modelyard_api.adapters.asking import WorkerPaths
 from modelyard_api.adapters.database import Database
 from modelyard_api.adapters.telemetry import WorkerTelemetry
 from modelyard_api.domain.errors import bad_request, forbidden, unauthorized
@@ -54,6 +56,8 @@ class Context:
     db: Database
     projections: Projections
     questions: Questions
+    paths: WorkerPaths
+    catalogue: Catalogue
     telemetry: WorkerTelemetry
     settings: RouteSettings
     now: Now

@@ -9,10 +9,12 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from modelyard_eventlog.log import LogUnavailable
 from modelyard_eventlog.wire import EventTooLarge
+from modelyard_models.sources.errors import SourceError
 from starlette.exceptions import HTTPException
 
 from modelyard_api.adapters.database import DatabaseUnavailable
 from modelyard_api.domain.errors import Refusal, bad_request, invalid, not_found, unavailable
+from modelyard_api.routes.source_errors import of_source
 
 logger = structlog.stdlib.get_logger()
 
@@ -70,6 +72,10 @@ def add_error_handlers(app: FastAPI) -> None:
     @app.exception_handler(EventTooLarge)
     async def on_size(_: Request, error: EventTooLarge) -> JSONResponse:
         return refused(Refusal(413, "PayloadTooLarge", str(error)))
+
+    @app.exception_handler(SourceError)
+    async def on_source(_: Request, error: SourceError) -> JSONResponse:
+        return refused(*of_source(error))
 
     @app.exception_handler(HTTPException)
     async def on_http(request: Request, error: HTTPException) -> JSONResponse:

@@ -1,1 +1,0 @@
-"""What a `config.json` says of a model's layers, and how many parameters they hold."""
