@@ -13,7 +13,7 @@ test: $(VENV)/ready lint ## lint, types, import rules and all tests
 	$(BIN)/python -m pytest
 
 check: $(VENV)/ready lint ## the fast part: no servers are started
-	$(BIN)/python -m pytest -q tests/modelyard_*/domain tests/modelyard_contracts tests/test_owners.py
+	$(BIN)/python -m pytest -q tests/modelyard_*/domain tests/modelyard_contracts tests/modelyard_models/shape tests/modelyard_models/estimators tests/test_owners.py
 
 .PHONY: lint
 lint: $(VENV)/ready

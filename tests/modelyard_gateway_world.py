@@ -13,7 +13,7 @@ import uvicorn
 from modelyard_contracts.base import Event
 from modelyard_eventlog.log import EventLog, Write
 from modelyard_eventlog.memory import InMemoryEventLog
-from modelyard_gateway.main import Gateway, Server
+from modelyard_gateway.main import Gateway
 from modelyard_gateway.settings import GatewaySettings
 from modelyard_gateway.subscribers.follow import follow
 from modelyard_gateway_facts import cause, created_key, route, running
@@ -178,7 +178,7 @@ async def gateway_world(
     """A gateway that listens, knows one key, and whose client has it."""
     gateway = Gateway(settings)
     log = InMemoryEventLog()
-    async with serving(Server(gateway.app, settings)) as port:
+    async with listening(gateway) as port:
         client = httpx.AsyncClient(
             base_url=f"http://127.0.0.1:{port}",
             headers={"Authorization": f"Bearer {API_KEY.text()}"},
@@ -195,7 +195,18 @@ async def gateway_world(
             finally:
                 if world.feeding is not None:
                     await world.lose_log()
-    await gateway.aclose()
+
+
+@contextlib.asynccontextmanager
+async def listening(gateway: Gateway) -> AsyncIterator[int]:
+    """Runs a gateway in this loop; gives its port."""
+    listener, stop = bound(), asyncio.Event()
+    serving_gateway = asyncio.create_task(gateway.serve(listener, stop))
+    try:
+        yield port_of(listener)
+    finally:
+        stop.set()
+        await serving_gateway
 
 
 @contextlib.asynccontextmanager

@@ -126,7 +126,7 @@ async def test_a_client_that_hangs_up_frees_the_slot(served: World, llama_cpp: i
     async with asyncio.timeout(20):
         while await busy_slots(llama_cpp):
             await asyncio.sleep(0.02)
-    assert served.gateway.dispatcher.in_flight() == 0
+    assert served.gateway.balancer.in_flight() == 0
     assert await tokens_predicted(llama_cpp) - before < 1900
 
 

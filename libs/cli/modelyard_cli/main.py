@@ -8,6 +8,7 @@ import typer
 
 from modelyard_cli.commands import deployments, listing
 from modelyard_cli.commands.demo import demo
+from modelyard_cli.commands.estimate import estimate
 from modelyard_cli.commands.events import events
 from modelyard_cli.commands.keys import keys_app, login
 from modelyard_cli.commands.logs import logs
@@ -35,6 +36,7 @@ app.command()(deployments.stop)
 app.command()(deployments.start)
 app.command()(deployments.scale)
 app.command()(deployments.delete)
+app.command()(estimate)
 app.command()(events)
 app.command()(simulate)
 app.command()(login)

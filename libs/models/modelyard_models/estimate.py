@@ -6,18 +6,36 @@ from modelyard_contracts.deployments import Backend
 from modelyard_contracts.models import ModelFacts
 
 from modelyard_models.beside import NOTHING_BESIDE, Beside
+from modelyard_models.estimators.request import Request
+from modelyard_models.estimators.sglang import estimate_sglang
+from modelyard_models.estimators.vllm import estimate_vllm
+from modelyard_models.flags import Flags
 from modelyard_models.layout import Layout
 from modelyard_models.llama_cpp.estimator import estimate_llama_cpp
 from modelyard_models.need import MemoryNeed
 
 Estimator = Callable[[ModelFacts, str | None, Sequence[str], Layout, Beside], MemoryNeed]
 
+
+def _asked(estimator: Callable[[Request], MemoryNeed]) -> Estimator:
+    """For estimators that take what they are asked as one value."""
+
+    def ask(
+        model: ModelFacts, version: str | None, parameters: Sequence[str], layout: Layout, beside: Beside
+    ) -> MemoryNeed:
+        return estimator(Request(model, version, Flags(parameters), layout, beside))
+
+    return ask
+
+
 ESTIMATORS: dict[str, Estimator] = {
     Backend.LLAMA_CPP: estimate_llama_cpp,
+    Backend.VLLM: _asked(estimate_vllm),
+    Backend.SGLANG: _asked(estimate_sglang),
 }
 
 
-class UnknownBackend(ValueError):
+class UnknownBackend(NotImplementedError):
     """There is no estimator for the backend; the message names those there are."""
 
 
@@ -37,7 +55,7 @@ def estimate(
     estimator = ESTIMATORS.get(backend)
     if estimator is None:
         known = ", ".join(ESTIMATORS)
-        raise UnknownBackend(f"the memory that {backend!r} needs cannot be estimated: known are {known}")
+        raise UnknownBackend(f"the memory that {str(backend)!r} needs cannot be estimated; known are {known}")
     return estimator(model, backend_version, parameters, layout, beside)
 
 

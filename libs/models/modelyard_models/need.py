@@ -33,6 +33,11 @@ class DeviceNeed(Contract):
     margin_bytes: int = 0
     claim_bytes: int
     """What the backend will take: a fraction of the card for vLLM and SGLang, else what is needed."""
+    beside_bytes: int = 0
+    """What it takes beside that, in the rest of the card: the runtime's context, and what its share does not
+    count."""
+    kv_bytes_per_token: float = 0.0
+    """Of this device; copies of what cannot be divided count on each."""
 
     @property
     def needed_bytes(self) -> int:
@@ -61,7 +66,7 @@ class MemoryNeed(Contract):
     context_tokens: int
     """The length of one sequence that the estimate provides for; 0 where it has no meaning."""
     kv_bytes_per_token: float = 0.0
-    """Of the whole model, over all devices."""
+    """Of the whole model, each layer once: what one more token costs a long sequence."""
     fraction: float | None = None
     """The share of each card that the backend takes, where it takes a share."""
     fits: bool
@@ -70,6 +75,8 @@ class MemoryNeed(Contract):
     """The longest sequence that fits on this layout."""
     cache_tokens: int | None = None
     """How many tokens of KV cache fit on this layout."""
+    concurrency: float | None = None
+    """How many sequences of `context_tokens` fit at once."""
     total_layers: int | None = None
     offloaded_layers: int | None = None
     notes: tuple[str, ...] = ()

@@ -2,91 +2,93 @@
 
 import asyncio
 import contextlib
-import logging
+import itertools
+import secrets
 import socket
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Sequence
 
 import structlog
-import uvicorn
 import uvloop
 from modelyard_eventlog.connection import connect
 from modelyard_eventlog.nats_log import NatsEventLog
-from modelyard_runtime.clock import new_id, now
+from modelyard_runtime.clock import now
 from modelyard_runtime.listening import listen
 from modelyard_runtime.logs import configure_logs
 from modelyard_runtime.settings import BadSettings, parse_settings
 from modelyard_runtime.shutdown import stop_signal
 from nats.aio.client import Client
-from starlette.types import ASGIApp
 
-from modelyard_gateway.adapters.http_upstream import HttpUpstream
+from modelyard_gateway.adapters.upstream import UpstreamPool
+from modelyard_gateway.domain.balance import Balancer
 from modelyard_gateway.domain.readiness import Readiness
 from modelyard_gateway.domain.table import RoutingTable
-from modelyard_gateway.handlers.dispatch import Dispatcher
 from modelyard_gateway.handlers.gate import Gate
-from modelyard_gateway.routes.app import build_app
+from modelyard_gateway.handlers.plane import Plane
+from modelyard_gateway.routes.front import Front
 from modelyard_gateway.settings import GatewaySettings
 from modelyard_gateway.subscribers.follow import follow
 
 logger = structlog.stdlib.get_logger()
 
-KEEPALIVE_S = 75
+SWEEP_S = 0.1
+BACKLOG = 4096
 BAD_START = 2
 
 
 class Gateway:
-    """The gateway but for its sources: the event log feeds `table` and `readiness`."""
+    """The gateway but for its sources: the event log feeds `table` and `readiness`.
+
+    Made in a running loop."""
 
     def __init__(self, settings: GatewaySettings) -> None:
         self.table = RoutingTable()
         self.readiness = Readiness()
-        self._upstream = HttpUpstream(
-            connect_timeout_s=settings.connect_timeout_s, idle_timeout_s=settings.idle_timeout_s
+        self.balancer = Balancer(self.table)
+        limits = settings.limits()
+        clock = asyncio.get_running_loop().time
+        self._pool = UpstreamPool(clock, connect_timeout_s=limits.connect_s)
+        self.plane = Plane(
+            gate=Gate(self.table, self.readiness, now=now, retry_after_s=settings.retry_after_s),
+            balancer=self.balancer,
+            pool=self._pool,
+            limits=limits,
+            clock=clock,
+            wall=time.time,
+            on_finished=lambda record: None,
         )
-        self.dispatcher = Dispatcher(
-            self.table,
-            self._upstream,
-            clock=time.monotonic,
-            skip_failed_s=settings.skip_failed_s,
-            retry_after_s=settings.retry_after_s,
-        )
-        gate = Gate(self.table, self.readiness, now=now, retry_after_s=settings.retry_after_s)
-        self.app: ASGIApp = build_app(
-            self.table,
-            self.readiness,
-            gate,
-            self.dispatcher,
-            max_body_bytes=settings.max_body_bytes,
-            new_id=new_id,
-        )
+        self.front = Front(self.plane, self.table, self.readiness, new_id=request_ids())
+        self._grace_s = settings.shutdown_grace_s
 
-    async def aclose(self) -> None:
-        await self._upstream.aclose()
+    async def serve(self, listener: socket.socket, stop: asyncio.Event) -> None:
+        """Until `stop` is set; then running exchanges get their grace."""
+        loop = asyncio.get_running_loop()
+        server = await loop.create_server(self.front.connection, sock=listener, backlog=BACKLOG)
+        sweeping = asyncio.create_task(self._sweep())
+        await stop.wait()
+        server.close()
+        self.front.drain()
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self.front.drained.wait(), self._grace_s)
+        for connection in tuple(self.front.connections):
+            logger.warning("request cut by shutdown", request_id=connection.request_id.decode())
+            connection.cut()
+        sweeping.cancel()
+        await asyncio.wait({sweeping})
+        await self._pool.aclose()
+
+    async def _sweep(self) -> None:
+        while True:
+            await asyncio.sleep(SWEEP_S)
+            self.front.sweep()
 
 
-class Server(uvicorn.Server):
-    """Leaves signals to the composition root."""
-
-    def __init__(self, app: ASGIApp, settings: GatewaySettings) -> None:
-        config = uvicorn.Config(
-            app,
-            log_config=None,
-            log_level=logging.WARNING,
-            access_log=False,
-            ws="none",
-            lifespan="off",
-            server_header=False,
-            proxy_headers=False,
-            timeout_keep_alive=KEEPALIVE_S,
-            timeout_graceful_shutdown=settings.shutdown_grace_s,
-        )
-        super().__init__(config)
-
-    @contextlib.contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        yield
+def request_ids() -> Callable[[], bytes]:
+    """Ids that no other process gives, as cheap as counting."""
+    process = secrets.token_hex(8).encode()
+    numbers = itertools.count(1)
+    return lambda: b"%b-%x" % (process, next(numbers))
 
 
 def main(argv: Sequence[str]) -> int:
@@ -106,20 +108,13 @@ async def run(settings: GatewaySettings, listener: socket.socket) -> None:
     """Serves until SIGTERM or SIGINT, then lets running responses finish."""
     stop = stop_signal()
     gateway = Gateway(settings)
-    server = Server(gateway.app, settings)
     feeding = asyncio.create_task(feed(settings, gateway))
-    serving = asyncio.create_task(server.serve(sockets=[listener]))
-    stopping = asyncio.create_task(stop.wait())
     host, port = listener.getsockname()[:2]
     logger.info("gateway listens", host=host, port=port)
-    await asyncio.wait({serving, stopping}, return_when=asyncio.FIRST_COMPLETED)
-    logger.info("gateway stops", in_flight=gateway.dispatcher.in_flight())
-    server.should_exit = True
-    await serving
-    for task in (feeding, stopping):
-        task.cancel()
-    await asyncio.wait({feeding, stopping})
-    await gateway.aclose()
+    await gateway.serve(listener, stop)
+    logger.info("gateway stopped")
+    feeding.cancel()
+    await asyncio.wait({feeding})
 
 
 async def feed(settings: GatewaySettings, gateway: Gateway) -> None:

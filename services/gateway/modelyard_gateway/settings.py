@@ -3,6 +3,10 @@
 from modelyard_runtime.settings import NatsSettings
 from pydantic import Field
 
+from modelyard_gateway.domain.limits import Ejection, Limits
+
+LONGEST_EJECTION_S = 60.0
+
 
 class GatewaySettings(NatsSettings):
     host: str = Field("127.0.0.1", description="Address to listen on.")
@@ -10,13 +14,27 @@ class GatewaySettings(NatsSettings):
     connect_timeout_s: float = Field(
         5.0, gt=0, description="Seconds for an instance to accept a connection, before another is asked."
     )
+    first_byte_timeout_s: float = Field(
+        600.0, gt=0, description="Seconds for an instance to begin its answer once it has the request."
+    )
     idle_timeout_s: float = Field(
-        600.0, gt=0, description="Seconds of silence from an instance after which a request is given up."
+        600.0, gt=0, description="Seconds of silence amid an answer after which a request is given up."
+    )
+    total_timeout_s: float = Field(0.0, ge=0, description="Seconds for a request in all; 0 for no limit.")
+    client_idle_timeout_s: float = Field(
+        60.0, gt=0, description="Seconds of silence amid a request's body after which it is refused."
+    )
+    head_timeout_s: float = Field(10.0, gt=0, description="Seconds for a client to send a request's headers.")
+    keepalive_s: float = Field(
+        75.0, gt=0, description="Seconds a client's connection is kept without requests."
     )
     skip_failed_s: float = Field(
         5.0,
         ge=0,
         description="Seconds for which an instance that refused a connection is asked only as the last.",
+    )
+    eject_after: int = Field(
+        3, ge=1, description="Failed answers in a row after which an instance is skipped in the same way."
     )
     retry_after_s: int = Field(5, ge=1, description="What clients are told to wait after a 503, in seconds.")
     shutdown_grace_s: int = Field(
@@ -27,3 +45,20 @@ class GatewaySettings(NatsSettings):
         gt=0,
         description="How much of a request's body is read at most to find its model.",
     )
+    max_head_bytes: int = Field(64 * 1024, gt=0, description="The longest headers of a request.")
+
+    def limits(self) -> Limits:
+        return Limits(
+            connect_s=self.connect_timeout_s,
+            first_byte_s=self.first_byte_timeout_s,
+            idle_s=self.idle_timeout_s,
+            client_idle_s=self.client_idle_timeout_s,
+            total_s=self.total_timeout_s,
+            head_s=self.head_timeout_s,
+            keepalive_s=self.keepalive_s,
+            retry_after_s=self.retry_after_s,
+            max_head_bytes=self.max_head_bytes,
+            max_scan_bytes=self.max_body_bytes,
+            unreachable=Ejection(1, self.skip_failed_s, LONGEST_EJECTION_S),
+            failing=Ejection(self.eject_after, self.skip_failed_s, LONGEST_EJECTION_S),
+        )

@@ -1,118 +1,151 @@
 from collections import Counter
+from collections.abc import Sequence
 
 from hypothesis import given
 from hypothesis import strategies as st
+from modelyard_contracts.base import Event
 from modelyard_contracts.events import RouteChanged, RouteTarget
-from modelyard_gateway.domain.balance import Candidate, Trust, candidates, pick
-from modelyard_gateway.domain.table import Endpoint
-from modelyard_gateway_facts import fold, route, running, silent
+from modelyard_gateway.domain.balance import Balancer, Slot, Trust
+from modelyard_gateway.domain.limits import Ejection
+from modelyard_gateway.domain.table import RoutingTable
+from modelyard_gateway_facts import fold, recorded, route, running, silent, stopping
+
+ONCE = Ejection(failures=1, for_s=10.0, longest_s=60.0)
+THRICE = Ejection(failures=3, for_s=10.0, longest_s=60.0)
 
 
-def endpoint(instance_id: int, deployment_id: int = 1) -> Endpoint:
-    return Endpoint(instance_id, deployment_id, worker_id=1, attempt=0, host="127.0.0.1", port=instance_id)
+class Stand:
+    """A table and a balancer; the route is number 1."""
+
+    def __init__(self, *events: Event) -> None:
+        self.table: RoutingTable = fold(*events)
+        self.balancer = Balancer(self.table)
+
+    def pick(self, tried: Sequence[Slot] = (), now: float = 0.0) -> Slot | None:
+        return self.balancer.pick(self.table.routes.by_id[1], tried, now)
+
+    def picked(self, tried: Sequence[Slot] = (), now: float = 0.0) -> int | None:
+        slot = self.pick(tried, now)
+        return None if slot is None else slot.endpoint.instance_id
+
+    def slot(self, instance_id: int) -> Slot:
+        self.pick()
+        return self.balancer._slot(self.table.instances.endpoints[instance_id])
+
+    def counts(self, turns: int = 1000) -> Counter[int | None]:
+        return Counter(self.picked() for _ in range(turns))
 
 
-def candidate(
-    instance_id: int,
-    *,
-    deployment_id: int = 1,
-    weight: int = 100,
-    in_flight: int = 0,
-    trust: Trust = Trust.GOOD,
-) -> Candidate:
-    return Candidate(endpoint(instance_id, deployment_id), weight, in_flight, trust)
-
-
-def picked(among: list[Candidate], turn: int = 1) -> int | None:
-    found = pick(among, turn)
-    assert pick(among[::-1], turn) == found
-    return found.instance_id if found else None
+def weighted(*targets: tuple[int, int]) -> RouteChanged:
+    wanted = tuple(RouteTarget(deployment_id=which, weight=weight) for which, weight in targets)
+    return RouteChanged(route_id=1, name="a", targets=wanted, generic_proxy=False)
 
 
 def test_nobody_is_picked_from_nobody() -> None:
-    assert picked([]) is None
+    assert Stand(route(1, "a")).pick() is None
 
 
 def test_the_instance_with_fewest_requests_in_flight_is_picked() -> None:
-    among = [candidate(1, in_flight=2), candidate(2, in_flight=1), candidate(3, in_flight=3)]
-    assert {picked(among, turn) for turn in range(50)} == {2}
+    stand = Stand(route(1, "a"), running(1), running(2), running(3))
+    stand.slot(1).in_flight, stand.slot(2).in_flight, stand.slot(3).in_flight = 2, 1, 3
+    assert set(stand.counts(50)) == {2}
 
 
 def test_a_doubtful_instance_is_picked_after_every_good_one_and_a_failed_one_last() -> None:
-    failed = candidate(1, trust=Trust.FAILED)
-    doubtful = candidate(2, trust=Trust.DOUBTFUL, in_flight=5)
-    good = candidate(3, in_flight=50)
-    assert picked([failed, doubtful, good]) == 3
-    assert picked([failed, doubtful]) == 2
-    assert picked([failed]) == 1
+    stand = Stand(route(1, "a"), running(1), running(2, worker_id=2), running(3), silent(2))
+    stand.slot(1).failed(0.0, ONCE)
+    stand.slot(2).in_flight, stand.slot(3).in_flight = 5, 50
+    assert stand.picked() == 3
+    assert stand.picked([stand.slot(3)]) == 2
+    assert stand.picked([stand.slot(3), stand.slot(2)]) == 1
+    assert stand.picked([stand.slot(3), stand.slot(2), stand.slot(1)]) is None
 
 
 def test_equals_take_turns() -> None:
-    among = [candidate(1), candidate(2), candidate(3), candidate(4)]
-    counts = Counter(picked(among, turn) for turn in range(1000))
-    assert all(240 <= counts[instance_id] <= 260 for instance_id in (1, 2, 3, 4))
+    stand = Stand(route(1, "a"), *(running(n) for n in (1, 2, 3, 4)))
+    assert all(240 <= count <= 260 for count in stand.counts().values())
 
 
 def test_equals_take_turns_even_where_other_routes_take_every_second_turn() -> None:
-    among = [candidate(1), candidate(2)]
-    counts = Counter(picked(among, turn) for turn in range(0, 2000, 2))
+    stand = Stand(
+        route(1, "a"), route(2, "b", deployment_id=9), running(1), running(2), running(9, deployment_id=9)
+    )
+    counts: Counter[int | None] = Counter()
+    for _ in range(1000):
+        counts[stand.picked()] += 1
+        stand.balancer.pick(stand.table.routes.by_id[2], (), 0.0)
     assert abs(counts[1] - counts[2]) <= 20
 
 
 def test_targets_get_requests_by_their_weight_however_many_instances_they_have() -> None:
-    among = [candidate(n, deployment_id=1, weight=10) for n in range(1, 6)]
-    among.append(candidate(9, deployment_id=2, weight=90))
-    counts = Counter(picked(among, turn) for turn in range(1000))
-    assert 880 <= counts[9] <= 920
+    many = [running(n) for n in range(1, 6)]
+    stand = Stand(route(1, "a"), weighted((1, 10), (2, 90)), *many, running(9, deployment_id=2))
+    assert 880 <= stand.counts()[9] <= 920
 
 
-def test_what_was_tried_and_what_weighs_nothing_is_no_candidate() -> None:
-    targets = (RouteTarget(deployment_id=1), RouteTarget(deployment_id=2, weight=0))
-    table = fold(
+def test_a_target_whose_instances_fail_leaves_its_share_to_the_others() -> None:
+    stand = Stand(
         route(1, "a"),
-        RouteChanged(route_id=1, name="a", targets=targets, generic_proxy=False),
-        running(10),
-        running(11, worker_id=2),
-        running(12, worker_id=3),
-        running(20, deployment_id=2),
-        silent(2),
+        weighted((1, 80), (2, 10), (3, 10), (4, 0)),
+        *(running(n, deployment_id=n) for n in (1, 2, 3, 4)),
     )
-    tried = {table.instances.endpoints[10]}
-    failed = {table.instances.endpoints[12]}
-    in_flight = {table.instances.endpoints[11]: 3}
-    found = candidates(table, table.routes.by_id[1], in_flight=in_flight, failed=failed, tried=tried)
-    assert {(c.endpoint.instance_id, c.trust, c.in_flight) for c in found} == {
-        (11, Trust.DOUBTFUL, 3),
-        (12, Trust.FAILED, 0),
-    }
+    stand.slot(1).failed(0.0, ONCE)
+    counts = stand.counts()
+    assert set(counts) == {2, 3}
+    assert abs(counts[2] - counts[3]) <= 40
 
 
-@st.composite
-def offer(draw: st.DrawFn) -> Candidate:
-    deployment_id = draw(st.integers(1, 3))
-    return candidate(
-        draw(st.integers(1, 50)),
-        deployment_id=deployment_id,
-        weight=deployment_id * 10,
-        in_flight=draw(st.integers(0, 3)),
-        trust=draw(st.sampled_from(Trust)),
-    )
+def test_what_stops_is_picked_no_more() -> None:
+    stand = Stand(route(1, "a"), running(1), running(2))
+    assert set(stand.counts(20)) == {1, 2}
+    stand.table.apply(recorded(9, stopping(1)))
+    assert set(stand.counts(20)) == {2}
 
 
-offers = st.lists(offer(), min_size=1, max_size=12, unique_by=lambda c: c.endpoint.instance_id)
+def test_one_request_at_a_time_finds_out_whether_an_ejected_instance_is_well_again() -> None:
+    stand = Stand(route(1, "a"), running(1), running(2))
+    slot = stand.slot(1)
+    for _ in range(2):
+        slot.failed(0.0, THRICE)
+    assert slot.trust(0.0) is Trust.GOOD
+    slot.failed(0.0, THRICE)
+    assert slot.trust(9.9) is Trust.FAILED
+    assert slot.trust(10.0) is Trust.GOOD
+    slot.taken()
+    assert slot.trust(10.0) is Trust.FAILED
+    slot.failed(10.0, THRICE)
+    assert (slot.trust(29.9), slot.trust(30.0)) == (Trust.FAILED, Trust.GOOD)
+    slot.taken()
+    slot.succeeded()
+    assert slot.trust(30.0) is Trust.GOOD
+    slot.failed(30.0, THRICE)
+    assert slot.trust(30.0) is Trust.GOOD
 
 
-@given(offers, st.integers(0, 10**9))
-def test_a_pick_is_of_the_most_trusted_and_the_least_loaded_of_its_target(
-    among: list[Candidate], turn: int
-) -> None:
-    found = pick(among, turn)
-    assert pick(among[::-1], turn) == found
-    chosen = next(c for c in among if c.endpoint == found)
-    assert chosen.trust == min(c.trust for c in among)
-    siblings = [
-        c
-        for c in among
-        if c.endpoint.deployment_id == chosen.endpoint.deployment_id and c.trust is chosen.trust
-    ]
-    assert chosen.in_flight == min(c.in_flight for c in siblings)
+def test_a_restart_is_a_new_instance_to_judge() -> None:
+    stand = Stand(route(1, "a"), running(1))
+    stand.slot(1).failed(0.0, ONCE)
+    stand.table.apply(recorded(9, running(1, attempt=1, port=9)))
+    slot = stand.pick()
+    assert slot is not None
+    assert (slot.trust(0.0), slot.address) == (Trust.GOOD, ("127.0.0.1", 9))
+
+
+@given(st.lists(st.integers(0, 3), min_size=17, max_size=200), st.integers(0, 50))
+def test_of_many_instances_one_of_the_less_busy_is_picked(loads: list[int], turns: int) -> None:
+    stand = Stand(route(1, "a"), *(running(n) for n in range(len(loads))))
+    for n, load in enumerate(loads):
+        stand.slot(n).in_flight = load
+    for _ in range(turns):
+        stand.pick()
+    slot = stand.pick()
+    assert slot is not None
+    assert sum(load >= slot.in_flight for load in loads) >= 16
+
+
+def test_slots_of_instances_that_are_gone_are_forgotten() -> None:
+    stand = Stand(route(1, "a"), running(1))
+    for attempt in range(1, 300):
+        stand.table.apply(recorded(10 + attempt, running(1, attempt=attempt)))
+        stand.pick()
+    assert len(stand.balancer._slots) <= 103

@@ -3,7 +3,7 @@ import json
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from modelyard_gateway.domain.model_name import model_in_beginning, model_of
+from modelyard_gateway.domain.model_name import JsonModel, MultipartModel, missing_in, named_twice, scan_for
 from modelyard_gateway.domain.refusals import Refusal
 
 
@@ -13,54 +13,128 @@ from modelyard_gateway.domain.refusals import Refusal
         b"",
         b"{",
         b"not json",
-        b'{"model": "a",}',
+        b'{"a": "a",}',
         b'\xff\xfe{"model"',
         b'["model"]',
         b'"model"',
         b"null",
         b"[" * 100_000,
-        b'{"model": ' + b"9" * 5000 + b"}",
     ],
 )
 def test_what_is_no_json_object_is_refused(body: bytes) -> None:
-    with pytest.raises(Refusal) as refused:
-        model_of(body)
-    assert (refused.value.status, refused.value.code) == (400, "invalid_json")
+    scan = JsonModel()
+    assert scan.find(body) is None
+    refused = missing_in(body, scan)
+    assert (refused.status, refused.code) == (400, "invalid_json")
+
+
+@pytest.mark.parametrize("body", [b"{}", b'{"Model": "a"}', b'{"a": {"model": "b"}}', b'{"a": "model"}'])
+def test_an_object_without_a_model_is_refused_naming_it(body: bytes) -> None:
+    scan = JsonModel()
+    assert scan.find(body) is None
+    refused = missing_in(body, scan)
+    assert (refused.status, refused.code, refused.param) == (400, "missing_model", "model")
 
 
 @pytest.mark.parametrize(
-    "body", [b"{}", b'{"model": null}', b'{"model": ""}', b'{"model": 3}', b'{"Model": "a"}']
+    "body",
+    [b'{"model": null}', b'{"model": ""}', b'{"model": 3}', b'{"model": ["a"]}', b'{"model":"\xff"}'],
 )
-def test_an_object_without_a_model_is_refused_naming_it(body: bytes) -> None:
+def test_a_model_that_is_no_name_is_refused(body: bytes) -> None:
     with pytest.raises(Refusal) as refused:
-        model_of(body)
+        JsonModel().find(body)
     assert (refused.value.status, refused.value.code, refused.value.param) == (400, "missing_model", "model")
 
 
 json_values = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(),
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
+    lambda inner: (
+        st.lists(inner, max_size=3) | st.dictionaries(st.text() | st.just("model"), inner, max_size=3)
+    ),
     max_leaves=8,
 )
 others = st.dictionaries(st.text().filter(lambda k: k != "model"), json_values, max_size=4)
+names = st.text(st.characters(codec="utf-8"), min_size=1)
 
 
-@given(others, others, st.text(min_size=1), st.integers(0, 2000), st.booleans())
-def test_a_beginning_gives_the_model_of_the_whole_or_nothing(
-    before: dict[str, object], after: dict[str, object], model: str, cut: int, ascii_only: bool
+@given(others, others, names, st.lists(st.integers(0, 300), max_size=6), st.booleans(), st.booleans())
+def test_the_model_is_found_in_whatever_pieces_the_body_comes(
+    before: dict[str, object],
+    after: dict[str, object],
+    model: str,
+    cuts: list[int],
+    ascii_only: bool,
+    spaced: bool,
 ) -> None:
-    text = json.dumps({**before, "model": model, **after}, ensure_ascii=ascii_only)
+    text = json.dumps(
+        {**before, "model": model, **after}, ensure_ascii=ascii_only, indent=1 if spaced else None
+    )
     body = text.encode("utf-8", errors="surrogatepass")
-    assert model_in_beginning(body[:cut]) in (None, model_of(body))
+    scan = JsonModel()
+    found = None
+    for end in [*sorted(cuts), len(body)]:
+        found = scan.find(body[:end])
+        if found is not None:
+            break
+    assert found is not None
+    assert found.name == model
+    assert json.loads(body[found.start : found.end]) == model
+    assert not named_twice(body, found)
 
 
-def test_a_beginning_that_holds_the_model_is_enough() -> None:
-    body = b' {"a": {"model": "inner"}, "b": [1, "]}"], "model" : "outer", "input": "long'
-    assert model_in_beginning(body) == "outer"
+def test_a_name_in_escapes_is_the_name() -> None:
+    found = JsonModel().find(b'{"x": "\\"model\\": 1", "\\u006dodel": "a\\u0062"}')
+    assert found is not None
+    assert found.name == "ab"
 
 
 @pytest.mark.parametrize(
-    "beginning", [b"", b"[", b'{"model', b'{"model": "a', b'{"model": 3, "x', b"{" * 9999]
+    "again", [b'"model": "b"', b'"\\u006dodel": "b"', b'"model": 1', b'"m\\u006Fdel":"b"']
 )
-def test_a_beginning_without_the_model_gives_nothing(beginning: bytes) -> None:
-    assert model_in_beginning(beginning) is None
+def test_a_second_model_behind_the_first_is_noticed(again: bytes) -> None:
+    body = b'{"model": "a", "x": {"model": "c"}, ' + again + b"}"
+    found = JsonModel().find(body)
+    assert found is not None
+    assert named_twice(body, found)
+
+
+def test_inner_models_and_the_same_one_again_are_no_second() -> None:
+    body = b'{"model": "a", "x": {"model": "c"}, "y": "\\u006d", "model": "a"}'
+    found = JsonModel().find(body)
+    assert found is not None
+    assert not named_twice(body, found)
+
+
+def test_long_strings_are_passed_over_once() -> None:
+    """The scan goes on where it was: a body that comes in many pieces costs no more than one in one."""
+    body = b'{"image": "' + b"A" * 3_000_000 + b'", "model": "m"}'
+    scan = JsonModel()
+    found = None
+    for end in range(0, len(body) + 10_000, 10_000):
+        found = scan.find(body[:end])
+    assert found is not None
+    assert found.name == "m"
+
+
+FORM = (
+    b'--xx\r\nContent-Disposition: form-data; name="file"; filename="model"\r\n\r\n'
+    b'--x not the end name="model"\r\n\r\nno\r\n'
+    b'--xx\r\nContent-Disposition: form-data; name="model"\r\n\r\nwhisper\r\n--xx--\r\n'
+)
+
+
+@pytest.mark.parametrize("boundary", [b"xx", b'"xx"', b"xx; charset=utf-8"])
+def test_a_forms_field_names_the_model(boundary: bytes) -> None:
+    for cut in range(len(FORM)):
+        scan = scan_for(b"multipart/form-data; boundary=" + boundary)
+        assert isinstance(scan, MultipartModel)
+        found = scan.find(FORM[:cut]) or scan.find(FORM)
+        assert found is not None
+        assert (found.name, FORM[found.start : found.end]) == ("whisper", b"whisper")
+
+
+def test_a_form_without_the_field_is_refused() -> None:
+    scan = scan_for(b"multipart/form-data; boundary=xx")
+    body = FORM.replace(b'name="model"\r\n\r\nw', b'name="other"\r\n\r\nw')
+    assert scan.find(body) is None
+    assert missing_in(body, scan).code == "missing_model"

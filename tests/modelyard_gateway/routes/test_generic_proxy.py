@@ -235,7 +235,7 @@ async def test_a_client_that_hangs_up_amid_its_upload_ends_the_request(
     asked.cancel()
     async with asyncio.timeout(2):
         await tiny.hung_up.wait()
-    await until(lambda: world.gateway.dispatcher.in_flight() == 0)
+    await until(lambda: world.gateway.balancer.in_flight() == 0)
 
 
 async def test_a_streamed_upload_finds_another_instance_too(world: World, tiny: ModelServer) -> None:

@@ -1,9 +1,14 @@
-"""Which instance takes the next request."""
+"""Which instance takes the next request.
 
-from collections.abc import Iterable, Mapping, Set
-from dataclasses import dataclass
+What is known of an instance here, and only here, lives in its slot: requests in flight, failures in a
+row. The table says which instances there are; a route's plan joins the two, and is made anew when the
+table has changed, so that a request allocates nothing.
+"""
+
+from collections.abc import Collection
 from enum import IntEnum
 
+from modelyard_gateway.domain.limits import Ejection
 from modelyard_gateway.domain.table import Endpoint, Route, RoutingTable
 
 
@@ -14,15 +19,69 @@ class Trust(IntEnum):
     DOUBTFUL = 1
     """Its worker is silent."""
     FAILED = 2
-    """It refused a connection a moment ago."""
+    """It failed a moment ago, or is being tried again right now."""
 
 
-@dataclass(frozen=True, slots=True)
-class Candidate:
-    endpoint: Endpoint
-    weight: int
-    in_flight: int
-    trust: Trust
+class Slot:
+    """One endpoint, as this process knows it. Times are on one monotonic clock, in seconds."""
+
+    __slots__ = (
+        "address", "doubtful", "ejected_until", "ejections", "endpoint", "failures", "host_line",
+        "in_flight", "probing",
+    )  # fmt: skip
+
+    def __init__(self, endpoint: Endpoint) -> None:
+        self.endpoint = endpoint
+        self.address = (endpoint.host, endpoint.port)
+        host = f"[{endpoint.host}]" if ":" in endpoint.host else endpoint.host
+        self.host_line = f"Host: {host}:{endpoint.port}\r\n".encode()
+        self.doubtful = False
+        self.in_flight = 0
+        self.failures = 0
+        """In a row."""
+        self.ejections = 0
+        self.ejected_until = 0.0
+        self.probing = False
+        """One request finds out whether it is well again."""
+
+    def trust(self, now: float) -> Trust:
+        if self.ejections and (self.probing or self.ejected_until > now):
+            return Trust.FAILED
+        return Trust.DOUBTFUL if self.doubtful else Trust.GOOD
+
+    def taken(self) -> None:
+        self.in_flight += 1
+        self.probing = self.ejections > 0
+
+    def succeeded(self) -> None:
+        self.failures = self.ejections = 0
+        self.probing = False
+
+    def failed(self, now: float, ejection: Ejection) -> None:
+        self.failures += 1
+        self.probing = False
+        if self.failures >= ejection.failures or self.ejections:
+            self.ejected_until = now + min(ejection.longest_s, ejection.for_s * 2.0**self.ejections)
+            self.ejections = min(self.ejections + 1, 30)
+
+
+class Share:
+    """One target of a route: its instances, and the end of its part of the line from 0 to the total."""
+
+    __slots__ = ("slots", "until")
+
+    def __init__(self, slots: list[Slot], until: int) -> None:
+        self.slots = slots
+        self.until = until
+
+
+class Plan:
+    __slots__ = ("changes", "shares", "total")
+
+    def __init__(self, changes: int, shares: list[Share]) -> None:
+        self.changes = changes
+        self.shares = shares
+        self.total = shares[-1].until if shares else 0
 
 
 # The two-dimensional low-discrepancy sequence of the plastic number (M. Roberts, "The unreasonable
@@ -31,53 +90,109 @@ class Candidate:
 TARGET_STEP = 0.7548776662466927
 TIE_STEP = 0.5698402909980532
 
+LOOKED_AT = 16
+"""Of more instances, that many are compared: the least of a few is almost as good as the least of all
+(M. Mitzenmacher, "The power of two choices in randomized load balancing"), at a cost that does not grow."""
 
-def candidates(
-    table: RoutingTable,
-    route: Route,
-    *,
-    in_flight: Mapping[Endpoint, int],
-    failed: Set[Endpoint],
-    tried: Set[Endpoint],
-) -> list[Candidate]:
-    """Everything of the route that could be asked; a target of weight 0 takes no requests."""
-    found: list[Candidate] = []
-    for target, endpoint in table.endpoints(route):
-        if target.weight <= 0 or endpoint in tried:
+
+class Balancer:
+    def __init__(self, table: RoutingTable) -> None:
+        self._table = table
+        self._slots: dict[Endpoint, Slot] = {}
+        self._plans: dict[int, Plan] = {}
+        self._turn = 0
+
+    def pick(self, route: Route, tried: Collection[Slot], now: float) -> Slot | None:
+        """The target by its weight, then its instance with the fewest requests in flight; a target of
+        weight 0 takes none."""
+        plan = self._plans.get(route.id)
+        if plan is None or plan.changes != self._table.changes:
+            plan = self._plan(route)
+        if not plan.shares:
+            return None
+        self._turn += 1
+        place = self._turn * TIE_STEP % 1
+        share = plan.shares[0] if len(plan.shares) == 1 else _share_at(plan, self._turn * TARGET_STEP % 1)
+        found = least(share.slots, place, tried, now)
+        if found is not None and found.trust(now) is Trust.GOOD:
+            return found
+        return self._of_all(plan, place, tried, now)
+
+    def in_flight(self) -> int:
+        return sum(slot.in_flight for slot in self._slots.values())
+
+    def _of_all(self, plan: Plan, place: float, tried: Collection[Slot], now: float) -> Slot | None:
+        """The most trusted of all targets; among those, a target by its weight as long as one is left."""
+        trusts = [
+            min((slot.trust(now) for slot in share.slots if slot not in tried), default=None)
+            for share in plan.shares
+        ]
+        known = [trust for trust in trusts if trust is not None]
+        if not known:
+            return None
+        best = min(known)
+        left: list[Share] = []
+        until = start = 0
+        for share, trust in zip(plan.shares, trusts, strict=True):
+            if trust is best:
+                until += share.until - start
+                left.append(Share([slot for slot in share.slots if slot.trust(now) is best], until))
+            start = share.until
+        return least(_share_at(Plan(0, left), place).slots, self._turn * TARGET_STEP % 1, tried, now)
+
+    def _plan(self, route: Route) -> Plan:
+        shares: list[Share] = []
+        until = 0
+        for target in route.targets:
+            slots = [self._slot(endpoint) for endpoint in self._table.instances.of(target.deployment_id)]
+            if target.weight > 0 and slots:
+                until += target.weight
+                shares.append(Share(slots, until))
+        plan = self._plans[route.id] = Plan(self._table.changes, shares)
+        self._forget_gone()
+        return plan
+
+    def _slot(self, endpoint: Endpoint) -> Slot:
+        slot = self._slots.get(endpoint)
+        if slot is None:
+            slot = self._slots[endpoint] = Slot(endpoint)
+        slot.doubtful = self._table.instances.is_doubtful(endpoint)
+        return slot
+
+    def _forget_gone(self) -> None:
+        known = self._table.instances.endpoints
+        if len(self._slots) > 2 * len(known) + 100:
+            self._slots = {
+                endpoint: slot
+                for endpoint, slot in self._slots.items()
+                if slot.in_flight or known.get(endpoint.instance_id) == endpoint
+            }
+            self._plans = {
+                route_id: plan
+                for route_id, plan in self._plans.items()
+                if route_id in self._table.routes.by_id
+            }
+
+
+def least(slots: list[Slot], place: float, tried: Collection[Slot], now: float) -> Slot | None:
+    """The most trusted, then the least busy, of the slots or of a sample that begins at `place`."""
+    count = len(slots)
+    start = int(place * count)
+    step = 1 if count <= LOOKED_AT else count // LOOKED_AT
+    best: Slot | None = None
+    best_rank = (Trust.FAILED + 1, 0)
+    for n in range(min(count, LOOKED_AT)):
+        slot = slots[(start + n * step) % count]
+        if slot in tried:
             continue
-        trust = Trust.DOUBTFUL if table.instances.is_doubtful(endpoint) else Trust.GOOD
-        if endpoint in failed:
-            trust = Trust.FAILED
-        found.append(Candidate(endpoint, target.weight, in_flight.get(endpoint, 0), trust))
-    return found
+        rank = (slot.trust(now), slot.in_flight)
+        if rank < best_rank:
+            best, best_rank = slot, rank
+    return best
 
 
-def pick(among: Iterable[Candidate], turn: int) -> Endpoint | None:
-    """The target by its weight, then its instance with the fewest requests in flight.
-
-    `turn` differs from call to call and decides between equals.
-    """
-    offered = list(among)
-    if not offered:
-        return None
-    best = min(candidate.trust for candidate in offered)
-    trusted = [candidate for candidate in offered if candidate.trust is best]
-    weights = {candidate.endpoint.deployment_id: candidate.weight for candidate in trusted}
-    deployment_id = _by_weight(weights, turn * TARGET_STEP % 1)
-    siblings = [candidate for candidate in trusted if candidate.endpoint.deployment_id == deployment_id]
-    fewest = min(candidate.in_flight for candidate in siblings)
-    equals = sorted(
-        (candidate.endpoint for candidate in siblings if candidate.in_flight == fewest),
-        key=lambda endpoint: endpoint.instance_id,
-    )
-    return equals[int(turn * TIE_STEP % 1 * len(equals))]
-
-
-def _by_weight(weights: Mapping[int, int], place: float) -> int:
-    """The key whose share of the line from 0 to 1 holds `place`."""
-    left = place * sum(weights.values())
-    for key in sorted(weights):
-        left -= weights[key]
-        if left < 0:
-            return key
-    return max(weights)
+def _share_at(plan: Plan, place: float) -> Share:
+    for share in plan.shares:
+        if place * plan.total < share.until:
+            return share
+    return plan.shares[-1]

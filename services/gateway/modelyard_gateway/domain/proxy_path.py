@@ -1,6 +1,9 @@
 """Takes a path of the generic proxy apart, byte for byte."""
 
 from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from modelyard_gateway.domain.table import Route
 
 PREFIX = b"/model/proxy/"
 LONGEST_ID = 18
@@ -23,3 +26,12 @@ def parse_proxy_path(raw_path: bytes) -> ProxyPath | None:
     if first.isdigit() and len(first) <= LONGEST_ID:
         return ProxyPath(int(first), b"/" + rest)
     return ProxyPath(None, b"/" + first + slash + rest)
+
+
+DEPRECATED_SINCE = int(datetime(2026, 1, 1, tzinfo=UTC).timestamp())
+
+
+def deprecation(route: Route, upstream: bytes) -> bytes:
+    """Header lines that say so (RFC 9745), with the address that replaces the older form."""
+    successor = b"%b%d%b" % (PREFIX, route.id, upstream)
+    return b'Deprecation: @%d\r\nLink: <%b>; rel="successor-version"\r\n' % (DEPRECATED_SINCE, successor)

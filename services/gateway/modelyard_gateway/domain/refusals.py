@@ -13,6 +13,7 @@ class Refusal(Exception):
         code: str,
         param: str | None = None,
         retry_after_s: int | None = None,
+        allow: str | None = None,
     ) -> None:
         super().__init__(message)
         self.status = status
@@ -21,6 +22,7 @@ class Refusal(Exception):
         self.code = code
         self.param = param
         self.retry_after_s = retry_after_s
+        self.allow = allow
 
 
 INVALID = "invalid_request_error"
@@ -34,6 +36,24 @@ def bad_request(message: str, code: str, *, param: str | None = None) -> Refusal
 
 def missing_model(message: str) -> Refusal:
     return bad_request(message, "missing_model", param="model")
+
+
+def unknown_url(method: str, path: str) -> Refusal:
+    return Refusal(404, f"Not Found: {method} {path}", kind=INVALID, code="unknown_url")
+
+
+def method_not_allowed(method: str, path: str, allow: str) -> Refusal:
+    message = f"Method Not Allowed: {method} {path}"
+    return Refusal(405, message, kind=INVALID, code="method_not_allowed", allow=allow)
+
+
+def head_too_large(limit_bytes: int) -> Refusal:
+    message = f"The request's headers are larger than {limit_bytes} bytes."
+    return Refusal(431, message, kind=INVALID, code="headers_too_large")
+
+
+def too_slow(what: str) -> Refusal:
+    return Refusal(408, f"The request's {what} did not come in time.", kind=INVALID, code="request_timeout")
 
 
 def too_large(limit_bytes: int) -> Refusal:

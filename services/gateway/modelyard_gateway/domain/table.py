@@ -230,9 +230,11 @@ class Keys:
 
 @dataclass
 class RoutingTable:
-    """`seq` is the last event in it; earlier ones change nothing when they come again."""
+    """`seq` is the last event in it; earlier ones change nothing when they come again. `changes` grows
+    with whatever may change where a request goes."""
 
     seq: int = 0
+    changes: int = 0
     routes: Routes = field(default_factory=Routes)
     instances: Instances = field(default_factory=Instances)
     keys: Keys = field(default_factory=Keys)
@@ -243,10 +245,13 @@ class RoutingTable:
         self.seq = recorded.seq
         match recorded.data:
             case RouteEvent() as event:
+                self.changes += 1
                 self.routes.apply(event, recorded.time)
             case InstanceEvent() as event:
+                self.changes += 1
                 self.instances.apply(event)
             case WorkerEvent() as event:
+                self.changes += 1
                 self.instances.apply_worker(event)
             case ApiKeyEvent() as event:
                 self.keys.apply(event)

@@ -1,0 +1,132 @@
+"""Backends that claim a share of each card and fill it with KV cache: what is needed, what is taken, what
+fits."""
+
+from dataclasses import dataclass
+
+from modelyard_models.estimators.hosts import hosts_of
+from modelyard_models.estimators.parts import gib, margin_bytes, part
+from modelyard_models.estimators.request import Request
+from modelyard_models.fitting import Room, cache_tokens, concurrency, largest_context
+from modelyard_models.kv_cache import Cache, token_bytes_of_model
+from modelyard_models.layout import Device
+from modelyard_models.model import LoadedModel
+from modelyard_models.need import Confidence, DeviceNeed, MemoryNeed, Part
+from modelyard_models.parallel import Parallel
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """What one device holds beside its KV cache."""
+
+    inside: tuple[Part, ...]
+    """What the share must have room for."""
+    outside: tuple[Part, ...]
+    """What is needed of the rest of the card."""
+    cache: Cache
+    context_bytes: int = 0
+    """The runtime's own, never counted by the backend."""
+    draft_token_bytes: float = 0.0
+
+    @property
+    def fixed(self) -> tuple[Part, ...]:
+        return (*self.inside, *self.outside)
+
+    def kv_bytes(self, tokens: int) -> float:
+        return self.cache.sequence_bytes(tokens) + self.draft_token_bytes * tokens
+
+
+@dataclass(frozen=True, slots=True)
+class Server:
+    """What the backend settled before it loads."""
+
+    backend: str
+    version: str
+    fraction: float
+    takes_share: bool
+    """Else it takes what it needs: encoders keep no cache."""
+    context: int
+    shortens: bool
+    """Whether the context shrinks to what fits."""
+    kv_element_bytes: float
+    process_gib: float
+    notes: tuple[str, ...] = ()
+
+
+def need_of(
+    request: Request,
+    model: LoadedModel,
+    parallel: Parallel,
+    server: Server,
+    held: list[Held],
+    sure: Confidence,
+) -> MemoryNeed:
+    """`held` by rank."""
+    cards = request.layout.devices()[: parallel.world]
+    rooms = [_room(one, card, server, sure) for one, card in zip(held, cards, strict=True)]
+    longest = largest_context(rooms, model.shape.max_positions or server.context)
+    context = (longest or server.context) if server.shortens else server.context
+    devices = [
+        _device(rank, one, card, server, context, sure)
+        for rank, (one, card) in enumerate(zip(held, cards, strict=True))
+    ]
+    lacks = [
+        lack
+        for one, device, card in zip(held, devices, cards, strict=True)
+        if (lack := _lack(one, device, card, server))
+    ]
+    needed, claimed = [one.needed_bytes for one in devices], [one.claim_bytes for one in devices]
+    keeps_cache = not model.shape.is_encoder_only
+    return MemoryNeed(
+        backend=server.backend,
+        backend_version=server.version,
+        confidence=sure,
+        devices=tuple(devices),
+        hosts=hosts_of(request, needed, claimed, server.process_gib),
+        context_tokens=context,
+        kv_bytes_per_token=token_bytes_of_model(model.shape, server.kv_element_bytes) if keeps_cache else 0,
+        fraction=server.fraction if server.takes_share else None,
+        fits=not lacks,
+        largest_context=longest if cards else None,
+        cache_tokens=cache_tokens(rooms, context) if keeps_cache and cards else None,
+        concurrency=concurrency(rooms, context) if keeps_cache and cards else None,
+        total_layers=len(model.shape.layers),
+        notes=(*server.notes, *model.doubts, *lacks),
+    )
+
+
+def _room(held: Held, card: Device, server: Server, sure: Confidence) -> Room:
+    pool = card.memory_bytes * server.fraction - sum(one.bytes for one in held.inside)
+    return Room(held.cache, pool, margin_bytes(held.fixed, sure))
+
+
+def _device(
+    rank: int, held: Held, card: Device, server: Server, context: int, sure: Confidence
+) -> DeviceNeed:
+    cache = part("kv_cache", held.kv_bytes(context), f"one sequence of {context} tokens")
+    parts = [*held.fixed, *([cache] if cache.bytes else [])]
+    margin = margin_bytes(parts, sure)
+    needed = sum(one.bytes for one in parts) + margin
+    outside = sum(one.bytes for one in held.outside)
+    return DeviceNeed(
+        rank=rank,
+        parts=tuple(parts),
+        margin_bytes=margin,
+        claim_bytes=int(card.memory_bytes * server.fraction) if server.takes_share else needed,
+        beside_bytes=held.context_bytes + (outside if server.takes_share else 0),
+        kv_bytes_per_token=held.cache.token_bytes + held.draft_token_bytes,
+    )
+
+
+def _lack(held: Held, need: DeviceNeed, card: Device, server: Server) -> str | None:
+    """Why a device is too small; None if it is not."""
+    outside = sum(one.bytes for one in held.outside) if server.takes_share else 0
+    inside = need.needed_bytes - outside
+    room = need.claim_bytes if server.takes_share else card.memory_bytes
+    if inside > room:
+        share = f"{server.fraction:g} of {gib(card.memory_bytes)}" if server.takes_share else "the device"
+        return f"device {need.rank}: {gib(inside)} are needed, and {share} is {gib(room)}"
+    free = card.memory_bytes if card.free_bytes is None else card.free_bytes
+    taken = need.claim_bytes + need.beside_bytes
+    return (
+        f"device {need.rank}: {gib(taken)} would be taken, and {gib(free)} are free" if taken > free else None
+    )

@@ -1,0 +1,129 @@
+"""What vLLM decides from its flags, its version and the devices before it loads a model."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from modelyard_contracts.deployments import Category
+from modelyard_contracts.parameters import BadParameters
+
+from modelyard_models.activation import Activation, Batch
+from modelyard_models.cards import is_linked
+from modelyard_models.estimators.parts import GIB
+from modelyard_models.estimators.request import Request
+from modelyard_models.flags import Flags
+from modelyard_models.layout import Device
+from modelyard_models.parallel import FlagNames, Parallel
+from modelyard_models.quantization import MXFP4, Quantization
+from modelyard_models.shape.layers import Shape
+
+FLAG_NAMES = FlagNames(
+    ("--tensor-parallel-size", "-tp"),
+    ("--pipeline-parallel-size", "-pp"),
+    ("--data-parallel-size", "-dp"),
+)
+MULTIMODAL_TOKENS = 5120
+"""The least that is batched for models with images (vllm/engine/arg_utils.py)."""
+SMALL_SEQUENCES = 512
+"""Graphs are captured for so many sequences at most on smaller servers."""
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    rules: dict[str, Any]
+    """Coefficients of the version."""
+    fraction: float
+    batch: Batch
+    kv_element_bytes: float
+    block: int
+    is_eager: bool
+
+    def activation(self, stored: Quantization | None) -> Activation:
+        """MXFP4 experts run in kernels that need no workspace."""
+        has_workspace = self.rules["moe_workspace"] and not (stored and stored.name == MXFP4.name)
+        return Activation(self.rules["sampler_bytes_per_logit"], has_workspace)
+
+    @property
+    def graph_bytes(self) -> float:
+        if self.is_eager:
+            return 0.0
+        size = "large" if self.batch.sequences > SMALL_SEQUENCES else "small"
+        return float(self.rules["graphs_gib"][size] * GIB)
+
+
+def settings_of(request: Request, rules: dict[str, Any], shape: Shape, context: int) -> Settings:
+    flags = request.flags
+    return Settings(
+        rules=rules,
+        fraction=flags.share("--gpu-memory-utilization") or rules["fraction"],
+        batch=_batch(request, rules, shape, context),
+        kv_element_bytes=kv_element_bytes(flags, shape),
+        block=flags.whole("--block-size") or rules["block_size"],
+        is_eager=flags.has("--enforce-eager"),
+    )
+
+
+def _batch(request: Request, rules: dict[str, Any], shape: Shape, context: int) -> Batch:
+    flags = request.flags
+    default = _default(rules["defaults"], request.smallest)
+    tokens = flags.whole("--max-num-batched-tokens")
+    if tokens is None:
+        tokens = default["tokens"]
+        if shape.encoder is not None and not shape.cross_positions:
+            tokens = max(tokens, MULTIMODAL_TOKENS)
+        if flags.has("--no-enable-chunked-prefill") or shape.is_encoder_only:
+            tokens = max(tokens, context)
+    sequences = flags.whole("--max-num-seqs") or min(default["sequences"], tokens)
+    limits = flags.mapping("--limit-mm-per-prompt")
+    return Batch(tokens, sequences, context, limits.get("video", 1) not in (0, "0"))
+
+
+def _default(rows: list[dict[str, Any]], device: Device | None) -> dict[str, Any]:
+    size = device.memory_bytes / GIB if device else 0
+    name = device.name.upper() if device else ""
+    return next(
+        row
+        for row in rows
+        if size >= row.get("memory_gib", 0) and not ("except" in row and row["except"] in name)
+    )
+
+
+def kv_element_bytes(flags: Flags, shape: Shape) -> float:
+    kind = flags.text("--kv-cache-dtype") or "auto"
+    if kind.startswith("fp8") or kind == "int8":
+        return 1.0
+    if kind in ("nvfp4", "fp4_e2m1"):
+        return 0.5 + 1 / 16
+    if kind in ("auto", "bfloat16", "float16", "bf16", "half"):
+        return float(shape.bytes_per_weight)
+    raise BadParameters(f"--kv-cache-dtype: {kind!r} is not known: use auto, bfloat16, float16 or fp8")
+
+
+def non_torch_bytes(rules: dict[str, Any], device: Device, parallel: Parallel) -> float:
+    """What collectives and libraries hold outside of torch's allocator."""
+    table = rules["non_torch_gib"] if is_linked(device) else rules["pcie_non_torch_gib"]
+    sizes = [int(size) for size in table if int(size) <= parallel.tensor]
+    return float(table[str(max(sizes))] * GIB)
+
+
+def with_experts(parallel: Parallel, flags: Flags) -> Parallel:
+    """Experts are divided whole over tensor and data ranks where expert parallel is on."""
+    if not flags.has("--enable-expert-parallel", "-ep"):
+        return parallel
+    return Parallel(
+        parallel.tensor,
+        parallel.pipeline,
+        parallel.data,
+        expert=parallel.tensor * parallel.data,
+        has_whole_experts=True,
+        attention_tensor=parallel.tensor,
+    )
+
+
+def is_pooling(request: Request) -> bool:
+    """Whether the model answers with vectors or scores, and samples nothing."""
+    flags = request.flags
+    if flags.text("--task") in ("embed", "embedding", "score", "classify", "reward"):
+        return True
+    if flags.text("--runner") == "pooling" or flags.text("--convert") in ("embed", "classify"):
+        return True
+    return request.facts.category in (Category.EMBEDDING, Category.RERANKER)

@@ -1,0 +1,102 @@
+"""How a model is divided over devices: tensor, pipeline, data and expert parallel."""
+
+from dataclasses import dataclass
+
+from modelyard_contracts.parameters import BadParameters
+
+from modelyard_models.flags import Flags
+from modelyard_models.layout import Layout
+from modelyard_models.shape.layers import Attention, LinearAttention, Shape, counted
+
+VOCABULARY_BLOCK = 64
+"""Embeddings are padded to a multiple of it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Parallel:
+    tensor: int = 1
+    pipeline: int = 1
+    data: int = 1
+    expert: int = 1
+    """Over how many devices experts are divided."""
+    has_whole_experts: bool = False
+    """Each expert is on one device (expert parallel), else every device has a slice of each."""
+    attention_tensor: int = 1
+    """Over how many devices attention is divided: fewer than `tensor` with data-parallel attention."""
+
+    @property
+    def world(self) -> int:
+        """Devices in all."""
+        return self.tensor * self.pipeline * self.data
+
+    def stage(self, rank: int) -> int:
+        """The pipeline stage of a device: tensor ranks are neighbours, stages come before copies."""
+        return rank // self.tensor % self.pipeline
+
+
+@dataclass(frozen=True, slots=True)
+class FlagNames:
+    """What a backend calls the sizes."""
+
+    tensor: tuple[str, ...]
+    pipeline: tuple[str, ...]
+    data: tuple[str, ...]
+
+
+def parallel_of(flags: Flags, names: FlagNames, layout: Layout, shape: Shape | None) -> Parallel:
+    """From the flags; what they leave open follows from the devices: tensor parallel within a worker, stages
+    over workers. Raises `BadParameters`."""
+    devices = len(layout.devices()) or 1
+    data = flags.whole(*names.data) or 1
+    pipeline = flags.whole(*names.pipeline)
+    tensor = flags.whole(*names.tensor)
+    if tensor is None:
+        each = max(1, devices // data)
+        if pipeline is None:
+            pipeline = (
+                len(layout.workers) if len(layout.workers) > 1 and each % len(layout.workers) == 0 else 1
+            )
+        tensor = max(1, each // pipeline)
+    elif pipeline is None:
+        spread = devices // (tensor * data)
+        pipeline = spread if len(layout.workers) > 1 and spread > 1 else 1
+    found = Parallel(tensor, pipeline, data, expert=tensor, attention_tensor=tensor)
+    if layout.devices() and found.world > devices:
+        sizes = f"{tensor} x {pipeline} x {data}"
+        raise BadParameters(f"{names.tensor[0]}: {sizes} devices are wanted, and there are {devices}")
+    if shape is not None:
+        if reason := indivisible(shape, tensor):
+            raise BadParameters(f"{names.tensor[0]}: {reason}")
+        if pipeline > len(shape.layers):
+            raise BadParameters(f"{names.pipeline[0]}: {pipeline} stages for {len(shape.layers)} layers")
+    return found
+
+
+def indivisible(shape: Shape, tensor: int) -> str | None:
+    """Why a model cannot be divided over so many devices; None if it can."""
+    for layer, _ in counted(shape.layers):
+        mixer = layer.mixer
+        if mixer is None:
+            continue
+        heads = mixer.value_heads if isinstance(mixer, LinearAttention) else mixer.heads
+        if heads % tensor:
+            return f"{heads} attention heads cannot be divided by {tensor}"
+        if isinstance(mixer, Attention) and mixer.kv_heads % tensor and tensor % mixer.kv_heads:
+            return f"{mixer.kv_heads} KV heads and {tensor} devices do not divide each other"
+    padded = -(-shape.vocabulary // VOCABULARY_BLOCK) * VOCABULARY_BLOCK
+    return f"a vocabulary of {padded} cannot be divided by {tensor}" if padded % tensor else None
+
+
+def tensor_sizes(shape: Shape, largest: int) -> tuple[int, ...]:
+    """Powers of two up to `largest` that a model can be divided by."""
+    powers = (1 << power for power in range(largest.bit_length()))
+    return tuple(size for size in powers if size <= largest and indivisible(shape, size) is None)
+
+
+def stages(layers: int, count: int) -> tuple[range, ...]:
+    """Which layers each stage holds. What remains goes to stages before the last, as vLLM does it."""
+    sizes = [layers // count] * count
+    for at in range(layers % count):
+        sizes[-(at % count) - 2 if count > 1 else 0] += 1
+    starts = [sum(sizes[:at]) for at in range(count)]
+    return tuple(range(start, start + size) for start, size in zip(starts, sizes, strict=True))

@@ -1,0 +1,137 @@
+"""Where a message's body ends (RFC 9112 section 6), and its bytes without the framing."""
+
+import re
+
+
+class Malformed(Exception):
+    """The peer's framing breaks HTTP, so that nothing behind it can be trusted."""
+
+
+SIZE_LINE = re.compile(rb"([0-9A-Fa-f]{1,15})\r\n").match
+LONGEST_SIZE_LINE = 1024
+LONGEST_TRAILERS = 16 * 1024
+
+
+class NoBody:
+    done = True
+
+    def feed(self, data: bytes, out: list[bytes]) -> bytes:
+        return data
+
+
+class Length:
+    """As many bytes as `Content-Length` said."""
+
+    __slots__ = ("_left", "done")
+
+    def __init__(self, length: int) -> None:
+        self._left = length
+        self.done = length == 0
+
+    def feed(self, data: bytes, out: list[bytes]) -> bytes:
+        """Appends what belongs to the body; gives what comes behind it."""
+        rest = b""
+        if len(data) > self._left:
+            data, rest = data[: self._left], data[self._left :]
+        self._left -= len(data)
+        if data:
+            out.append(data)
+        self.done = self._left == 0
+        return rest
+
+
+class UntilClose:
+    done = False
+
+    def feed(self, data: bytes, out: list[bytes]) -> bytes:
+        out.append(data)
+        return b""
+
+
+class Chunked:
+    """RFC 9112 section 7.1. Trailers are dropped; extensions are, too, or refused if `strict`: no client
+    of ours sends them, and proxies that disagree about them are how requests get smuggled."""
+
+    __slots__ = ("_left", "_line", "_strict", "_trailers", "done")
+
+    def __init__(self, *, strict: bool) -> None:
+        self.done = False
+        self._strict = strict
+        self._left = 0
+        """Bytes of the current chunk that are to come, its closing CRLF included."""
+        self._line = b""
+        self._trailers = -1
+        """Bytes of the trailer section so far; -1 before it."""
+
+    def feed(self, data: bytes, out: list[bytes]) -> bytes:
+        """Raises `Malformed`."""
+        if self._line:
+            data, self._line = self._line + data, b""
+        at, end = 0, len(data)
+        while at < end and not self.done:
+            if self._left:
+                at = self._chunk(data, at, out)
+            elif self._trailers >= 0:
+                at = self._trailer(data, at)
+            else:
+                at = self._size(data, at)
+        return data[at:]
+
+    def _size(self, data: bytes, at: int) -> int:
+        found = SIZE_LINE(data, at)
+        if found is not None:
+            size, at = int(found[1], 16), found.end()
+        else:
+            end = self._line_end(data, at, LONGEST_SIZE_LINE)
+            if end < 0:
+                return len(data)
+            digits = data[at:end].partition(b";")[0].rstrip(b" \t") + b"\r\n"
+            found = None if self._strict else SIZE_LINE(digits)
+            if found is None:
+                raise Malformed("a chunk's size is no plain hexadecimal number")
+            size, at = int(found[1], 16), end + 2
+        if size:
+            self._left = size + 2
+        else:
+            self._trailers = 0
+        return at
+
+    def _chunk(self, data: bytes, at: int, out: list[bytes]) -> int:
+        left = self._left
+        end = min(at + left, len(data))
+        body_end = min(at + left - 2, len(data))
+        if body_end > at:
+            out.append(data[at:body_end])
+        self._left = left - (end - at)
+        closing = data[max(at, at + left - 2) : end]
+        wanted = b"\r\n"[2 - min(left, 2) :][: len(closing)]
+        if closing != wanted:
+            raise Malformed("a chunk does not end with CRLF")
+        return end
+
+    def _trailer(self, data: bytes, at: int) -> int:
+        end = self._line_end(data, at, LONGEST_TRAILERS)
+        if end < 0:
+            return len(data)
+        self._trailers += end - at
+        if self._trailers > LONGEST_TRAILERS:
+            raise Malformed("the trailers are too long")
+        self.done = end == at
+        return end + 2
+
+    def _line_end(self, data: bytes, at: int, limit: int) -> int:
+        """The place of the line's CRLF; -1 if it is still to come, and what is there of it is kept."""
+        end = data.find(b"\r\n", at)
+        line = data[at:].removesuffix(b"\r") if end < 0 else data[at:end]
+        if len(line) > limit:
+            raise Malformed("a line of the chunked framing is too long")
+        if b"\n" in line or b"\r" in line:
+            raise Malformed("a bare CR or LF in the chunked framing")
+        if end < 0:
+            self._line = data[at:]
+        return end
+
+
+Body = NoBody | Length | UntilClose | Chunked
+NO_BODY = NoBody()
+UNTIL_CLOSE = UntilClose()

@@ -1,0 +1,58 @@
+"""Answers of the gateway's own, errors in the shape of the protocol that was spoken."""
+
+import json
+from http import HTTPStatus
+from typing import Any, NamedTuple
+
+from modelyard_gateway.domain.refusals import Refusal
+
+STATUS_LINES = {
+    status.value: f"HTTP/1.1 {status.value} {status.phrase}\r\n".encode("latin-1") for status in HTTPStatus
+}
+ANTHROPIC_PATH = b"/v1/messages"
+ANTHROPIC_KINDS = {
+    400: "invalid_request_error",
+    401: "authentication_error",
+    403: "permission_error",
+    404: "not_found_error",
+    413: "request_too_large",
+    429: "rate_limit_error",
+    503: "overloaded_error",
+}
+"""https://docs.claude.com/en/api/errors; anything else is an api_error."""
+
+
+class Answer(NamedTuple):
+    """`lines` are header lines."""
+
+    status: int
+    body: bytes
+    lines: bytes = b""
+
+
+def status_line(status: int) -> bytes:
+    return STATUS_LINES.get(status) or b"HTTP/1.1 %d\x20\r\n" % status
+
+
+def json_answer(status: int, body: Any, lines: bytes = b"") -> Answer:
+    return Answer(status, json.dumps(body).encode(), b"Content-Type: application/json\r\n" + lines)
+
+
+def refusal_answer(refusal: Refusal, path: bytes, request_id: bytes) -> Answer:
+    lines = b""
+    if refusal.retry_after_s is not None:
+        lines += b"Retry-After: %d\r\n" % refusal.retry_after_s
+    if refusal.status == HTTPStatus.UNAUTHORIZED:
+        lines += b"WWW-Authenticate: Bearer\r\n"
+    if refusal.allow is not None:
+        lines += b"Allow: %b\r\n" % refusal.allow.encode()
+    error = {"message": refusal.message, "type": refusal.kind, "param": refusal.param, "code": refusal.code}
+    if not path.startswith(ANTHROPIC_PATH):
+        return json_answer(refusal.status, {"error": error}, lines)
+    kind = ANTHROPIC_KINDS.get(refusal.status, "api_error")
+    body = {
+        "type": "error",
+        "error": {"type": kind, "message": refusal.message, "code": refusal.code},
+        "request_id": request_id.decode(),
+    }
+    return json_answer(refusal.status, body, lines)

@@ -1,0 +1,94 @@
+"""`modelyard estimate` as a person calls it."""
+
+import json
+from pathlib import Path
+
+import pytest
+from modelyard_cli.errors import UsageError
+from modelyard_cli.main import app
+from real_models import config_of
+from typer.testing import CliRunner, Result
+
+
+@pytest.fixture
+def config(tmp_path: Path) -> Path:
+    file = tmp_path / "config.json"
+    file.write_text(json.dumps(config_of("Qwen/Qwen3-8B")))
+    return file
+
+
+def run(*arguments: object) -> Result:
+    return CliRunner().invoke(app, ["estimate", *map(str, arguments)])
+
+
+def test_the_parts_are_shown_and_the_status_is_0_where_they_fit(config: Path) -> None:
+    result = run(
+        "--config", config, "--gpus", "2xH100", "--backend", "vllm", "--param", "--max-model-len=32768"
+    )
+    assert result.exit_code == 0
+    for shown in (
+        "DEVICES 0-1, EACH",
+        "weights",
+        "kv_cache",
+        "one sequence of 32768 tokens",
+        "margin",
+        "high",
+    ):
+        assert shown in result.output
+
+
+def test_the_status_is_3_where_it_does_not_fit(config: Path) -> None:
+    result = run("--config", config, "--gpus", "8GiB")
+    assert result.exit_code == 3
+    assert "are needed, and 0.92 of 8.00 GiB is 7.36 GiB" in result.output
+
+
+def test_json_holds_every_part_and_the_sums(config: Path) -> None:
+    result = run("--config", config, "--gpus", "H100", "--backend-version", "0.19.0", "--output", "json")
+    device = json.loads(result.output)["devices"][0]
+    assert device["needed_bytes"] == sum(part["bytes"] for part in device["parts"]) + device["margin_bytes"]
+    assert json.loads(result.output)["fits"] is True
+
+
+def test_several_workers_are_several_options(config: Path) -> None:
+    result = run(
+        "--config",
+        config,
+        "--gpus",
+        "2x24GiB",
+        "--gpus",
+        "2x24GiB",
+        "-p",
+        "--max-model-len=4096",
+        "-o",
+        "json",
+    )
+    assert [host["worker"] for host in json.loads(result.output)["hosts"]] == [0, 1]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--gpus", "2xH1000"], "--gpus 2xH1000: that device is not known"),
+        (["--gpus", "0xH100"], "between 1 and 1024"),
+        (["--gpus", "H100", "--param", "--tensor-parallel-size=3"], "3 x 1 x 1 devices are wanted"),
+        (["--gpus", "H100", "--param", "--max-model-len=long"], "--max-model-len: 'long' is no whole number"),
+        (["--gpus", "H100", "--backend", "mine"], "'mine' needs cannot be estimated"),
+    ],
+)
+def test_bad_input_is_named(config: Path, arguments: list[str], message: str) -> None:
+    result = run("--config", config, *arguments)
+    assert isinstance(result.exception, UsageError)
+    assert message in result.exception.message
+    assert result.exception.exit_code == 2
+
+
+def test_a_config_that_cannot_be_read_is_named(tmp_path: Path) -> None:
+    missing = run("--config", tmp_path / "none.json", "--gpus", "H100").exception
+    assert isinstance(missing, UsageError)
+    assert "No such file" in missing.message
+    broken = tmp_path / "config.json"
+    broken.write_text('{"hidden_size": ' + "[" * 10_000)
+    result = run("--config", broken, "--gpus", "H100").exception
+    assert isinstance(result, UsageError)
+    assert "config.json" in result.message

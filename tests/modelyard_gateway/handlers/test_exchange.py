@@ -1,0 +1,175 @@
+"""Which instances are asked, in what order, and when not again."""
+
+import asyncio
+from collections.abc import AsyncIterator
+
+import pytest
+from modelyard_contracts.base import Event
+from modelyard_gateway.domain.record import Record
+from modelyard_gateway_facts import lost, route, running, silent
+from modelyard_gateway_world import (
+    TEST_SETTINGS,
+    ModelServer,
+    Seen,
+    World,
+    dead_port,
+    echo,
+    error_of,
+    gateway_world,
+    model_servers,
+    read_body,
+)
+from starlette.types import Receive, Send
+
+
+def answering(status: int) -> ModelServer:
+    async def answer(server: ModelServer, seen: Seen, receive: Receive, send: Send) -> None:
+        await read_body(seen, receive)
+        headers = [(b"content-length", b"2"), (b"retry-after", b"9")]
+        await send({"type": "http.response.start", "status": status, "headers": headers})
+        await send({"type": "http.response.body", "body": b"no"})
+
+    return ModelServer(f"always {status}", answer)
+
+
+def finished(world: World) -> list[Record]:
+    """Every record from now on."""
+    records: list[Record] = []
+    world.gateway.plane.on_finished = records.append
+    return records
+
+
+def instances(*servers: ModelServer) -> list[Event]:
+    return [route(1, "tiny"), *(running(n, port=server.port) for n, server in enumerate(servers, start=1))]
+
+
+@pytest.mark.parametrize("status", [502, 503])
+async def test_an_instance_that_did_not_do_it_leaves_it_to_another(world: World, status: int) -> None:
+    bad, good = answering(status), ModelServer("good")
+    records = finished(world)
+    async with model_servers(bad, good):
+        await world.happen(*instances(bad, good))
+        for _ in range(12):
+            assert (await world.chat()).json()["server"] == "good"
+    assert 1 <= len(bad.seen) <= 3
+    assert [record.instance_id for record in records] == [2] * 12
+    tried = [attempt for record in records for attempt in record.attempts]
+    assert {(attempt.instance_id, attempt.outcome) for attempt in tried} == {(1, f"status {status}")}
+
+
+@pytest.mark.parametrize("status", [400, 401, 404, 408, 413, 422, 429, 500, 504])
+async def test_any_other_answer_is_the_answer(world: World, status: int) -> None:
+    servers = [answering(status), answering(status)]
+    async with model_servers(*servers):
+        await world.happen(*instances(*servers))
+        response = await world.chat()
+    assert (response.status_code, response.text) == (status, "no")
+    assert sum(len(server.seen) for server in servers) == 1
+
+
+async def test_where_none_can_the_last_answer_is_passed_on(world: World) -> None:
+    servers = [answering(503), answering(503), answering(503)]
+    async with model_servers(*servers):
+        await world.happen(*instances(*servers))
+        response = await world.chat()
+    assert (response.status_code, response.text, response.headers["retry-after"]) == (503, "no", "9")
+    assert [len(server.seen) for server in servers] == [1, 1, 1]
+
+
+async def test_a_body_that_was_streamed_is_not_sent_twice(world: World) -> None:
+    async def slowly() -> AsyncIterator[bytes]:
+        yield b'{"model": "tiny", "x": "'
+        while not sum(len(server.seen) for server in servers):
+            await asyncio.sleep(0.01)
+        yield b'"}'
+
+    servers = [answering(503), answering(503)]
+    async with model_servers(*servers):
+        await world.happen(*instances(*servers))
+        response = await world.client.post("/v1/completions", content=slowly())
+    assert response.status_code == 503
+    assert sum(len(server.seen) for server in servers) == 1
+
+
+async def test_an_instance_that_refused_is_left_alone_for_a_while_and_each_is_tried_once(
+    world: World,
+) -> None:
+    alive = ModelServer("alive")
+    records = finished(world)
+    with dead_port() as port:
+        async with model_servers(alive):
+            await world.happen(route(1, "tiny"), running(1, port=port), running(2, port=alive.port))
+            for _ in range(10):
+                assert (await world.chat()).status_code == 200
+            await world.happen(*(running(n, attempt=1, port=port) for n in (1, 2)), running(3, port=port))
+            refused = await world.chat()
+    assert (refused.status_code, error_of(refused)["code"]) == (502, "instance_unreachable")
+    assert sum(len(record.attempts) for record in records[:10]) == 1
+    assert sorted(attempt.instance_id for attempt in records[10].attempts) == [1, 2, 3]
+    assert (records[10].status, records[10].code) == (502, "instance_unreachable")
+
+
+async def test_instances_of_a_silent_worker_serve_where_no_other_can(world: World) -> None:
+    servers = [ModelServer("one"), ModelServer("two")]
+    async with model_servers(*servers):
+        await world.happen(
+            route(1, "tiny"), *(running(n, worker_id=n, port=server.port) for n, server in enumerate(servers))
+        )
+        await world.happen(silent(0))
+        assert {(await world.chat()).json()["server"] for _ in range(6)} == {"two"}
+        await world.happen(lost(1))
+        assert {(await world.chat()).json()["server"] for _ in range(6)} == {"one", "two"}
+
+
+async def test_an_instance_that_keeps_failing_is_passed_over_until_it_is_well() -> None:
+    settings = TEST_SETTINGS.model_copy(update={"skip_failed_s": 0.5, "eject_after": 3})
+    sick, well = answering(503), ModelServer("well")
+    async with model_servers(sick, well), gateway_world(settings=settings) as world:
+        await world.happen(*instances(sick, well))
+        while len(sick.seen) < 3:
+            assert (await world.chat()).status_code == 200
+        sick.behave = echo
+        async with asyncio.timeout(10):
+            while (await world.chat()).json()["server"] == "well":
+                await asyncio.sleep(0.02)
+        assert len(sick.seen) == 4
+
+
+async def test_usage_is_seen_in_passing_streamed_or_not(world: World, tiny: ModelServer) -> None:
+    pieces = [
+        b'data: {"choices":[{"delta":{"content":"a \\"usage\\": {} b"}}],"usage":null}\n\n',
+        b'data: {"choices":[],"us',
+        b'age":{"prompt_tokens":3,"comple',
+        b'tion_tokens":4}}\n\ndata: [DONE]\n\n',
+    ]
+
+    async def stream(server: ModelServer, seen: Seen, receive: Receive, send: Send) -> None:
+        await read_body(seen, receive)
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        for piece in pieces:
+            await send({"type": "http.response.body", "body": piece, "more_body": True})
+            await asyncio.sleep(0.01)
+        await send({"type": "http.response.body", "body": b""})
+
+    records = finished(world)
+    tiny.behave = stream
+    response = await world.chat()
+    assert response.content == b"".join(pieces)
+    (record,) = records
+    assert record.usage == {"prompt_tokens": 3, "completion_tokens": 4}
+    assert (record.status, record.route_id, record.instance_id, record.key_id) == (200, 42, 10, 1)
+    assert record.bytes_out == len(response.content)
+    assert record.first_byte_s is not None
+    assert record.ended_s is not None
+    assert record.first_byte_s <= record.ended_s
+    assert record.code is None
+
+
+async def test_every_exchange_is_recorded_once_however_it_ends(world: World, tiny: ModelServer) -> None:
+    records = finished(world)
+    await world.chat("none")
+    await world.client.post("/v1/completions", content=b"{")
+    await world.chat()
+    await world.client.get("/model/proxy/42/x")
+    assert [record.code for record in records] == ["model_not_found", "invalid_json", None, None]
+    assert [record.status for record in records] == [404, 400, 200, 200]
