@@ -4,13 +4,14 @@ import argparse
 import asyncio
 from collections.abc import Callable, Coroutine
 
-from bench import append, deploy, schedule, visible
+from bench import append, deploy, placement, schedule, visible
 from bench.report import Figure, print_figures
 
 BENCHES: dict[str, tuple[str, Callable[[], Coroutine[None, None, list[Figure]]]]] = {
     "append": ("Append latency (baseline: bare nats-py on the same stream)", append.measure),
     "visible": ("Read models (baseline: the append alone; reading the log alone)", visible.measure),
     "schedule": ("The scheduler through the log (baseline: a loop that only writes)", schedule.measure),
+    "placement": ("Placements (baseline: a loop over all workers)", placement.measure),
     "deploy": ("Deploy to process (baseline: the operating system's own start of it)", deploy.measure),
 }
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 
 from modelyard_contracts.deployments import Backend
 
@@ -69,6 +70,7 @@ def rules_of(backend: str) -> BackendRules:
     return RULES.get(backend, CUSTOM)
 
 
+@lru_cache(maxsize=256)
 def capability(text: str | None) -> Capability | None:
     """`8.9` as (8, 9); None if it says no such thing."""
     major, _, minor = (text or "").partition(".")

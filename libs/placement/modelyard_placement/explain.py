@@ -6,25 +6,25 @@ from modelyard_contracts.deployments import Reason
 
 from modelyard_placement.claims import Place, Share, Sized
 from modelyard_placement.filters import device_obstacle, worker_obstacle
-from modelyard_placement.fits import place_of
-from modelyard_placement.picture import DeviceView
+from modelyard_placement.picture import DeviceKind, DeviceView
 from modelyard_placement.room import Room
 from modelyard_placement.search import Search
 from modelyard_placement.sizes import gib
-from modelyard_placement.strategies import Step, may_use_ram, steps
+from modelyard_placement.strategies import may_use_ram, steps
 
 
 def obstacles(search: Search) -> tuple[Reason, ...]:
     """In the order of the workers' ids."""
-    plan = list(steps(search))
+    counts = sorted({step.devices for step in steps(search) if step.devices and step.workers == 1})
+    nearest = _Nearest(search, counts or [search.counts.world or 1])
     reasons: list[Reason] = []
     for room in search.rooms.everyone():
         stands_against = worker_obstacle(search.demand, room.worker)
-        reasons += [stands_against] if stands_against else _of_worker(search, room, plan)
+        reasons += [stands_against] if stands_against else _of_worker(search, room, nearest)
     return tuple(reasons)
 
 
-def _of_worker(search: Search, room: Room, plan: Sequence[Step]) -> list[Reason]:
+def _of_worker(search: Search, room: Room, nearest: "_Nearest") -> list[Reason]:
     demand = search.demand
     if demand.model is None and not demand.moved:
         return _of_ram(search, room)
@@ -33,47 +33,42 @@ def _of_worker(search: Search, room: Room, plan: Sequence[Step]) -> list[Reason]
     unfit = {device.key: device_obstacle(demand, room.worker, device) for device in room.worker.devices}
     fit = [device for device in room.worker.devices if unfit[device.key] is None]
     reasons = [reason for reason in unfit.values() if reason is not None]
-    if not fit:
-        return reasons or [_too_few(room, _least_count(plan), 0)]
-    count, sized = _nearest(search, room, fit, plan)
+    count, sized = nearest.of(tuple(device.kind for device in fit))
+    if count > len(fit):
+        return [*reasons, _too_few(room, count, len(fit))]
     if isinstance(sized, str):
         return [*reasons, Reason(worker=room.worker.name, check="model", message=sized)]
-    reasons += _of_devices(room, fit, sized)
-    return [*reasons, *_of_whole(room, fit, count, sized, found=bool(reasons))]
+    lacking = list(_of_devices(room, fit, sized))
+    return [*reasons, *(lacking or _of_whole(room, fit, sized))]
 
 
-def _least_count(plan: Sequence[Step]) -> int:
-    return min((step.devices for step in plan if step.devices), default=1)
+class _Nearest:
+    """The way of placing on one worker that asks the least of each device, by the kinds that are there."""
 
+    def __init__(self, search: Search, counts: Sequence[int]) -> None:
+        self._search, self._counts = search, counts
+        self._known: dict[tuple[DeviceKind, ...], tuple[int, Sized | str]] = {}
 
-def _nearest(
-    search: Search, room: Room, fit: Sequence[DeviceView], plan: Sequence[Step]
-) -> tuple[int, Sized | str]:
-    """The way of placing that asks the least of each device of this worker, and what it asks."""
-    best: tuple[int, Sized | str] | None = None
-    least = 0
-    for step in plan:
-        if not step.devices or (step.devices > len(fit) and best is not None):
-            continue
-        sized = _sized(search, room, fit, step)
-        if best is None or (
-            not isinstance(sized, str) and (isinstance(best[1], str) or _asked(sized) < least)
-        ):
-            best = step.devices, sized
-            least = _asked(sized) if not isinstance(sized, str) else 0
-    return best or (1, f"{search.demand.backend} cannot use the devices of {room.worker.name}")
+    def of(self, kinds: tuple[DeviceKind, ...]) -> tuple[int, Sized | str]:
+        """How many devices, and what is asked of them; more than there are, if there are too few for any."""
+        if kinds not in self._known:
+            self._known[kinds] = self._found(sorted(kinds, key=lambda kind: -kind.total_bytes))
+        return self._known[kinds]
+
+    def _found(self, kinds: Sequence[DeviceKind]) -> tuple[int, Sized | str]:
+        found: tuple[int, Sized | str] = self._counts[0], ""
+        for count in self._counts:
+            if count > len(kinds):
+                break
+            sized = self._search.sizer.size(self._search.demand, Place(tuple(kinds[:count])))
+            known = found[1]
+            if isinstance(known, str) or (not isinstance(sized, str) and _asked(sized) < _asked(known)):
+                found = count, sized
+        return found
 
 
 def _asked(sized: Sized) -> int:
     return max((share.asked_bytes for share in sized.shares), default=0)
-
-
-def _sized(search: Search, room: Room, fit: Sequence[DeviceView], step: Step) -> Sized | str:
-    roomiest = sorted(fit, key=lambda device: -room.free[device.key])[: step.devices]
-    if len(roomiest) == step.devices and step.workers == 1:
-        return search.sizer.size(search.demand, place_of(search.demand, room, roomiest))
-    kinds = (roomiest[0].kind,) * step.devices
-    return search.sizer.size(search.demand, Place(kinds, step.workers))
 
 
 def _of_devices(room: Room, fit: Sequence[DeviceView], sized: Sized) -> Iterator[Reason]:
@@ -86,14 +81,15 @@ def _of_devices(room: Room, fit: Sequence[DeviceView], sized: Sized) -> Iterator
             yield vram_reason(room, device, share)
 
 
-def _of_whole(
-    room: Room, fit: Sequence[DeviceView], count: int, sized: Sized, *, found: bool
-) -> Iterator[Reason]:
-    """What stands against the worker though its devices have room."""
-    if count > len(fit):
-        yield _too_few(room, count, len(fit))
-    elif not found and sized.ram_bytes[0] > room.ram_free:
+def _of_whole(room: Room, fit: Sequence[DeviceView], sized: Sized) -> Iterator[Reason]:
+    """What stands against the worker though each of its devices has room."""
+    if sized.ram_bytes[0] > room.ram_free:
         yield ram_reason(room, sized.ram_bytes[0])
+        return
+    needed = sum(share.asked_bytes for share in sized.shares)
+    free = sum(max(room.free[device.key], 0) for device in fit)
+    message = f"the devices of {room.worker.name} have {gib(free)} free together, {gib(needed)} are needed"
+    yield Reason(worker=room.worker.name, check="group", needed=needed, available=free, message=message)
 
 
 def _of_ram(search: Search, room: Room) -> list[Reason]:

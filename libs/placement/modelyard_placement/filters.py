@@ -30,15 +30,23 @@ CHECKS = (
 
 
 def worker_obstacle(demand: Demand, worker: WorkerView) -> Reason | None:
+    return standing_obstacle(demand, worker) or file_obstacle(demand, worker)
+
+
+def standing_obstacle(demand: Demand, worker: WorkerView) -> Reason | None:
+    """What demands that ask for the same workers share."""
     return (
         _not_usable(worker)
         or _wrong_cluster(demand, worker)
         or _not_selected(demand, worker)
         or _wrong_labels(demand, worker)
         or _no_backend(demand, worker)
-        or _no_path(demand, worker)
-        or _no_disk(demand, worker)
     )
+
+
+def file_obstacle(demand: Demand, worker: WorkerView) -> Reason | None:
+    """What depends on the model's files."""
+    return _no_path(demand, worker) or _no_disk(demand, worker)
 
 
 def device_obstacle(demand: Demand, worker: WorkerView, device: DeviceView) -> Reason | None:

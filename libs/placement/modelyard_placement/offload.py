@@ -25,7 +25,7 @@ def partly_offloaded(search: Search) -> list[Found]:
             metric = Metric("sum", fit.devices[0].partition(":")[0], len(fit.devices))
             rank = rank_of(room, search.demand, search.policy, metric, 0)
             found.append(Found((-_layers(fit), *rank), (fit,)))
-    return best(found)
+    return best([iter(sorted(found, key=lambda one: one.rank))])
 
 
 def _options(search: Search, room: Room, layers: int) -> Iterator[Fit]:
@@ -78,4 +78,4 @@ def _in_ram(search: Search, *, bare: bool) -> list[Found]:
     def fit(room: Room) -> Fit | None:
         return Fit(room, (), sized) if ram_suffices(room, sized, 0) else None
 
-    return search.first(RAM, sized.ram_bytes[0], fit, bare=bare)
+    return best([search.first(RAM, sized.ram_bytes[0], fit, bare=bare)])

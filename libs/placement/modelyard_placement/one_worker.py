@@ -1,5 +1,7 @@
 """On one device, or on several of one worker."""
 
+from collections.abc import Iterator
+
 from modelyard_contracts.parameters import value_of
 
 from modelyard_placement.claims import Place, Sized
@@ -18,16 +20,17 @@ STAY_IN_RAM = ("-ot", "--override-tensor", "-cmoe", "--cpu-moe", "-ncmoe", "--n-
 def on_one_worker(search: Search, count: int) -> list[Found]:
     if search.demand.rules.splits_by_room and count > 1:
         return best(_dealt_out(search, count, _least_weights(search.demand)))
-    found = [one for kind, most in search.kinds() if most >= count for one in _on_equal(search, kind, count)]
-    if not found and count > 1:
-        found = [one for one in _dealt_out(search, count, 0) if _is_mixed(one.fits[0])]
-    return best(found)
+    kinds = [kind for kind, most in search.kinds.items() if most >= count]
+    found = best(_on_equal(search, kind, count) for kind in kinds)
+    if found or count == 1:
+        return found
+    return best(filter(_is_mixed, one) for one in _dealt_out(search, count, 0))
 
 
-def _on_equal(search: Search, kind: DeviceKind, count: int) -> list[Found]:
+def _on_equal(search: Search, kind: DeviceKind, count: int) -> Iterator[Found]:
     sized = search.size(Place((kind,) * count))
     if sized is None:
-        return []
+        return iter(())
 
     def fit(room: Room) -> Fit | None:
         return equal_devices(search.demand, search.policy, room, kind, count, sized)
@@ -39,16 +42,14 @@ def largest_share(sized: Sized) -> int:
     return max(share.claim_bytes for share in sized.shares)
 
 
-def _dealt_out(search: Search, count: int, least: int) -> list[Found]:
+def _dealt_out(search: Search, count: int, least: int) -> Iterator[Iterator[Found]]:
     """The roomiest devices of a type, whatever their sizes."""
-    found: list[Found] = []
     for device_type in search.types():
 
         def fit(room: Room, device_type: str = device_type) -> Fit | None:
             return mixed_devices(search.demand, room, device_type, count, search.sizer)
 
-        found += search.first(Metric("sum", device_type, count), least, fit)
-    return found
+        yield search.first(Metric("sum", device_type, count), least, fit)
 
 
 def _least_weights(demand: Demand) -> int:
@@ -58,6 +59,7 @@ def _least_weights(demand: Demand) -> int:
     return demand.model.weight_bytes // 4
 
 
-def _is_mixed(fit: Fit) -> bool:
+def _is_mixed(found: Found) -> bool:
+    [fit] = found.fits
     kinds = {device.kind for device in fit.room.worker.devices if device.key in fit.devices}
     return len(kinds) > 1

@@ -31,14 +31,13 @@ class DeviceView:
     reserved_bytes: int = 0
     foreign_bytes: int = 0
     """Measured: what processes hold that are none of our instances."""
+    key: str = field(init=False)
+    kind: DeviceKind = field(init=False)
 
-    @property
-    def key(self) -> str:
-        return f"{self.type}:{self.index}"
-
-    @property
-    def kind(self) -> DeviceKind:
-        return DeviceKind(self.type, self.total_bytes, self.name, self.compute_capability)
+    def __post_init__(self) -> None:
+        kind = DeviceKind(self.type, self.total_bytes, self.name, self.compute_capability)
+        object.__setattr__(self, "key", f"{self.type}:{self.index}")
+        object.__setattr__(self, "kind", kind)
 
 
 @dataclass(frozen=True, slots=True)

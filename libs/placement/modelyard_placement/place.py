@@ -16,7 +16,7 @@ from modelyard_placement.force import forced
 from modelyard_placement.picture import Picture, WorkerView
 from modelyard_placement.rooms import Rooms, ScannedRooms
 from modelyard_placement.scores import points
-from modelyard_placement.search import Found, Search
+from modelyard_placement.search import Found, Search, search_in
 from modelyard_placement.strategies import steps, take
 
 MOST_REASONS = 50
@@ -72,7 +72,7 @@ def place_in(
         )
         return Unplaceable((reason,))
     policy = policy or demand.spec.placement_strategy
-    search = Search(demand, counts, rooms, policy, sizer or Sizer())
+    search = search_in(rooms, demand, counts, policy, sizer or Sizer())
     for step in steps(search):
         found = take(search, step)
         if found:

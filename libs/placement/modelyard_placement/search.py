@@ -1,8 +1,8 @@
 """What the strategies share: a demand on its way to a place, and the best workers by one metric."""
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from heapq import nsmallest
+from heapq import merge
 from itertools import islice
 
 from modelyard_contracts.deployments import PlacementStrategy
@@ -36,15 +36,11 @@ class Search:
     rooms: Rooms
     policy: PlacementStrategy
     sizer: Sizer
-
-    def kinds(self) -> Iterator[tuple[DeviceKind, int]]:
-        """That the demand can run on, with the most of it on one worker."""
-        for kind, most in self.rooms.kinds.items():
-            if kind_obstacle(self.demand, kind) is None:
-                yield kind, most
+    kinds: Mapping[DeviceKind, int]
+    """That the demand can run on, with the most of it on one worker."""
 
     def types(self) -> list[str]:
-        return sorted({kind.type for kind, _ in self.kinds()})
+        return sorted({kind.type for kind in self.kinds})
 
     def size(self, place: Place) -> Sized | None:
         """None where the backend could not run it, however free the devices are."""
@@ -63,19 +59,27 @@ class Search:
         metric: Metric,
         least: int,
         fit: Callable[[Room], Fit | None],
-        wanted: int = ALTERNATIVES,
         *,
         bare: bool = False,
-    ) -> list[Found]:
-        """The best `wanted` workers that can take it."""
-        ranked = self.rooms.ranked(self.demand, self.policy, metric, least, bare=bare)
-        tried = ((rank, fit(room)) for rank, room in ranked)
-        return [Found(rank, (one,)) for rank, one in islice(_fitting(tried), wanted)]
+    ) -> Iterator[Found]:
+        """The workers that can take it, best first."""
+        for rank, room in self.rooms.ranked(self.demand, self.policy, metric, least, bare=bare):
+            one = fit(room)
+            if one is not None:
+                yield Found(rank, (one,))
 
 
-def best(found: Iterable[Found]) -> list[Found]:
-    return nsmallest(ALTERNATIVES, found, key=lambda one: one.rank)
+def search_in(
+    rooms: Rooms, demand: Demand, counts: Counts, policy: PlacementStrategy, sizer: Sizer
+) -> Search:
+    kinds = {kind: most for kind, most in rooms.kinds.items() if kind_obstacle(demand, kind) is None}
+    return Search(demand, counts, rooms, policy, sizer, kinds)
 
 
-def _fitting(tried: Iterable[tuple[Rank, Fit | None]]) -> Iterator[tuple[Rank, Fit]]:
-    return ((rank, one) for rank, one in tried if one is not None)
+def best(found: Iterable[Iterator[Found]]) -> list[Found]:
+    """Of several sources, each best first; no more of each is looked at than needed."""
+    return list(islice(merge(*found, key=_rank), ALTERNATIVES))
+
+
+def _rank(found: Found) -> Rank:
+    return found.rank

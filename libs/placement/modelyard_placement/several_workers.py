@@ -1,5 +1,7 @@
 """On several workers: one group of equal parts, placed all or nothing."""
 
+from itertools import islice
+
 from modelyard_placement.claims import Place, Sized
 from modelyard_placement.fits import Fit, equal_devices
 from modelyard_placement.one_worker import largest_share
@@ -11,8 +13,9 @@ from modelyard_placement.search import Found, Search, best
 
 def on_several_workers(search: Search, each: int, workers: int) -> list[Found]:
     """`each` devices of one kind on each of so many workers, the best of them the primary one."""
-    groups = (_group(search, kind, each, workers) for kind, most in search.kinds() if most >= each)
-    return best(group for group in groups if group is not None)
+    kinds = [kind for kind, most in search.kinds.items() if most >= each]
+    groups = (_group(search, kind, each, workers) for kind in kinds)
+    return best(iter((group,)) for group in groups if group is not None)
 
 
 def _group(search: Search, kind: DeviceKind, each: int, workers: int) -> Found | None:
@@ -24,7 +27,7 @@ def _group(search: Search, kind: DeviceKind, each: int, workers: int) -> Found |
     def fit(room: Room) -> Fit | None:
         return equal_devices(search.demand, search.policy, room, kind, each, part)
 
-    members = search.first(Metric("each", kind, each), largest_share(sized), fit, workers)
+    members = list(islice(search.first(Metric("each", kind, each), largest_share(sized), fit), workers))
     if len(members) < workers:
         return None
     fits = tuple(Fit(one.fits[0].room, one.fits[0].devices, sized) for one in members)

@@ -53,7 +53,7 @@ def _on_devices(search: Search) -> Iterator[Step]:
         yield Step("one_device" if count == 1 else "several_devices", count)
     if not may_span(demand):
         return
-    most = max((most for _, most in search.kinds()), default=0)
+    most = max(search.kinds.values(), default=0)
     for each, workers in counts.across(most):
         yield Step("several_workers", each, workers)
 
@@ -68,7 +68,7 @@ def _as_it_was(demand: Demand) -> Iterator[Step]:
 
 def _most_on_one_worker(search: Search) -> int:
     types = search.types()
-    most = [most for _, most in search.kinds()]
+    most = list(search.kinds.values())
     most += [most for device_type, most in search.rooms.mixed_types.items() if device_type in types]
     return min(max(most, default=0), search.demand.rules.most_devices or max(most, default=0))
 
