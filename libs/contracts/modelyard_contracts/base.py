@@ -31,6 +31,7 @@ class Aggregate(StrEnum):
     DEPLOYMENT = "deployment"
     INSTANCE = "instance"
     WORKER = "worker"
+    FLEET = "fleet"
     ROUTE = "route"
     CLUSTER = "cluster"
     USER = "user"

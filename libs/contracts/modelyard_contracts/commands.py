@@ -157,6 +157,8 @@ class RouteUpdate(Command):
 class Maintenance(Command):
     enabled: bool
     message: Text | None = None
+    drain: bool = False
+    """Move what is on the worker elsewhere."""
 
 
 class WorkerUpdate(Command):

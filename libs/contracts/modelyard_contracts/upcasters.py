@@ -7,7 +7,7 @@ Upcaster = Callable[[dict[str, Any]], dict[str, Any]]
 
 
 def _wider(data: dict[str, Any]) -> dict[str, Any]:
-    """It gained fields whose defaults say what was meant before they were there."""
+    """It gained fields whose defaults say what was meant before they were there, or values."""
     return data
 
 
@@ -17,8 +17,11 @@ UPCASTERS: dict[tuple[str, int], Upcaster] = {
     ("InstanceRequested", 1): _wider,
     ("InstanceScheduled", 1): _wider,
     ("InstanceUnschedulable", 1): _wider,
+    ("InstanceStopping", 1): _wider,
+    ("InstanceRemoved", 1): _wider,
     ("WorkerDevicesReserved", 1): _wider,
     ("WorkerInventoryChanged", 1): _wider,
+    ("WorkerMaintenanceChanged", 1): _wider,
 }
 """Keyed by event type and the version lifted from."""
 

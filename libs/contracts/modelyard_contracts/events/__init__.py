@@ -22,6 +22,7 @@ from modelyard_contracts.events.deployments import (
     DeploymentScaled,
     DeploymentUpdated,
 )
+from modelyard_contracts.events.fleet import FleetEvent, FleetStormDetected, FleetStormEnded
 from modelyard_contracts.events.instances import (
     AgentInstanceEvent,
     Decision,
@@ -54,6 +55,7 @@ from modelyard_contracts.events.workers import (
     WorkerDevicesReleased,
     WorkerDevicesReserved,
     WorkerEvent,
+    WorkerForeignMemoryChanged,
     WorkerInventoryChanged,
     WorkerLabelsChanged,
     WorkerLost,
@@ -95,6 +97,9 @@ EVENT_TYPES: dict[str, type[Event]] = {
         WorkerDevicesReserved,
         WorkerDevicesReleased,
         ModelInspected,
+        WorkerForeignMemoryChanged,
+        FleetStormDetected,
+        FleetStormEnded,
         RouteCreated,
         RouteChanged,
         RouteDeleted,

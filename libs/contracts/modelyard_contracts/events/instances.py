@@ -6,6 +6,10 @@ from typing import ClassVar, Literal
 from modelyard_contracts.base import Aggregate, Contract, Event, Instant, Owner
 from modelyard_contracts.deployments import Candidate, Claim, DeploymentSpec, Reason, Subordinate
 
+StopReason = Literal["scale_down", "deployment_deleted", "deletion_requested", "drained", "outdated"]
+"""`drained`: its worker is to be emptied, and its replacement runs. `outdated`: it was never placed, and the
+deployment has changed since."""
+
 
 class InstanceEvent(Event):
     aggregate: ClassVar[Aggregate] = Aggregate.INSTANCE
@@ -80,12 +84,14 @@ class InstanceDeletionRequested(InstanceEvent):
 
 class InstanceStopping(InstanceEvent):
     owner: ClassVar[Owner] = Owner.SCHEDULER
-    reason: Literal["scale_down", "deployment_deleted", "deletion_requested"]
+    version: ClassVar[int] = 2
+    reason: StopReason
 
 
 class InstanceRemoved(InstanceEvent):
     owner: ClassVar[Owner] = Owner.SCHEDULER
-    reason: Literal["scale_down", "deployment_deleted", "deletion_requested", "worker_lost", "worker_deleted"]
+    version: ClassVar[int] = 2
+    reason: StopReason | Literal["worker_lost", "worker_deleted"]
     worker_id: int | None = None
 
 

@@ -32,8 +32,12 @@ class WorkerLabelsChanged(WorkerEvent):
 
 class WorkerMaintenanceChanged(WorkerEvent):
     owner: ClassVar[Owner] = Owner.API
+    version: ClassVar[int] = 2
     enabled: bool
+    """Nothing new is placed on it."""
     message: str | None = None
+    drain: bool = False
+    """What is on it moves elsewhere, one instance of a deployment at a time."""
 
 
 class WorkerDeleted(WorkerEvent):
@@ -90,3 +94,13 @@ class WorkerDevicesReserved(WorkerEvent):
 class WorkerDevicesReleased(WorkerEvent):
     owner: ClassVar[Owner] = Owner.SCHEDULER
     instance_id: int
+
+
+class WorkerForeignMemoryChanged(WorkerEvent):
+    """What processes that are none of our instances hold there, when it changed by an amount that matters to
+    placement."""
+
+    owner: ClassVar[Owner] = Owner.SCHEDULER
+    vram_bytes: dict[str, int] = {}
+    """By device, as in `cuda:0`; those with none left out."""
+    ram_bytes: int = 0

@@ -3,7 +3,7 @@
 from dataclasses import dataclass, replace
 from typing import Any
 
-from modelyard_contracts.commands import WorkerUpdate
+from modelyard_contracts.commands import Maintenance, WorkerUpdate
 from modelyard_contracts.envelope import Recorded
 from modelyard_contracts.events import (
     WorkerDeleted,
@@ -23,6 +23,7 @@ class Worker:
     labels: dict[str, str]
     maintenance: bool
     maintenance_message: str | None
+    drain: bool
     deleted: bool
     seq: int
 
@@ -38,6 +39,7 @@ def evolve(state: Worker | None, event: Recorded[Any]) -> Worker | None:
             labels=data.labels,
             maintenance=False,
             maintenance_message=None,
+            drain=False,
             deleted=False,
             seq=event.seq,
         )
@@ -47,8 +49,8 @@ def evolve(state: Worker | None, event: Recorded[Any]) -> Worker | None:
     match event.data:
         case WorkerLabelsChanged(labels=labels):
             return replace(state, labels=labels)
-        case WorkerMaintenanceChanged(enabled=enabled, message=message):
-            return replace(state, maintenance=enabled, maintenance_message=message)
+        case WorkerMaintenanceChanged(enabled=enabled, message=message, drain=drain):
+            return replace(state, maintenance=enabled, maintenance_message=message, drain=drain)
         case WorkerDeleted():
             return replace(state, deleted=True)
         case _:
@@ -60,13 +62,18 @@ def decide_update(command: WorkerUpdate, state: Worker) -> list[WorkerEvent]:
     if command.labels is not None and command.labels != state.labels:
         events.append(WorkerLabelsChanged(worker_id=state.worker_id, labels=command.labels))
     wanted = command.maintenance
-    if wanted and (wanted.enabled, wanted.message) != (state.maintenance, state.maintenance_message):
-        events.append(
-            WorkerMaintenanceChanged(
-                worker_id=state.worker_id, enabled=wanted.enabled, message=wanted.message
-            )
+    if wanted and _said(wanted) != (state.maintenance, state.maintenance_message, state.drain):
+        enabled, message, drain = _said(wanted)
+        changed = WorkerMaintenanceChanged(
+            worker_id=state.worker_id, enabled=enabled, message=message, drain=drain
         )
+        events.append(changed)
     return events
+
+
+def _said(wanted: Maintenance) -> tuple[bool, str | None, bool]:
+    """A worker that is not in maintenance is not drained either."""
+    return wanted.enabled, wanted.message, wanted.enabled and wanted.drain
 
 
 def free_name(wanted: str, number: int) -> str:

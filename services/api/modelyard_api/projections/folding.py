@@ -84,7 +84,7 @@ class Picture:
         """Folds one event in; what it did, in order."""
         aggregate = event.data.aggregate
         model = BY_AGGREGATE.get(aggregate)
-        if model is None:  # names have no read model
+        if model is None:  # names and the fleet have no read model
             return []
         ident: int = getattr(event.data, model.id_field)
         before = self.find(model, ident)

@@ -89,7 +89,7 @@ def _registered(event: AnyRecorded, data: WorkerRegistered, row: Row | None) -> 
     hidden: dict[str, Any] = {**identity, "presence": "never_seen", "last_seen": None, "claims": {}}
     view |= {
         "ip": None,
-        "maintenance": {"enabled": False, "message": None},
+        "maintenance": {"enabled": False, "message": None, "drain": False},
         "worker_version": None,
         "status": {"cpu": {"total": 0}, "memory": {"total": 0, "allocated": 0}, "gpu_devices": []},
     }
@@ -125,7 +125,8 @@ def _labels(event: Recorded[WorkerLabelsChanged], _: Row) -> Parts:
 
 
 def _maintenance(event: Recorded[WorkerMaintenanceChanged], _: Row) -> Parts:
-    return {"maintenance": {"enabled": event.data.enabled, "message": event.data.message}}, {}
+    said = event.data
+    return {"maintenance": {"enabled": said.enabled, "message": said.message, "drain": said.drain}}, {}
 
 
 def _ready(event: Recorded[WorkerReady], _: Row) -> Parts:
