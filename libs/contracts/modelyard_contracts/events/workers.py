@@ -97,10 +97,9 @@ class WorkerDevicesReleased(WorkerEvent):
 
 
 class WorkerForeignMemoryChanged(WorkerEvent):
-    """What processes that are none of our instances hold there, when it changed by an amount that matters to
-    placement."""
+    """What processes that are none of our instances hold of its devices, when it changed by an amount that
+    matters to placement."""
 
     owner: ClassVar[Owner] = Owner.SCHEDULER
     vram_bytes: dict[str, int] = {}
     """By device, as in `cuda:0`; those with none left out."""
-    ram_bytes: int = 0

@@ -5,9 +5,12 @@ paused), every worker gets the benefit of the doubt and its time starts anew.
 """
 
 from collections.abc import Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import assert_never
+
+from modelyard_contracts.envelope import Recorded
+from modelyard_contracts.events import FleetEvent, FleetStormDetected, FleetStormEnded
 
 from modelyard_scheduler.domain.worker import WorkerPhase, WorkerState
 
@@ -17,7 +20,39 @@ class FleetPolicy:
     silent_after_s: float = 15.0
     grace_s: float = 180.0
     max_lost_share: float = 0.3
-    """How much of the fleet may be counted lost at a time; at least one worker always may."""
+    """How much of the fleet may be counted lost at a time, and how much may be silent at once without being
+    a storm; at least one worker always may."""
+
+
+@dataclass(frozen=True, slots=True)
+class FleetState:
+    """What the log says of all workers together."""
+
+    seq: int = 0
+    storm: bool = False
+    storm_ended_at: datetime | None = None
+
+
+def evolve(state: FleetState, recorded: Recorded[FleetEvent]) -> FleetState:
+    if isinstance(recorded.data, FleetStormDetected):
+        return replace(state, seq=recorded.seq, storm=True)
+    return replace(state, seq=recorded.seq, storm=False, storm_ended_at=recorded.time)
+
+
+def storm(
+    workers: Collection[WorkerState], fleet: FleetState, policy: FleetPolicy
+) -> FleetStormDetected | FleetStormEnded | None:
+    """What is to be said about a storm: it began, it ended, or nothing new."""
+    size = len(_at_work_once(workers))
+    silent = tuple(sorted(w.worker_id for w in workers if w.phase is WorkerPhase.SILENT))
+    rages = len(silent) > lost_limit(size, policy.max_lost_share)
+    if rages == fleet.storm:
+        return None
+    if rages:
+        return FleetStormDetected(
+            silent_workers=silent, fleet_size=size, max_lost_share=policy.max_lost_share
+        )
+    return FleetStormEnded(silent_workers=silent, fleet_size=size)
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,9 +116,14 @@ def lost_limit(fleet_size: int, max_lost_share: float) -> int:
 
 
 def verdicts(
-    workers: Collection[WorkerState], presence: Presence, now: datetime, policy: FleetPolicy
+    workers: Collection[WorkerState],
+    presence: Presence,
+    now: datetime,
+    policy: FleetPolicy,
+    fleet: FleetState = FleetState(),
 ) -> Verdicts:
-    """Who fell silent, who is lost and who is back, of all workers.
+    """Who fell silent, who is lost and who is back, of all workers. In a storm nobody is lost, and after it
+    each gets the whole grace anew.
 
     Those are lost first whose silence the log dates earliest: so do two schedulers agree on them.
     """
@@ -100,20 +140,25 @@ def verdicts(
             case WorkerPhase.SILENT | WorkerPhase.LOST:
                 if is_back(worker, presence, now, policy):
                     recovered.append(worker)
-                elif worker.phase is WorkerPhase.SILENT and away_s >= policy.grace_s:
+                elif worker.phase is WorkerPhase.SILENT and _is_overdue(absence, now, policy, fleet):
                     overdue.append(absence)
             case WorkerPhase.REGISTERED | WorkerPhase.DELETED:
                 pass
             case _:
                 assert_never(worker.phase)
     overdue.sort(key=lambda absence: (absence.worker.last_seen, absence.worker.worker_id))
-    room = room_among_the_lost(workers, policy)
+    room = 0 if fleet.storm else room_among_the_lost(workers, policy)
     return Verdicts(
         silent=tuple(silent),
         lost=tuple(overdue[:room]),
         recovered=tuple(recovered),
         withheld=max(0, len(overdue) - room),
     )
+
+
+def _is_overdue(absence: Absence, now: datetime, policy: FleetPolicy, fleet: FleetState) -> bool:
+    since = max(absence.last_seen, fleet.storm_ended_at or absence.last_seen)
+    return (now - since).total_seconds() >= policy.grace_s
 
 
 def is_back(worker: WorkerState, presence: Presence, now: datetime, policy: FleetPolicy) -> bool:
@@ -129,7 +174,12 @@ def is_back(worker: WorkerState, presence: Presence, now: datetime, policy: Flee
 
 
 def room_among_the_lost(workers: Collection[WorkerState], policy: FleetPolicy) -> int:
-    """How many more may be lost now. Workers that never came to work are not part of the fleet."""
-    fleet = [w for w in workers if w.phase not in (WorkerPhase.REGISTERED, WorkerPhase.DELETED)]
+    """How many more may be lost now."""
+    fleet = _at_work_once(workers)
     lost = sum(1 for worker in fleet if worker.phase is WorkerPhase.LOST)
     return max(0, lost_limit(len(fleet), policy.max_lost_share) - lost)
+
+
+def _at_work_once(workers: Collection[WorkerState]) -> list[WorkerState]:
+    """The fleet: workers that never came to work are not part of it."""
+    return [w for w in workers if w.phase not in (WorkerPhase.REGISTERED, WorkerPhase.DELETED)]

@@ -14,8 +14,9 @@ from modelyard_contracts.envelope import Recorded
 from modelyard_contracts.events import ModelInspected
 from modelyard_contracts.models import ModelFacts, coordinates_of
 
-from modelyard_scheduler.domain import deployment, instance, worker
+from modelyard_scheduler.domain import deployment, fleet, instance, worker
 from modelyard_scheduler.domain.deployment import DeploymentFact, DeploymentState
+from modelyard_scheduler.domain.fleet import FleetState
 from modelyard_scheduler.domain.instance import UNPLACED, WORKER_GONE, InstanceFact, InstanceState, Phase
 from modelyard_scheduler.domain.worker import WorkerFact, WorkerPhase, WorkerState
 
@@ -30,6 +31,7 @@ class Picture:
         self.workers: dict[int, WorkerState] = {}
         self.models: dict[str, ModelFacts] = {}
         """What is known of models, by `ModelCoordinates.model_id`."""
+        self.fleet = FleetState()
         self.highest_instance_id = 0
         self._of_deployment: dict[int, set[int]] = defaultdict(set)
         self._on_worker: dict[int, set[int]] = defaultdict(set)
@@ -41,7 +43,7 @@ class Picture:
         other.position, other.highest_instance_id = self.position, self.highest_instance_id
         other.deployments, other.instances = dict(self.deployments), dict(self.instances)
         other.leftovers, other.workers = dict(self.leftovers), dict(self.workers)
-        other.models = dict(self.models)
+        other.models, other.fleet = dict(self.models), self.fleet
         for mine, theirs in (
             (self._of_deployment, other._of_deployment),
             (self._on_worker, other._on_worker),
@@ -79,6 +81,8 @@ class Picture:
             case Aggregate.MODEL:
                 inspected: ModelInspected = recorded.data
                 self.models[ident] = inspected.facts
+            case Aggregate.FLEET:
+                self.fleet = fleet.evolve(self.fleet, recorded)
             case _:
                 pass
         self.position = recorded.seq

@@ -12,6 +12,7 @@ from modelyard_contracts.events import (
     WorkerDeleted,
     WorkerDevicesReleased,
     WorkerDevicesReserved,
+    WorkerForeignMemoryChanged,
     WorkerInventoryChanged,
     WorkerLabelsChanged,
     WorkerLost,
@@ -35,6 +36,7 @@ WorkerFact = (
     | WorkerLost
     | WorkerDevicesReserved
     | WorkerDevicesReleased
+    | WorkerForeignMemoryChanged
 )
 AgentWorkerFact = WorkerReady | WorkerInventoryChanged
 
@@ -62,6 +64,10 @@ class WorkerState:
     ready_seq: int = 0
     """The sequence of the fact that made it ready last."""
     maintenance: bool = False
+    drain: bool = False
+    foreign: Mapping[str, int] = field(default_factory=dict)
+    """Bytes of devices that processes hold which are none of our instances, as last stated."""
+    foreign_since: datetime | None = None
     session: str | None = None
     inventory: Inventory | None = None
     reservations: Mapping[int, Claim] = field(default_factory=dict)
@@ -103,9 +109,11 @@ def evolve(state: WorkerState | None, recorded: Recorded[WorkerFact]) -> WorkerS
         case WorkerLabelsChanged():
             return replace(state, labels=fact.labels)
         case WorkerMaintenanceChanged():
-            return replace(state, maintenance=fact.enabled)
+            return replace(state, maintenance=fact.enabled, drain=fact.drain)
         case WorkerInventoryChanged():
             return replace(state, inventory=fact.inventory)
+        case WorkerForeignMemoryChanged():
+            return replace(state, foreign=fact.vram_bytes, foreign_since=recorded.time)
         case WorkerDevicesReserved():
             return _with(state, {**state.reservations, fact.instance_id: fact.claim})
         case WorkerDevicesReleased():

@@ -1,14 +1,31 @@
-"""Carries out what presence comes to: silent, lost, recovered."""
+"""Carries out what presence comes to: silent, lost, recovered, a storm; and what heartbeats tell besides."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
 
 import structlog
-from modelyard_contracts.events import WorkerEvent, WorkerLost, WorkerRecovered, WorkerSilent
+from modelyard_contracts.base import Event
+from modelyard_contracts.events import (
+    FleetEvent,
+    WorkerEvent,
+    WorkerForeignMemoryChanged,
+    WorkerLost,
+    WorkerRecovered,
+    WorkerSilent,
+)
 from modelyard_contracts.messages import Heartbeat
 from modelyard_eventlog.log import Conflict, LogUnavailable, Write
 
-from modelyard_scheduler.domain.fleet import FleetPolicy, Presence, is_back, room_among_the_lost, verdicts
+from modelyard_scheduler.domain.fleet import (
+    FleetPolicy,
+    Presence,
+    Verdicts,
+    is_back,
+    room_among_the_lost,
+    storm,
+    verdicts,
+)
+from modelyard_scheduler.domain.foreign import foreign_to_state
 from modelyard_scheduler.domain.worker import WorkerPhase, WorkerState
 from modelyard_scheduler.handlers.deciding import SYSTEM, Decider, Decision, because
 
@@ -28,17 +45,32 @@ class FleetHandler:
     """While another scheduler is, this one only listens."""
 
     async def heard(self, heartbeat: Heartbeat) -> None:
-        """Never raises for a log that is away: the next look states what could not be stated here."""
+        """Never raises for a log that is away: the next look or heartbeat states what could not be stated
+        here."""
         beat = f"{heartbeat.session}/{heartbeat.sent_at}"
         self.presence.heard(heartbeat.worker_id, beat, self.decider.now())
         worker = self.decider.picture.workers.get(heartbeat.worker_id)
-        if not self.at_work():
+        if worker is None or not self.at_work():
             return
-        if worker and is_back(worker, self.presence, self.decider.now(), self.policy):
-            try:
+        try:
+            if is_back(worker, self.presence, self.decider.now(), self.policy):
                 await self._recovered(worker)
-            except (LogUnavailable, Conflict) as error:
-                logger.warning("a worker is back, to be stated later", worker=worker.name, error=str(error))
+            await self._measured(worker.worker_id, heartbeat)
+        except (LogUnavailable, Conflict) as error:
+            logger.warning("to be stated later", worker=worker.name, error=str(error))
+
+    async def _measured(self, worker_id: int, heartbeat: Heartbeat) -> None:
+        def decide() -> Decision | None:
+            worker = self.decider.picture.workers.get(worker_id)
+            if worker is None or heartbeat.telemetry is None or worker.phase is WorkerPhase.DELETED:
+                return None
+            found = foreign_to_state(worker, heartbeat.telemetry, self.decider.now())
+            if found is None:
+                return None
+            changed = WorkerForeignMemoryChanged(worker_id=worker_id, vram_bytes=found)
+            return self._decision(f"foreign/{worker_id}/{worker.seq}", changed, worker.seq)
+
+        await self.decider.state(decide)
 
     async def look(self) -> None:
         """Call this every second."""
@@ -47,12 +79,32 @@ class FleetHandler:
         self.presence.look(workers, now, listening=self.listening(), pause_s=PAUSE_S)
         if not self.at_work():
             return
-        found = verdicts(workers, self.presence, now, self.policy)
+        found = self._verdicts()
         for absence in found.silent:
             silent = WorkerSilent(worker_id=absence.worker.worker_id, last_seen=absence.last_seen)
             await self._state(absence.worker, WorkerPhase.READY, silent)
         for worker in found.recovered:
             await self._recovered(worker)
+        if await self.decider.state(self._storm):
+            logger.error("a storm: none is given up" if self._rages() else "the storm is over")
+        await self._lose(self._verdicts())
+
+    def _verdicts(self) -> Verdicts:
+        picture = self.decider.picture
+        workers = picture.workers.values()
+        return verdicts(workers, self.presence, self.decider.now(), self.policy, picture.fleet)
+
+    def _rages(self) -> bool:
+        return self.decider.picture.fleet.storm
+
+    def _storm(self) -> Decision | None:
+        picture = self.decider.picture
+        event: FleetEvent | None = storm(picture.workers.values(), picture.fleet, self.policy)
+        if event is None:
+            return None
+        return self._decision(f"storm/{picture.fleet.seq}", event, picture.fleet.seq)
+
+    async def _lose(self, found: Verdicts) -> None:
         for absence in found.lost:
             lost = WorkerLost(
                 worker_id=absence.worker.worker_id,
@@ -76,21 +128,26 @@ class FleetHandler:
         scheduler has given up as many as may be."""
 
         def decide() -> Decision | None:
-            workers = self.decider.picture.workers
-            current = workers.get(worker.worker_id)
+            current = self.decider.picture.workers.get(worker.worker_id)
             if current is None or current.phase is not phase:
                 return None
-            if isinstance(event, WorkerLost) and not room_among_the_lost(workers.values(), self.policy):
+            if isinstance(event, WorkerLost) and not self._may_lose():
                 return None
-            command_id = f"presence/{worker.worker_id}/{current.seq}"
-            cause = because(
-                command_id,
-                correlation_id=command_id,
-                causation_id=command_id,
-                actor=SYSTEM,
-                time=self.decider.now(),
-            )
-            return Decision([Write(event, current.seq)], cause)
+            return self._decision(f"presence/{worker.worker_id}/{current.seq}", event, current.seq)
 
         if await self.decider.state(decide):
             logger.warning(type(event).__name__, worker=worker.name)
+
+    def _may_lose(self) -> bool:
+        workers = self.decider.picture.workers.values()
+        return not self._rages() and room_among_the_lost(workers, self.policy) > 0
+
+    def _decision(self, command_id: str, event: Event, expected_seq: int) -> Decision:
+        cause = because(
+            command_id,
+            correlation_id=command_id,
+            causation_id=command_id,
+            actor=SYSTEM,
+            time=self.decider.now(),
+        )
+        return Decision([Write(event, expected_seq)], cause)
