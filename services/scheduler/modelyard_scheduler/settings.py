@@ -10,7 +10,11 @@ class SchedulerSettings(NatsSettings):
     silent_after_s: float = Field(10.0, description="Silence after which a worker counts as unknown.")
     worker_grace_s: float = Field(180.0, description="Silence after which a worker's instances are replaced.")
     max_lost_share: float = Field(
-        0.3, ge=0, le=1, description="How much of the fleet may be given up at a time; one worker always may."
+        0.3,
+        ge=0,
+        le=1,
+        description="How much of the fleet may be given up at a time; one worker always may. More that is silent "
+        "at once is a storm, in which none is.",
     )
     restart_base_s: float = Field(
         10.0, description="Delay before the first restart; doubles with each further."

@@ -113,9 +113,9 @@ class FleetHandler:
             )
             await self.decider.feed.catch_up()
             await self._state(absence.worker, WorkerPhase.SILENT, lost)
-        if found.withheld:
+        if found.withheld and not self._rages():
             logger.error(
-                "many workers are silent at once: none beyond the limit is given up",
+                "as many workers are lost as may be: no further one is given up",
                 withheld=found.withheld,
                 max_lost_share=self.policy.max_lost_share,
             )
