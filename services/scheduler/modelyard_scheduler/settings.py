@@ -13,8 +13,8 @@ class SchedulerSettings(NatsSettings):
         0.3,
         ge=0,
         le=1,
-        description="How much of the fleet may be given up at a time; one worker always may. More that is silent "
-        "at once is a storm, in which none is.",
+        description="How much of the fleet may be given up at a time; one worker always may. "
+        "More that is silent at once is a storm, in which none is.",
     )
     restart_base_s: float = Field(
         10.0, description="Delay before the first restart; doubles with each further."
