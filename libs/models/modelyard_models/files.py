@@ -7,6 +7,8 @@ from typing import Any
 
 from modelyard_contracts.models import GgufFacts
 
+MOST_DEPTH = 100
+
 
 class BadModel(ValueError):
     """The metadata of a model cannot be read or contradicts itself; the message names the file."""
@@ -52,4 +54,16 @@ def parse_object(text: bytes, name: str) -> dict[str, Any]:
         raise BadModel(f"{name} is not valid JSON: {error}") from error
     if not isinstance(value, dict):
         raise BadModel(f"{name} holds no JSON object")
+    _check_depth(value, name)
     return value
+
+
+def _check_depth(value: Any, name: str) -> None:
+    """What reads it later may recurse."""
+    level = [value]
+    for _ in range(MOST_DEPTH):
+        inner = (one.values() if isinstance(one, dict) else one for one in level)
+        level = [one for values in inner for one in values if isinstance(one, dict | list)]
+        if not level:
+            return
+    raise BadModel(f"{name} is nested more than {MOST_DEPTH} deep")

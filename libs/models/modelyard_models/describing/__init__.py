@@ -1,0 +1,1 @@
+"""What a model is, from the small files beside its weights."""
