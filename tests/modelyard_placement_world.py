@@ -60,7 +60,10 @@ def plain_estimate(
         hosts=hosts,
         context_tokens=int(value_of(parameters, "-c") or 0),
         fraction=fraction,
-        fits=True,
+        fits=all(
+            need.needed_bytes <= need.claim_bytes <= device.memory_bytes
+            for need, device in zip(needs, devices, strict=True)
+        ),
         total_layers=layers,
         offloaded_layers=(offloaded if devices else 0) if layers else None,
     )

@@ -9,7 +9,7 @@ from modelyard_contracts.models import ModelFacts
 from modelyard_contracts.parameters import BadParameters, value_of
 from modelyard_models.estimate import Beside, estimate
 from modelyard_models.layout import Device, Layout, WorkerLayout
-from modelyard_models.need import MemoryNeed
+from modelyard_models.need import DeviceNeed, MemoryNeed
 
 from modelyard_placement.counts import PIPELINE, TENSOR
 from modelyard_placement.demand import Demand
@@ -28,12 +28,8 @@ class Share:
     """Of one device, by its rank."""
 
     claim_bytes: int
-    needed_bytes: int
-    """More than the claim: the part of the card that the backend takes is too small for the model."""
-
-    @property
-    def asked_bytes(self) -> int:
-        return max(self.claim_bytes, self.needed_bytes)
+    asked_bytes: int
+    """More than the claim: what the backend takes of such a card is too little for the model."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +37,8 @@ class Sized:
     shares: tuple[Share, ...]
     ram_bytes: tuple[int, ...]
     """By the position of the worker."""
+    fits: bool = True
+    """Whether such devices are large enough while nothing else is on them."""
     fraction: float | None = None
     total_layers: int | None = None
     offload_layers: int | None = None
@@ -160,7 +158,7 @@ def layout_of(place: Place) -> Layout:
 
 
 def _sized(demand: Demand, place: Place, need: MemoryNeed) -> Sized:
-    shares = tuple(Share(device.claim_bytes, device.needed_bytes) for device in need.devices)
+    shares = _shares(need, len(place.kinds) * place.workers)
     hosts = {host.worker: host.needed_bytes for host in need.hosts}
     each = len(place.kinds)
     rams = tuple(
@@ -172,12 +170,26 @@ def _sized(demand: Demand, place: Place, need: MemoryNeed) -> Sized:
     return Sized(
         shares=shares,
         ram_bytes=rams,
+        fits=need.fits,
         fraction=need.fraction,
         total_layers=need.total_layers,
         offload_layers=need.offloaded_layers,
         tensor_split=tuple(round(share.claim_bytes / total, 4) for share in shares) if split else (),
         context_tokens=need.context_tokens or None,
     )
+
+
+def _shares(need: MemoryNeed, devices: int) -> tuple[Share, ...]:
+    """By rank; nothing of devices that the backend leaves alone."""
+    by_rank = {device.rank: device for device in need.devices}
+    return tuple(_share(by_rank.get(rank), fits=need.fits) for rank in range(devices))
+
+
+def _share(device: DeviceNeed | None, *, fits: bool) -> Share:
+    if device is None:
+        return Share(0, 0)
+    claim = device.claim_bytes
+    return Share(claim, claim if fits else max(claim + device.beside_bytes, device.needed_bytes))
 
 
 def _kv_cache_ram(demand: Demand, shares: Sequence[Share]) -> int:
@@ -193,7 +205,11 @@ def _kv_cache_ram(demand: Demand, shares: Sequence[Share]) -> int:
 def _as_it_is(parts: Sequence[Claim]) -> Sized:
     first = parts[0]
     return Sized(
-        shares=tuple(Share(part.vram_bytes[device], 0) for part in parts for device in part.devices()),
+        shares=tuple(
+            Share(part.vram_bytes[device], part.vram_bytes[device])
+            for part in parts
+            for device in part.devices()
+        ),
         ram_bytes=tuple(part.ram_bytes for part in parts),
         fraction=first.fraction,
         total_layers=first.total_layers,

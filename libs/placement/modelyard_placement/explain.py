@@ -104,7 +104,7 @@ def vram_reason(room: Room, device: DeviceView, share: Share) -> Reason:
     has = f"{device.key} of {name} has {gib(free)} of {gib(device.total_bytes)} free"
     if device.foreign_bytes:
         has += f" ({gib(device.foreign_bytes)} are held by other processes)"
-    if share.needed_bytes > share.claim_bytes:
+    if share.asked_bytes > share.claim_bytes:
         message = f"{has}, of which the backend takes {gib(share.claim_bytes)}; {gib(needed)} are needed"
     else:
         message = f"{has}, {gib(needed)} are needed"

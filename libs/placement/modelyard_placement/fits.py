@@ -59,7 +59,7 @@ def mixed_devices(
         return None
     devices.sort(key=lambda device: device.index)
     sized = sizer.size(demand, place_of(demand, room, devices, offload_layers))
-    if isinstance(sized, str) or not devices_suffice(room, devices, sized):
+    if isinstance(sized, str) or not sized.fits or not devices_suffice(room, devices, sized):
         return None
     if not ram_suffices(room, sized, count):
         return None
@@ -83,7 +83,7 @@ def place_of(
 
 def devices_suffice(room: Room, devices: Sequence[DeviceView], sized: Sized) -> bool:
     return all(
-        share.needed_bytes <= share.claim_bytes <= room.free[device.key]
+        share.asked_bytes <= room.free[device.key]
         for device, share in zip(devices, sized.shares, strict=True)
     )
 

@@ -52,7 +52,7 @@ def rough_estimate(
         hosts=hosts,
         context_tokens=context,
         fraction=fraction,
-        fits=True,
+        fits=all(need.needed_bytes <= need.claim_bytes for need in needs),
         total_layers=layers,
         offloaded_layers=(offloaded if devices else 0) if layers else None,
     )

@@ -48,11 +48,10 @@ class Search:
         if isinstance(sized, str):
             return None
         kinds = place.kinds * place.workers
-        fits = all(
-            share.needed_bytes <= share.claim_bytes <= kind.total_bytes
-            for share, kind in zip(sized.shares, kinds, strict=True)
+        large = all(
+            share.claim_bytes <= kind.total_bytes for share, kind in zip(sized.shares, kinds, strict=True)
         )
-        return sized if fits else None
+        return sized if sized.fits and large else None
 
     def first(
         self,
