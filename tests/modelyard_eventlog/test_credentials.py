@@ -36,6 +36,7 @@ from modelyard_eventlog.heartbeats import Heartbeats
 from modelyard_eventlog.observations import Observations
 from modelyard_eventlog.provision import provision
 from modelyard_eventlog.questions import Questions
+from modelyard_eventlog.wire import encode
 from modelyard_runtime.settings import NatsSettings
 from nats.aio.client import Client
 
@@ -210,6 +211,19 @@ async def test_a_worker_may_not_listen(server: GuardedServer, subject: str) -> N
         await client.subscribe(subject)
         await client.flush()
         await refusals.expect(f'permissions violation for subscription to "{subject}"')
+
+
+async def test_a_worker_cannot_wipe_the_heartbeats_of_others(server: GuardedServer, service: Client) -> None:
+    beat = Heartbeat(worker_id=2, session="s", sent_at=datetime.now(UTC))
+    await Heartbeats(service, ttl_s=60).beat(beat)
+    async with worker(server, 1) as (client, _):
+        for scope in ("sub", "all"):
+            answer = await client.request(
+                subjects.heartbeat(1), b"{}", headers={"Nats-Rollup": scope}, timeout=5
+            )
+            assert "error" in json.loads(answer.data)
+    kept = await service.jetstream().get_last_msg(subjects.HB, subjects.heartbeat(2))
+    assert kept.data == encode(beat)
 
 
 async def test_a_consumer_cannot_ask_for_more_than_its_subject_says(

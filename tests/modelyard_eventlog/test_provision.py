@@ -37,6 +37,17 @@ async def test_what_was_weakened_is_made_strong_again(own_nats: Client) -> None:
     assert {field: actual[field] for field in wanted} == wanted
 
 
+async def test_heartbeats_made_with_delete_markers_lose_them(own_nats: Client) -> None:
+    """The server allows roll-ups where it has to write markers."""
+    old = {"name": subjects.HB, "subjects": ["hb.*"], "storage": "memory", "max_msgs_per_subject": 1}
+    old |= {"allow_msg_ttl": True, "subject_delete_marker_ttl": 60_000_000_000, "allow_direct": True}
+    await own_nats.request(f"$JS.API.STREAM.CREATE.{subjects.HB}", json.dumps(old).encode())
+    assert (await config_of(own_nats, subjects.HB))["allow_rollup_hdrs"]
+    await provision(own_nats)
+    now = await config_of(own_nats, subjects.HB)
+    assert not now["allow_rollup_hdrs"] and "subject_delete_marker_ttl" not in now
+
+
 async def test_the_log_can_be_neither_purged_nor_thinned(own_nats: Client) -> None:
     await provision(own_nats)
     reply = await own_nats.request(f"$JS.API.STREAM.PURGE.{subjects.EVT}", b"")

@@ -16,12 +16,11 @@ from modelyard_eventlog.wire import encode
 
 logger = structlog.stdlib.get_logger()
 
-OnHeartbeat = Callable[[int, Heartbeat | None], Awaitable[None]]
-"""With the worker's id; None when the server marks it silent."""
+OnHeartbeat = Callable[[Heartbeat], Awaitable[None]]
 
 
 class Heartbeats:
-    """`ttl_s`: after so long without a beat the server marks the worker silent. Whole seconds, at least 1."""
+    """`ttl_s`: after so long the server forgets a beat. Whole seconds, at least 1."""
 
     def __init__(self, nc: Client, *, ttl_s: float) -> None:
         self._nc = nc
@@ -38,16 +37,19 @@ class Heartbeats:
 
 
 async def follow_heartbeats(nc: Client, handler: OnHeartbeat) -> None:
-    """The latest of each worker, then every new one. Without end."""
+    """The latest of each worker, then every new one, without end. A worker may publish on its own subject
+    only, so a beat in the name of another is left out."""
     reader = PullReader(
         nc, subjects.HB, subject=subjects.ALL_HEARTBEATS, last_per_subject=True, on_restart=provision
     )
     async for messages in reader.batches(500):
         for _, message in messages:
             try:
-                heartbeat = Heartbeat.model_validate_json(message.data) if message.data else None
-                worker_id = int(message.subject.removeprefix(subjects.heartbeat_prefix()))
+                heartbeat = Heartbeat.model_validate_json(message.data)
             except ValueError as error:
                 logger.warning("no heartbeat", subject=message.subject, error=str(error))
                 continue
-            await handler(worker_id, heartbeat)
+            if message.subject != subjects.heartbeat(heartbeat.worker_id):
+                logger.error("a worker beat for another", subject=message.subject, worker=heartbeat.worker_id)
+                continue
+            await handler(heartbeat)

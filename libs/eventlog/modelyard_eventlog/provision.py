@@ -71,7 +71,10 @@ def stream_configs(*, replicas: int = 1, max_event_bytes: int = 2 * GIB) -> list
             "storage": "memory",
             "max_msgs_per_subject": 1,
             "allow_msg_ttl": True,
-            "subject_delete_marker_ttl": 60 * SECOND_NS,
+            # with markers the server lets any worker roll up, and so wipe, the heartbeats of all
+            "subject_delete_marker_ttl": 0,
+            "allow_rollup_hdrs": False,
+            "deny_purge": True,
             "allow_direct": True,
             "num_replicas": replicas,
         },
@@ -103,7 +106,8 @@ def needed_change(actual: Config, wanted: Config) -> Config | None:
     for field in GROW_ONLY:
         if field in wanted and (actual.get(field, 0) == -1 or actual.get(field, 0) > wanted[field]):
             merged[field] = actual[field]
-    if all(actual.get(field) == value for field, value in merged.items()):
+    # the server leaves out what is zero or false
+    if all(actual.get(field, type(value)()) == value for field, value in merged.items()):
         return None
     return {**actual, **merged}
 

@@ -32,7 +32,7 @@ from modelyard_eventlog.provision import provision
 logger = structlog.stdlib.get_logger()
 
 MAX_DELIVER = 12
-ACK_WAIT_S = 30.0
+ACK_WAIT_S = 5.0
 STALLED_S = 60.0
 WATCH_S = 3.0
 CONSUMER_NOT_FOUND = 10014
@@ -101,8 +101,7 @@ class Reactions:
         self._subscribe(subjects.TIMERS, subjects.ALL_FIRED_TIMERS, "timers", consume)
 
     def on_heartbeats(self, handler: OnHeartbeat) -> None:
-        """None stands for the server's own mark that the worker fell silent. Presence is the latest
-        state, not a queue of work: it is read without a durable consumer."""
+        """Presence is the latest state, not a queue of work: it is read without a durable consumer."""
         self._on_heartbeat = handler
 
     def _subscribe(

@@ -62,7 +62,3 @@ def subject_of(nats_subject: str) -> str:
     """`evt.deployment.3` as CloudEvents says it: `deployment/3`."""
     _, aggregate, ident = nats_subject.split(".", 2)
     return f"{aggregate}/{ident}"
-
-
-def heartbeat_prefix() -> str:
-    return "hb."

@@ -107,7 +107,7 @@ def build_context(settings: ApiSettings, log: EventLog, questions: Questions, db
         questions=questions,
         paths=paths,
         catalogue=Catalogue(settings),
-        telemetry=WorkerTelemetry(),
+        telemetry=WorkerTelemetry(now),
         settings=RouteSettings(
             secret_key=settings.secret_key.get_secret_value(),
             join_token=settings.join_token.get_secret_value() if settings.join_token else None,

@@ -44,9 +44,7 @@ async def seconds_pass(
     for _ in range(int(seconds)):
         cluster.clock.forward(1)
         for ident in beating:
-            await scheduler.on_heartbeat(
-                ident, Heartbeat(worker_id=ident, session="s1", sent_at=cluster.clock())
-            )
+            await scheduler.on_heartbeat(Heartbeat(worker_id=ident, session="s1", sent_at=cluster.clock()))
         await scheduler.look()
 
 
@@ -123,7 +121,7 @@ async def test_what_other_processes_hold_is_stated_when_it_matters(
         now = cluster.clock()
         telemetry = Telemetry(read_at=now, cpu_percent=1, memory_used_bytes=1, devices=(use,))
         beat = Heartbeat(worker_id=1, session="s1", sent_at=now, telemetry=telemetry)
-        await scheduler.on_heartbeat(1, beat)
+        await scheduler.on_heartbeat(beat)
         cluster.clock.forward(1 if step == 2 else 60)
     stated = [event.vram_bytes for event in await cluster.facts(WorkerForeignMemoryChanged)]
     assert stated == [{"cuda:0": 8 * GIB}, {"cuda:0": 12 * GIB}, {}]
@@ -171,7 +169,7 @@ async def test_two_schedulers_that_heard_the_last_beats_in_another_order_give_up
                 cluster.clock.forward(1)
                 beats = [Heartbeat(worker_id=n, session="s1", sent_at=cluster.clock()) for n in beating]
                 for one, another in zip(beats, reversed(beats), strict=True):
-                    await scheduler.on_heartbeat(one.worker_id, one)
-                    await other.on_heartbeat(another.worker_id, another)
+                    await scheduler.on_heartbeat(one)
+                    await other.on_heartbeat(another)
                 await asyncio.gather(scheduler.look(), other.look())
     assert len(await cluster.facts(WorkerLost)) == LIMIT

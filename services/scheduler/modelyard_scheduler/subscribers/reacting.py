@@ -65,9 +65,8 @@ class Scheduler:
             return
         await self.restarts.start_again(int(numbers[0]), attempt=int(numbers[1]))
 
-    async def on_heartbeat(self, worker_id: int, heartbeat: Heartbeat | None) -> None:
-        if heartbeat is not None and heartbeat.worker_id == worker_id:
-            await self.fleet.heard(heartbeat)
+    async def on_heartbeat(self, heartbeat: Heartbeat) -> None:
+        await self.fleet.heard(heartbeat)
 
     async def look(self) -> None:
         """Every second: who is there. It waits for nothing else: a frozen worker, for whose answer placement
