@@ -4,7 +4,6 @@ from collections.abc import Callable
 from typing import Any
 
 from modelyard_contracts.base import Aggregate, Event, utc
-from modelyard_contracts.deployments import Claim
 from modelyard_contracts.envelope import Recorded
 from modelyard_contracts.events import (
     InstanceDownloading,
@@ -23,6 +22,7 @@ from modelyard_contracts.events import (
 from modelyard_contracts.models import coordinates_of
 from modelyard_eventlog.log import AnyRecorded
 
+from modelyard_api.projections.claims import devices_view, distributed_view
 from modelyard_api.projections.rows import (
     BASE_SORTABLE,
     ReadModel,
@@ -108,10 +108,6 @@ def back(event: AnyRecorded, row: Row) -> Row:
     return affected(event, row, row.hidden["before"], hidden={})
 
 
-def claim_view(claim: Claim) -> View:
-    return {"ram": claim.ram_bytes, "vram": dict(claim.vram_bytes)}
-
-
 def _requested(data: InstanceRequested) -> View:
     spec = data.spec.model_dump(mode="json")
     return {
@@ -122,6 +118,8 @@ def _requested(data: InstanceRequested) -> View:
         "source": spec["source"],
         "huggingface_repo_id": spec["huggingface_repo_id"],
         "huggingface_filename": spec["huggingface_filename"],
+        "model_scope_model_id": spec["model_scope_model_id"],
+        "model_scope_file_path": spec["model_scope_file_path"],
         "local_path": spec["local_path"],
         "worker_id": None,
         "worker_name": None,
@@ -131,7 +129,10 @@ def _requested(data: InstanceRequested) -> View:
         "attempt": 0,
         "restart_count": 0,
         "last_restart_time": None,
+        "gpu_type": None,
+        "gpu_indexes": [],
         "computed_resource_claim": None,
+        "distributed_servers": None,
         "backend": spec["backend"],
         "backend_version": None,
     }
@@ -143,13 +144,13 @@ def _scheduled(event: Recorded[InstanceScheduled], _: View) -> View:
         "state_message": None,
         "worker_id": event.data.worker_id,
         "worker_name": event.data.worker_name,
-        "computed_resource_claim": claim_view(event.data.claim),
+        **devices_view(event.data.claim),
+        "distributed_servers": distributed_view(event.data.subordinates),
     }
 
 
 def _unschedulable(event: Recorded[InstanceUnschedulable], _: View) -> View:
-    lines = [f"{reason.worker}: {reason.message}" for reason in event.data.reasons if reason.worker]
-    return {"state": "pending", "state_message": "\n".join([event.data.message, *lines])}
+    return {"state": "pending", "state_message": event.data.message}
 
 
 def _restart_scheduled(event: Recorded[InstanceRestartScheduled], view: View) -> View:

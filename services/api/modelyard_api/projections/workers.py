@@ -21,7 +21,7 @@ from modelyard_contracts.events import (
 from modelyard_contracts.inventory import GpuDevice, Inventory
 from modelyard_eventlog.log import AnyRecorded
 
-from modelyard_api.projections.instances import claim_view
+from modelyard_api.projections.claims import taken_view
 from modelyard_api.projections.rows import (
     BASE_SORTABLE,
     ReadModel,
@@ -151,7 +151,7 @@ def _recovered(_: Recorded[WorkerRecovered], __: Row) -> Parts:
 
 
 def _reserved(event: Recorded[WorkerDevicesReserved], row: Row) -> Parts:
-    claim = claim_view(event.data.claim)
+    claim = taken_view(event.data.claim)
     return {}, {"claims": {**row.hidden["claims"], str(event.data.instance_id): claim}}
 
 
