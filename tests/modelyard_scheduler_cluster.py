@@ -1,7 +1,7 @@
 """One or more schedulers on one log, and what they tell the outside, for tests of the handlers."""
 
 import asyncio
-from collections.abc import AsyncIterator, Collection, Mapping, Sequence
+from collections.abc import AsyncIterator, Collection, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -48,6 +48,10 @@ class Outside:
 
     async def forget(self, worker_id: int, instance_id: int) -> None:
         self.wants.pop((worker_id, instance_id), None)
+
+    def placeable(self, instance_ids: Iterable[int]) -> list[int]:
+        """Every model is known."""
+        return list(instance_ids)
 
     async def read_all(self) -> dict[tuple[int, int], Want]:
         return dict(self.wants)
@@ -111,7 +115,7 @@ class Cluster:
         """A scheduler that starts now, knowing nothing but the log. It does what it is told to do."""
         decider = Decider(self.log, PictureFeed(self.log), self.clock)
         wants = WantsHandler(decider, self.outside)
-        placement = PlacementHandler(decider, wants, self.outside)
+        placement = PlacementHandler(decider, wants, self.outside, self.outside)
         following = asyncio.create_task(decider.feed.run())
         try:
             await decider.feed.catch_up()

@@ -18,6 +18,7 @@ from modelyard_eventlog.questions import Questions
 from modelyard_eventlog.reactions import Reactions
 from modelyard_eventlog.reader import Gap
 from modelyard_eventlog.timers import Timers
+from modelyard_models.sources.catalogue import Catalogue
 from modelyard_runtime.clock import new_id, now
 from modelyard_runtime.health import Health, serve_health
 from modelyard_runtime.logs import configure_logs
@@ -26,12 +27,14 @@ from modelyard_runtime.shutdown import ends_before, stop_signal
 from modelyard_runtime.tracing import configure_traces
 from nats.aio.client import Client
 
+from modelyard_scheduler.adapters.models import ModelSources
 from modelyard_scheduler.adapters.paths import WorkerPaths
 from modelyard_scheduler.domain.fleet import FleetPolicy, Presence
 from modelyard_scheduler.domain.restart import RestartPolicy
 from modelyard_scheduler.handlers.admission import Admission
 from modelyard_scheduler.handlers.deciding import Decider
 from modelyard_scheduler.handlers.fleet import FleetHandler
+from modelyard_scheduler.handlers.inspection import InspectionHandler
 from modelyard_scheduler.handlers.instances import InstanceHandler
 from modelyard_scheduler.handlers.placement import PlacementHandler
 from modelyard_scheduler.handlers.restarts import RestartHandler
@@ -59,10 +62,13 @@ def build(settings: SchedulerSettings, nc: Client, at_work: Callable[[], bool]) 
     restart_policy = RestartPolicy(
         base_s=settings.restart_base_s, max_s=settings.restart_max_s, reset_s=settings.restart_reset_s
     )
-    paths = WorkerPaths(Questions(nc), timeout_s=settings.path_question_s)
+    questions = Questions(nc)
+    paths = WorkerPaths(questions, timeout_s=settings.path_question_s)
+    sources = ModelSources(Catalogue(settings), questions, path_question_s=settings.path_question_s)
+    inspections = InspectionHandler(decider, sources)
     wants = WantsHandler(decider, desired)
-    placement = PlacementHandler(decider, wants, paths)
-    return Scheduler(
+    placement = PlacementHandler(decider, wants, paths, inspections)
+    scheduler = Scheduler(
         decider=decider,
         instances=InstanceHandler(decider, placement, wants),
         placement=placement,
@@ -71,6 +77,8 @@ def build(settings: SchedulerSettings, nc: Client, at_work: Callable[[], bool]) 
         admission=Admission(decider, desired),
         fleet=FleetHandler(decider, Presence(now()), fleet_policy, lambda: nc.is_connected, at_work),
     )
+    inspections.after = scheduler.place_waiting
+    return scheduler
 
 
 class Watchdog:

@@ -1,6 +1,6 @@
 """What the scheduler's handlers need from the outside."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from datetime import datetime
 from typing import Protocol
 
@@ -36,4 +36,10 @@ class Models(Protocol):
     async def inspect(self, coordinates: ModelCoordinates, worker_ids: Collection[int]) -> ModelFacts:
         """Looks at a model at its source, in bounded time. Workers are asked of a path that is not here.
         Raises `NotInspected`."""
+        ...
+
+
+class Inspections(Protocol):
+    def placeable(self, instance_ids: Iterable[int]) -> list[int]:
+        """Those whose model is known."""
         ...

@@ -1,10 +1,11 @@
 """What the scheduler takes from its environment."""
 
+from modelyard_models.sources.settings import ModelSourceSettings
 from modelyard_runtime.settings import NatsSettings
 from pydantic import Field
 
 
-class SchedulerSettings(NatsSettings):
+class SchedulerSettings(NatsSettings, ModelSourceSettings):
     """Turns desired replicas into instances, places them, restarts and replaces them."""
 
     silent_after_s: float = Field(10.0, description="Silence after which a worker counts as unknown.")

@@ -1,7 +1,7 @@
 """Learns what the models are that instances wait for: each looked at once, side by side, none in the way."""
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
@@ -31,10 +31,16 @@ class Failure:
     again_at: datetime
 
 
-@dataclass(frozen=True, slots=True)
+async def _nothing() -> None:
+    return None
+
+
+@dataclass(slots=True)
 class InspectionHandler:
     decider: Decider
     models: Models
+    after: Callable[[], Awaitable[None]] = _nothing
+    """What comes after a path was not found: placement goes on, and no fact tells of it."""
     running: dict[str, "asyncio.Task[None]"] = field(default_factory=dict)
     failures: dict[str, Failure] = field(default_factory=dict)
     """Of this process alone: another one tries at once."""
@@ -81,8 +87,11 @@ class InspectionHandler:
         except NotInspected as error:
             self._note_failure(coordinates.model_id())
             logger.warning("a model is not known", model=coordinates.location(), error=str(error))
-            if coordinates.source is not Source.LOCAL_PATH:
-                await self._tell_waiting(coordinates, str(error))
+            await (
+                self.after()
+                if coordinates.source is Source.LOCAL_PATH
+                else self._tell_waiting(coordinates, str(error))
+            )
             return
         self.failures.pop(coordinates.model_id(), None)
         await self.decider.state(lambda: self._inspected(coordinates, facts))

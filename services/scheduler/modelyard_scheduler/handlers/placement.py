@@ -16,7 +16,7 @@ from modelyard_scheduler.domain.picture import Picture
 from modelyard_scheduler.domain.placement import PathSaid, candidates
 from modelyard_scheduler.handlers.deciding import AT_ONCE, Decider, Decision
 from modelyard_scheduler.handlers.wants import WantsHandler
-from modelyard_scheduler.ports import Paths
+from modelyard_scheduler.ports import Inspections, Paths
 
 Said = Mapping[str, Mapping[int, PathSaid]]
 """What workers say of paths, by path and worker."""
@@ -27,6 +27,7 @@ class PlacementHandler:
     decider: Decider
     wants: WantsHandler
     paths: Paths
+    inspections: Inspections
 
     async def place_waiting(self) -> None:
         """Tries everything that waits for room, the oldest first."""
@@ -38,10 +39,12 @@ class PlacementHandler:
         await self.place([i for i in instance_ids if i in known and known[i].phase is Phase.REQUESTED])
 
     async def place(self, instance_ids: Sequence[int]) -> None:
-        """In this order and many in one batch: each as if those before it were placed already."""
-        said = await self._ask_for_paths(instance_ids)
-        for start in range(0, len(instance_ids), AT_ONCE):
-            some = instance_ids[start : start + AT_ONCE]
+        """In this order and many in one batch: each as if those before it were placed already. Those whose
+        model is not known yet are left out: they come again once it is."""
+        known = self.inspections.placeable(instance_ids)
+        said = await self._ask_for_paths(known)
+        for start in range(0, len(known), AT_ONCE):
+            some = known[start : start + AT_ONCE]
             if await self.decider.state(partial(self._placed, some, said)):
                 await self.wants.tell(some)
 

@@ -16,6 +16,7 @@ from modelyard_contracts.events import (
     InstanceRequested,
     InstanceRestartScheduled,
     InstanceStopped,
+    ModelInspected,
     WorkerDeleted,
     WorkerDevicesReleased,
     WorkerEvent,
@@ -48,6 +49,8 @@ class Due:
                 self._add_of_instance(event)
             case WorkerEvent():
                 self._add_of_worker(event)
+            case ModelInspected():
+                self.place_waiting = True
             case _:
                 pass
 

@@ -49,6 +49,10 @@ class Scheduler:
             else:
                 await self.placement.place_new(sorted(todo.place))
 
+    async def place_waiting(self) -> None:
+        async with self.busy:
+            await self.placement.place_waiting()
+
     async def observe(self, observations: Sequence[Observation]) -> None:
         by_worker: dict[int, list[Observation]] = defaultdict(list)
         for observation in observations:
@@ -90,6 +94,5 @@ class Scheduler:
         for ident in sorted(wished_or_there.union(picture.deployments)):
             async with self.busy:
                 await self.instances.reconcile(ident)
-        async with self.busy:
-            await self.placement.place_waiting()
+        await self.place_waiting()
         await self.wants.tell_all()
