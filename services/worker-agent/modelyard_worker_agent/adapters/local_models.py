@@ -1,14 +1,19 @@
 """Models that lie on this machine, and questions about them."""
 
 import asyncio
+from contextlib import suppress
 from pathlib import Path
 
+from modelyard_contracts.deployments import Source
 from modelyard_contracts.messages import PathAnswer, PathQuestion
-from modelyard_contracts.models import GgufFacts
-from modelyard_models.gguf_header import BadGguf, header_of_file
+from modelyard_contracts.models import ModelCoordinates, ModelFacts
+from modelyard_models.keeping import kept
 from modelyard_models.llama_cpp.flags import flags_of
 from modelyard_models.llama_cpp.kv_cache import bytes_per_token
 from modelyard_models.llama_cpp.shape import NoShape, shape_of
+from modelyard_models.sources.errors import SourceError
+from modelyard_models.sources.inspecting import inspect
+from modelyard_models.sources.local import LocalFiles
 
 from modelyard_worker_agent.domain.hub_files import parts_of
 from modelyard_worker_agent.ports import ModelMissing
@@ -43,38 +48,45 @@ def _is_first(name: str) -> bool:
     return parts_of(name)[0] == name
 
 
-def shards_of(file: Path) -> list[Path]:
-    return [file.with_name(part) for part in parts_of(file.name)]
+def _served(path: str) -> Path:
+    """What a backend would be given: a directory in Hugging Face's layout as it is, else a GGUF file of it.
+    Raises `ModelMissing`."""
+    here = Path(path)
+    if (here / "config.json").is_file() and not any(here.glob("*.gguf")):
+        return here
+    return find_model(path)
 
 
 def look(question: PathQuestion) -> PathAnswer:
     try:
-        file = find_model(question.path)
-        shards = shards_of(file)
-        missing = next((shard for shard in shards if not shard.is_file()), None)
-        if missing is not None:
-            return PathAnswer(found=False, message=f"{missing.name} is missing beside {file}")
-        facts = header_of_file(file)
-    except (ModelMissing, BadGguf, OSError) as error:
+        served = _served(question.path)
+        inspection = inspect(LocalFiles(), ModelCoordinates(source=Source.LOCAL_PATH, repo=str(served)))
+    except (ModelMissing, SourceError, OSError) as error:
         return PathAnswer(found=False, message=str(error))
-    return _answer(file, shards, facts)
+    return _answer(served, inspection.facts.model_copy(update={"location": question.path}))
 
 
-def _answer(file: Path, shards: list[Path], facts: GgufFacts) -> PathAnswer:
-    architecture = facts.metadata.get("general.architecture")
-    try:
-        shape = shape_of(facts)
-    except NoShape:
-        shape = None
+def _answer(served: Path, facts: ModelFacts) -> PathAnswer:
+    shape = None
+    if facts.gguf is not None:
+        with suppress(NoShape):
+            shape = shape_of(facts.gguf)
+    context_length = shape.context_length if shape else facts.context_length
     return PathAnswer(
         found=True,
-        message=f"{file} is here",
-        file=str(file),
-        weight_bytes=sum(shard.stat().st_size for shard in shards),
-        architecture=architecture if isinstance(architecture, str) else None,
-        context_length=shape.context_length or None if shape else None,
+        message=f"{served} is here",
+        file=str(served),
+        weight_bytes=facts.weight_bytes,
+        architecture=_architecture(facts),
+        context_length=context_length or None,
         kv_bytes_per_token=bytes_per_token(shape, flags_of([], shape.context_length)) if shape else None,
+        facts=kept(facts),
     )
+
+
+def _architecture(facts: ModelFacts) -> str | None:
+    said = facts.gguf.metadata.get("general.architecture") if facts.gguf else None
+    return said if isinstance(said, str) else next(iter(facts.architectures), None)
 
 
 async def answer_path(question: PathQuestion) -> PathAnswer:
