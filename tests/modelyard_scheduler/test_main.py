@@ -27,12 +27,12 @@ from modelyard_eventlog.log import AnyRecorded
 from modelyard_eventlog.nats_log import NatsEventLog
 from modelyard_eventlog.provision import provision
 from modelyard_scheduler_cluster import Cluster
-from modelyard_scheduler_world import GIB, deployment, failed, starting, worker
+from modelyard_scheduler_world import GIB, deployment, failed, inspected, starting, worker
 from nats.aio.client import Client
 from waiting import until
 
 HUB = DeploymentSpec(source=Source.HUGGINGFACE, huggingface_repo_id="org/repo")
-"""No worker has to be asked about it, and each instance takes a quarter of a GiB."""
+"""What it is is known, no worker has to be asked about it, and each instance takes a quarter of a GiB."""
 WORKERS, SLOTS = 3, 8
 DEPLOYMENTS, REPLICAS = 6, 6
 
@@ -70,6 +70,7 @@ class World:
 async def world(own_nats: Client) -> AsyncIterator[World]:
     await provision(own_nats)
     world = World(own_nats, Cluster(NatsEventLog(own_nats)))
+    await world.cluster.tell(inspected(HUB))
     following = [asyncio.create_task(world.follow_log()), asyncio.create_task(world.follow_wants())]
     yield world
     for task in following:
