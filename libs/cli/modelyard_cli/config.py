@@ -5,7 +5,9 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
-from modelyard_cli.embedded.state import StateDir, default_state_dir, read_if_there, write_private
+from modelyard_runtime.private_files import write_private
+
+from modelyard_cli.embedded.state import StateDir, default_state_dir, read_if_there
 
 DEFAULT_URL = "http://127.0.0.1:7700"
 

@@ -18,6 +18,14 @@ from modelyard_eventlog.wire import MSG_ID, encode
 logger = structlog.stdlib.get_logger()
 
 
+TOO_LARGE = 10054
+"""JetStream's code for a message that is larger than its stream takes."""
+
+
+class ObservationRefused(Exception):
+    """The server will not take this one however often it is tried."""
+
+
 @dataclass(frozen=True, slots=True)
 class Observed:
     """Some observations in the order they were made; with `seq` the reader has come that far."""
@@ -32,7 +40,10 @@ class Observations:
         self._js = nc.jetstream(timeout=5)
 
     async def publish(self, observation: Observation) -> None:
-        """Returns once it is on disk; the same id is kept once. Raises `LogUnavailable`."""
+        """Returns once it is on disk; the same id is kept once.
+
+        Raises `LogUnavailable`, `ObservationRefused`.
+        """
         instance_id = observation.data.get("instance_id", 0)
         subject = subjects.observation(
             observation.worker_id, instance_id if isinstance(instance_id, int) else 0, observation.event_type
@@ -41,7 +52,11 @@ class Observations:
             await self._js.publish(
                 subject, encode(observation), stream=subjects.OBS, headers={MSG_ID: observation.id}
             )
+        except (nats.errors.MaxPayloadError, nats.errors.BadSubjectError) as error:
+            raise ObservationRefused(str(error)) from error
         except (nats.errors.Error, APIError, TimeoutError, OSError) as error:
+            if isinstance(error, APIError) and error.err_code == TOO_LARGE:
+                raise ObservationRefused(error.description or str(error)) from error
             raise LogUnavailable("an observation could not be kept") from error
 
     async def follow(self, after: int) -> AsyncIterator[Observed]:

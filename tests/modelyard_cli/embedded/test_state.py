@@ -2,7 +2,7 @@ import json
 from pathlib import Path
 
 import pytest
-from modelyard_cli.embedded.state import StateDir, write_private
+from modelyard_cli.embedded.state import StateDir
 from modelyard_cli.errors import UsageError
 
 
@@ -47,11 +47,3 @@ def test_a_directory_that_cannot_be_made_is_said(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(UsageError, match="cannot be made"):
         StateDir(tmp_path / "file" / "state").make()
-
-
-def test_a_private_file_is_replaced_whole(tmp_path: Path) -> None:
-    path = tmp_path / "secret"
-    write_private(path, "one")
-    write_private(path, "two")
-    assert path.read_text() == "two"
-    assert [entry.name for entry in tmp_path.iterdir()] == ["secret"]

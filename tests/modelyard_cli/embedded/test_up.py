@@ -108,4 +108,5 @@ def test_a_busy_port_leaves_nothing_running(tmp_path: Path) -> None:
     assert done.returncode == 2
     assert f"Port {stack.nats_port}, which the event log needs, is in use" in done.stderr
     assert len(done.stderr.splitlines()) == 2
+    assert done.stdout == f"Modelyard keeps its data in {stack.state}\n"
     assert list(stack._all()) == []

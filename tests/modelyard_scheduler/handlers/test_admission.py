@@ -13,7 +13,6 @@ from modelyard_contracts.events import (
     WorkerReady,
 )
 from modelyard_contracts.messages import Observation
-from modelyard_eventlog.memory import InMemoryEventLog
 from modelyard_scheduler.subscribers.reacting import Scheduler
 from modelyard_scheduler_cluster import Cluster
 from modelyard_scheduler_world import (
@@ -28,11 +27,6 @@ from modelyard_scheduler_world import (
     stopped,
     worker,
 )
-
-
-@pytest.fixture
-def cluster() -> Cluster:
-    return Cluster(InMemoryEventLog())
 
 
 @pytest.fixture

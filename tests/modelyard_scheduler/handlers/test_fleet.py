@@ -14,7 +14,6 @@ from modelyard_contracts.events import (
 )
 from modelyard_contracts.messages import Heartbeat
 from modelyard_contracts.telemetry import DeviceUse, Telemetry
-from modelyard_eventlog.memory import InMemoryEventLog
 from modelyard_scheduler.subscribers.reacting import Scheduler
 from modelyard_scheduler_cluster import POLICY, Cluster
 from modelyard_scheduler_world import GIB, ready, worker
@@ -22,11 +21,6 @@ from modelyard_scheduler_world import GIB, ready, worker
 FLEET = 10
 LIMIT = 3
 """What the policy's share is of such a fleet."""
-
-
-@pytest.fixture
-def cluster() -> Cluster:
-    return Cluster(InMemoryEventLog())
 
 
 @pytest.fixture

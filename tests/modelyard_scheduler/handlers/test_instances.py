@@ -2,7 +2,6 @@
 
 from datetime import timedelta
 
-import pytest
 from modelyard_contracts.events import (
     InstanceRemoved,
     InstanceRequested,
@@ -12,7 +11,6 @@ from modelyard_contracts.events import (
     WorkerDevicesReleased,
     WorkerDevicesReserved,
 )
-from modelyard_eventlog.memory import InMemoryEventLog
 from modelyard_scheduler_cluster import Cluster
 from modelyard_scheduler_world import (
     GIB,
@@ -27,11 +25,6 @@ from modelyard_scheduler_world import (
     stopped,
     worker,
 )
-
-
-@pytest.fixture
-def cluster() -> Cluster:
-    return Cluster(InMemoryEventLog())
 
 
 async def test_a_deployment_gets_its_instances_each_placed_with_its_room_in_one_batch(

@@ -1,8 +1,6 @@
 """What the scheduler states and tells after a failure."""
 
-import pytest
 from modelyard_contracts.events import FailureCause, InstanceRestartScheduled
-from modelyard_eventlog.memory import InMemoryEventLog
 from modelyard_scheduler_cluster import Cluster
 from modelyard_scheduler_world import (
     SPEC,
@@ -13,11 +11,6 @@ from modelyard_scheduler_world import (
     starting,
     worker,
 )
-
-
-@pytest.fixture
-def cluster() -> Cluster:
-    return Cluster(InMemoryEventLog())
 
 
 async def test_a_scheduler_that_starts_anew_goes_on_counting_restarts(cluster: Cluster) -> None:

@@ -8,9 +8,10 @@ from functools import partial
 from typing import Any
 
 import httpx
+from modelyard_runtime.private_files import write_private
 
 from modelyard_cli.embedded.health import POLL_S, Check, until
-from modelyard_cli.embedded.state import Secrets, StateDir, read_if_there, write_private
+from modelyard_cli.embedded.state import Secrets, StateDir, read_if_there
 
 ADMIN = "admin"
 

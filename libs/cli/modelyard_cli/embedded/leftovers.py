@@ -6,8 +6,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import psutil
+from modelyard_runtime.private_files import write_private
 
-from modelyard_cli.embedded.state import StateDir, write_private
+from modelyard_cli.embedded.state import StateDir
 
 START_TOLERANCE_S = 0.05
 END_TIMEOUT_S = 10.0

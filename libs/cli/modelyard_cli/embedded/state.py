@@ -10,6 +10,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from modelyard_eventlog.credentials import NatsKeys, new_keys
+from modelyard_runtime.private_files import write_private
 from modelyard_runtime.secrets import Sealer
 
 from modelyard_cli.errors import UsageError
@@ -138,17 +139,6 @@ def default_state_dir() -> Path:
         return Path("/var/lib/modelyard")
     data = os.environ.get("XDG_DATA_HOME") or Path.home() / ".local" / "share"
     return Path(data) / "modelyard"
-
-
-def write_private(path: Path, text: str) -> None:
-    """Replaces the file in one step; nobody else can read it at any moment."""
-    draft = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
-    descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    with os.fdopen(descriptor, "w") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    draft.replace(path)
 
 
 def read_if_there(path: Path) -> str | None:

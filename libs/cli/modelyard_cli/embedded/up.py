@@ -8,13 +8,14 @@ from contextlib import AsyncExitStack
 from dataclasses import asdict, dataclass, field
 
 import httpx
+from modelyard_runtime.private_files import write_private
 
 from modelyard_cli.embedded.account import ADMIN, Account, last_event, open_account, worker_ready
 from modelyard_cli.embedded.health import Check
 from modelyard_cli.embedded.log_tail import tail
 from modelyard_cli.embedded.options import UpOptions
 from modelyard_cli.embedded.stack import Stack, Tell
-from modelyard_cli.embedded.state import Addresses, StateDir, write_private
+from modelyard_cli.embedded.state import Addresses, StateDir
 from modelyard_cli.errors import CliError, UsageError
 
 Then = Callable[[Account], Awaitable[bool]]
@@ -61,11 +62,13 @@ class _Up:
         await asyncio.wait({working, stopping})
 
     async def end(self) -> None:
-        if self.stack.children:
+        started = bool(self.stack.children)
+        if started:
             self.tell("stopping ...")
         self.state.address_file.unlink(missing_ok=True)
         await self.stack.stop()
-        self.tell(f"stopped; the data is kept in {self.state.root}")
+        if started:
+            self.tell(f"stopped; the data is kept in {self.state.root}")
 
     async def _work(self, then: Then | None) -> bool:
         """True if the stack should go on running."""

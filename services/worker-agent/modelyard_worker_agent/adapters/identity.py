@@ -11,6 +11,7 @@ from pathlib import Path
 
 from modelyard_contracts.join import JoinAnswer
 from modelyard_eventlog.credentials import creds_text, new_user_seed, public_key
+from modelyard_runtime.private_files import write_private
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,12 +76,3 @@ class IdentityFiles:
         write_private(self._directory / "joined.json", answer.model_dump_json())
         if answer.nats_jwt is not None:
             write_private(self.credentials, creds_text(answer.nats_jwt, self.identity().seed))
-
-
-def write_private(path: Path, text: str) -> None:
-    """Atomically, with mode 0600 from the start."""
-    temporary = path.with_suffix(".tmp")
-    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-    with os.fdopen(descriptor, "w") as file:
-        file.write(text)
-    temporary.replace(path)

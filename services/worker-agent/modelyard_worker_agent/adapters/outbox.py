@@ -7,16 +7,13 @@ import structlog
 from modelyard_contracts.base import Event
 from modelyard_contracts.messages import Observation, Want
 from modelyard_eventlog.log import LogUnavailable
-from modelyard_eventlog.observations import Observations
+from modelyard_eventlog.observations import ObservationRefused, Observations
 from modelyard_runtime.clock import Now
-from nats.errors import BadSubjectError, MaxPayloadError
-from nats.js.errors import APIError
+from modelyard_runtime.private_files import write_private
 
 logger = structlog.stdlib.get_logger()
 
 RETRY_S = 0.3
-TOO_LARGE_FOR_THE_STREAM = 10054
-"""JetStream's code for it."""
 
 
 class Outbox:
@@ -54,9 +51,7 @@ class Outbox:
         )
         path = self._directory / f"{self._next:012}.json"
         self._next += 1
-        temporary = path.with_suffix(".tmp")
-        temporary.write_text(observation.model_dump_json())
-        temporary.replace(path)
+        write_private(path, observation.model_dump_json())
         self._more.set()
 
     async def send(self, observations: Observations) -> None:
@@ -79,15 +74,14 @@ class Outbox:
         while True:
             try:
                 await observations.publish(observation)
-            except LogUnavailable as error:
-                why = refused_for_good(error)
-                if why is not None:
-                    self._set_aside(path, ".refused", why)
-                    return
+            except LogUnavailable:
                 await asyncio.sleep(RETRY_S)
-                continue
-            path.unlink()
-            return
+            except ObservationRefused as error:
+                self._set_aside(path, ".refused", str(error))
+                return
+            else:
+                path.unlink()
+                return
 
     @staticmethod
     def _set_aside(path: Path, suffix: str, why: str) -> None:
@@ -95,13 +89,3 @@ class Outbox:
         aside = path.with_suffix(suffix)
         logger.error("a fact cannot be sent and is set aside", path=str(aside), why=why)
         path.replace(aside)
-
-
-def refused_for_good(error: LogUnavailable) -> str | None:
-    """Why the server will not take this however often it is tried; None if it may yet."""
-    cause = error.__cause__
-    if isinstance(cause, (MaxPayloadError, BadSubjectError)):
-        return str(cause)
-    if isinstance(cause, APIError) and cause.err_code == TOO_LARGE_FOR_THE_STREAM:
-        return cause.description or str(cause)
-    return None

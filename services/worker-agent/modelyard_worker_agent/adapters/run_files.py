@@ -8,6 +8,9 @@ from pathlib import Path
 
 import structlog
 from modelyard_contracts.messages import Want
+from modelyard_runtime.private_files import write_private
+
+from modelyard_worker_agent.adapters.logfiles import attempts
 
 logger = structlog.stdlib.get_logger()
 
@@ -36,17 +39,12 @@ class RunFiles:
         return self.root / str(instance_id) / str(attempt)
 
     def attempts(self, instance_id: int) -> list[int]:
-        return sorted(
-            int(path.name) for path in (self.root / str(instance_id)).glob("*") if path.name.isdecimal()
-        )
+        return attempts(self.root / str(instance_id))
 
     def keep_want(self, want: Want) -> None:
         directory = self.root / str(want.instance_id)
         directory.mkdir(parents=True, exist_ok=True)
-        temporary = directory / "want.tmp"
-        temporary.write_text(want.model_dump_json())
-        temporary.chmod(0o600)
-        temporary.replace(directory / "want.json")
+        write_private(directory / "want.json", want.model_dump_json())
 
     def wants(self) -> list[Want]:
         """The last want of every instance that this machine still has something of.
