@@ -181,6 +181,8 @@ def _metadata(sizes: Sizes) -> dict[str, Any]:
     if family == "deepseek2":
         numbers |= _latent_metadata(sizes)
     found = {f"{family}.{key}": value for key, value in numbers.items() if value is not None}
+    if "token_types" in sizes:
+        found["tokenizer.ggml.token_type_count"] = sizes["token_types"]
     return {"general.architecture": family, **found}
 
 

@@ -1,4 +1,4 @@
-"""What llama.cpp said that it needs, beside what is known of the model: `data/llama_cpp/measured.json`."""
+"""What llama.cpp said that it needs, beside what is known of the model: the files in `data/llama_cpp`."""
 
 import json
 from dataclasses import dataclass
@@ -27,12 +27,12 @@ class Bytes:
 class Breakdown:
     name: str
     facts: GgufFacts
-    parameters: int
     arguments: tuple[str, ...]
     layout: Layout
     devices: tuple[Bytes, ...]
     host: Bytes
-    repacked: int
+    parameters: int | None
+    repacked: int | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,20 +57,20 @@ def facts_of(model: str, file_type: str) -> GgufFacts:
     return header_of(header(model_sizes()[model], file_type))
 
 
-def breakdowns() -> list[Breakdown]:
-    rows = json.loads((DATA / "measured.json").read_text())["breakdowns"]
+def breakdowns(file: str = "measured.json") -> list[Breakdown]:
+    rows = json.loads((DATA / file).read_text())["breakdowns"]
     return [
         Breakdown(
             name=" ".join(
                 (row["model"], row["file_type"], *row["arguments"], f"on {len(row['devices'])} devices")
             ),
             facts=facts_of(row["model"], row["file_type"]),
-            parameters=row["parameters"],
+            parameters=row.get("parameters"),
             arguments=tuple(row["arguments"]),
             layout=layout_of(len(row["devices"])),
             devices=tuple(Bytes(*part) for part in row["devices"]),
             host=Bytes(*row["host"]),
-            repacked=row["repacked"],
+            repacked=row.get("repacked"),
         )
         for row in rows
     ]

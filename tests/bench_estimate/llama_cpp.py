@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 
-from llama_cpp_rows import breakdowns, model_of, runs
+from llama_cpp_rows import Breakdown, breakdowns, model_of, runs
 from modelyard_models.estimate import estimate
 from modelyard_models.need import Part
 
@@ -17,26 +17,32 @@ ANONYMOUS = ("repacked_weights", "kv_cache", "compute", "output", "process")
 
 
 def compare() -> list[Comparison]:
-    weights = Comparison("weights by device and host", within=0.0)
-    cache = Comparison("KV cache by device and host", within=0.0)
-    device = Comparison("device total", within=0.03, share_within=0.97)
-    device_safe = Comparison("device total with margin", under_at_most=0.02)
-    host = Comparison("host total", within=0.03, share_within=0.97)
-    host_safe = Comparison("host total with margin", under_at_most=0.02)
-    for row in breakdowns():
+    random_flags = _planned(breakdowns("random_flags.json"), ", random flags")
+    return [*_planned(breakdowns(), ""), *random_flags, *_servers()]
+
+
+def _planned(rows: list[Breakdown], which: str) -> list[Comparison]:
+    weights = Comparison(f"weights by device and host{which}", within=0.0)
+    cache = Comparison(f"KV cache by device and host{which}", within=0.0)
+    device = Comparison(f"device total{which}", within=0.03, share_within=0.97)
+    device_safe = Comparison(f"device total with margin{which}", under_at_most=0.02)
+    host = Comparison(f"host total{which}", within=0.03, share_within=0.97)
+    host_safe = Comparison(f"host total with margin{which}", under_at_most=0.02)
+    for row in rows:
         need = estimate(model_of(row.facts), BACKEND, None, row.arguments, row.layout)
         for rank, (found, said) in enumerate(zip(need.devices, row.devices, strict=True)):
             name = f"{row.name}: device {rank}"
             weights.add(name, _sum(found.parts, WEIGHTS), said.weights)
             cache.add(name, _sum(found.parts, ("kv_cache",)), said.context)
             device.add(name, _sum(found.parts, PLANNED), said.total)
-            device_safe.add(name, _sum(found.parts, PLANNED) + found.margin_bytes, said.total)
+            if said.total:
+                device_safe.add(name, _sum(found.parts, PLANNED) + found.margin_bytes, said.total)
         parts, name = need.hosts[0].parts, f"{row.name}: host"
         weights.add(name, _sum(parts, WEIGHTS), row.host.weights)
         cache.add(name, _sum(parts, ("kv_cache",)), row.host.context)
         host.add(name, _sum(parts, PLANNED), row.host.total)
         host_safe.add(name, _sum(parts, PLANNED) + need.hosts[0].margin_bytes, row.host.total)
-    return [weights, cache, device, device_safe, host, host_safe, *_servers()]
+    return [weights, cache, device, device_safe, host, host_safe]
 
 
 def _servers() -> list[Comparison]:

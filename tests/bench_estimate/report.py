@@ -50,7 +50,7 @@ class Comparison:
 def print_comparisons(title: str, comparisons: Sequence[Comparison]) -> int:
     """How many miss their target."""
     print(f"\n{title}")
-    print(f"  {'quantity':<40}{'rows':>5}{'mean':>9}{'under':>9}{'over':>9}  target")
+    print(f"  {'quantity':<46}{'rows':>5}{'mean':>9}{'under':>9}{'over':>9}  target")
     missed = 0
     for comparison in comparisons:
         misses = comparison.misses()
@@ -58,7 +58,7 @@ def print_comparisons(title: str, comparisons: Sequence[Comparison]) -> int:
         errors = comparison.errors
         worst = [f"{min(errors.values(), default=0):>+9.2%}", f"{max(errors.values(), default=0):>+9.2%}"]
         figures = f"{len(errors):>5}{comparison.mean:>9.3%}{worst[0]}{worst[1]}"
-        print(f"  {comparison.quantity:<40}{figures}  {'MISSED: ' + '; '.join(misses) if misses else 'met'}")
+        print(f"  {comparison.quantity:<46}{figures}  {'MISSED: ' + '; '.join(misses) if misses else 'met'}")
         if misses:
             for row, error in sorted(errors.items(), key=lambda item: -abs(item[1]))[:5]:
                 print(f"      {error:+.2%} {row}")

@@ -27,7 +27,7 @@ class TensorGroup(Contract):
     """`dense` or `experts` in a layer; else `token_embd`, `input` (other embeddings), `output`,
     `output_other` (norms and heads at the end) or `rope` (factors that every device needs)."""
     weight_bytes: int
-    """As the file holds them."""
+    """As the file and main memory hold them: each tensor aligned to 32 bytes."""
     padded_bytes: int
     """As CUDA holds them: each tensor aligned to 128 bytes, quantised rows padded to 512 elements."""
     largest_tensor_bytes: int

@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 from modelyard_contracts.models import TensorGroup
 
+FILE_ALIGNMENT = 32
 CUDA_ALIGNMENT = 128
 CUDA_ROW_ELEMENTS = 512
 REPACK_ROWS = 8
@@ -83,7 +84,11 @@ class Tensor(NamedTuple):
         if self.type.block_elements > 1 and beyond:
             missing = CUDA_ROW_ELEMENTS - beyond
             size += missing // self.type.block_elements * self.type.block_bytes
-        return -(-size // CUDA_ALIGNMENT) * CUDA_ALIGNMENT
+        return _aligned(size, CUDA_ALIGNMENT)
+
+
+def _aligned(size: int, to: int) -> int:
+    return -(-size // to) * to
 
 
 def place_of(name: str) -> tuple[int | None, str]:
@@ -116,7 +121,7 @@ class Grouping:
             TensorGroup(
                 layer=layer,
                 role=role,
-                weight_bytes=size,
+                weight_bytes=_aligned(size, FILE_ALIGNMENT),
                 padded_bytes=tensor.padded_bytes,
                 largest_tensor_bytes=size,
                 repackable_bytes=repackable,

@@ -15,6 +15,16 @@ class Build:
     repack_types: tuple[str, ...]
     coefficients: dict[str, dict[str, float]]
 
+    copies: dict[str, dict[str, int]]
+
+    def cache_copies(self, architecture: str) -> int:
+        """Of one layer's keys or values that a device holds when they lie on the host."""
+        return self.copies["cache"].get(architecture, self.copies["cache"]["other"])
+
+    def expert_copies(self, architecture: str) -> int:
+        """Of matrices of experts that a device holds when they lie on the host."""
+        return self.copies["experts"].get(architecture, self.copies["experts"]["other"])
+
     def of(self, kind: str, name: str) -> float:
         return self.coefficients[kind][name]
 
@@ -29,9 +39,8 @@ def build_of(version: str | None) -> Build:
         name=version or f"b{number}",
         is_known=number == found["newest"],
         repack_types=tuple(found["repack"]["types"]),
-        coefficients={
-            name: part for name, part in found.items() if isinstance(part, dict) and name != "repack"
-        },
+        coefficients={name: part for name, part in found.items() if isinstance(part, dict)},
+        copies=found["copies"],
     )
 
 

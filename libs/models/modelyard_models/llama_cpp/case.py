@@ -1,7 +1,7 @@
 """A model with its flags and layout: all that an estimate of llama.cpp follows from."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from modelyard_contracts.models import GgufFacts, ModelFacts
 from modelyard_contracts.parameters import BadParameters
@@ -9,6 +9,7 @@ from modelyard_contracts.parameters import BadParameters
 from modelyard_models.beside import NOTHING_BESIDE, Beside
 from modelyard_models.layout import Device, Layout
 from modelyard_models.llama_cpp import architectures
+from modelyard_models.llama_cpp.attention import flash_on_devices
 from modelyard_models.llama_cpp.builds import Build, build_of
 from modelyard_models.llama_cpp.companions import Parts, adapter_parts, draft_parts, projector_parts
 from modelyard_models.llama_cpp.flags import Flags, flags_of
@@ -67,6 +68,9 @@ def case_of(
             shape_of(draft)
     except NoShape as error:
         raise BadParameters(f"{model.location}: {error}") from error
+    devices = layout.workers[0].devices
+    if devices and flags.flash_auto and not flash_on_devices(shape):
+        flags = replace(flags, flash_attention=False)
     if not flags.flash_attention and flags.cache_type_v not in ("f16", "f32", "bf16"):
         raise BadParameters("backend_parameters: --cache-type-v: a quantised V cache needs flash attention")
     build = build_of(version)
@@ -78,7 +82,7 @@ def case_of(
         shape=shape,
         flags=flags,
         build=build,
-        devices=layout.workers[0].devices,
+        devices=devices,
         offload_layers=layout.offload_layers,
         adapters=beside.adapters,
         draft=draft,

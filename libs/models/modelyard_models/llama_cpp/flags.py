@@ -47,6 +47,8 @@ class Flags:
     cache_type_k: str
     cache_type_v: str
     flash_attention: bool
+    flash_auto: bool
+    """It may be turned off where a device does not know it."""
     swa_full: bool
     kv_offload: bool
     op_offload: bool
@@ -80,6 +82,7 @@ def flags_of(arguments: Sequence[str], context_length: int) -> Flags:
     context = reader.number(DEFAULT_CONTEXT, "--ctx-size", "-c")
     parallel = reader.number(1, "--parallel", "-np", least=-1)
     is_auto = parallel < 1
+    flash = reader.choice("auto", ("auto", *ON, *OFF), "--flash-attn", "-fa")
     embedding = reader.has("--embedding", "--embeddings", "--reranking", "--rerank")
     batch = reader.number(DEFAULT_BATCH, "--batch-size", "-b", least=1)
     return Flags(
@@ -97,7 +100,8 @@ def flags_of(arguments: Sequence[str], context_length: int) -> Flags:
         main_gpu=reader.number(0, "--main-gpu", "-mg"),
         cache_type_k=reader.choice("f16", tuple(CACHE_TYPES), "--cache-type-k", "-ctk"),
         cache_type_v=reader.choice("f16", tuple(CACHE_TYPES), "--cache-type-v", "-ctv"),
-        flash_attention=reader.choice("auto", ("auto", *ON, *OFF), "--flash-attn", "-fa") not in OFF,
+        flash_attention=flash not in OFF,
+        flash_auto=flash == "auto",
         swa_full=reader.has("--swa-full"),
         kv_offload=reader.switch(
             "--kv-offload", "-kvo", otherwise=True, no="--no-kv-offload", short_no="-nkvo"

@@ -7,7 +7,7 @@ import struct
 from bisect import bisect_right
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from modelyard_contracts.models import GgufFacts, TensorGroup
 from modelyard_contracts.parameters import BadParameters
@@ -57,7 +57,13 @@ def place(shape: Shape, flags: Flags, devices: Sequence[Device], offload_layers:
         return used[min(bisect_right(shares, share), len(used) - 1)]
 
     places = tuple(rank(position) for position in range(total))
-    counts = Counter(zip(places, shape.layers, strict=False))
+    layers = [
+        replace(layer, has_experts=False, hosts_experts=layer.has_experts)
+        if at < flags.cpu_moe_layers
+        else layer
+        for at, layer in enumerate(shape.layers)
+    ]
+    counts = Counter(zip(places, layers, strict=False))
     kinds = tuple((where, layer, count) for (where, layer), count in counts.items())
     return Placement(used, places[:-1], places[-1], kinds, flags.cpu_moe_layers, total)
 
@@ -102,8 +108,8 @@ class Weights:
     host: int
     repacked: int
     """Of the host's: what the CPU keeps in an order of its own, and so in anonymous memory."""
-    largest_host_matrix: int
-    """What must travel to a device when it computes with weights that lie on the host."""
+    largest_foreign_bytes: int
+    """The largest matrix of a layer on the host: it travels to a device that computes with it."""
 
 
 def weights(
@@ -140,7 +146,7 @@ def _places(group: TensorGroup, placement: Placement, tied: bool) -> list[int]:
     if group.role in ("output", "output_other"):
         return [placement.output]
     if group.role == "token_embd":
-        twice = tied and placement.output != HOST
+        twice = tied and bool(placement.devices)
         return [HOST, placement.output] if twice else [HOST]
     if group.role == "rope":
         return sorted(set(placement.layers))

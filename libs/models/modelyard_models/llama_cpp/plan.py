@@ -49,5 +49,6 @@ def with_context(shape: Shape, flags: Flags, placement: Placement, lying: Weight
     """The plan for weights that lie already: only the context's part is computed."""
     cache = dict.fromkeys((HOST, *placement.devices), 0)
     for where, layer, count in placement.kinds:
-        cache[where if flags.kv_offload else HOST] += count * layer_bytes(shape, flags, layer)
+        lies = where if flags.kv_offload else HOST
+        cache[lies] += count * layer_bytes(shape, flags, layer, on_device=lies != HOST)
     return Plan(placement, lying, cache, buffers(shape, flags, placement, lying, build))

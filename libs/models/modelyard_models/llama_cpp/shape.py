@@ -19,6 +19,10 @@ class Layer:
     key_length: int
     value_length: int
     feed_forward: int
+    """Inner width; 0 for the last layer, which goes on with those tokens alone whose logits are wanted."""
+    has_experts: bool
+    hosts_experts: bool
+    """They lie in main memory whatever device the layer is on: `--cpu-moe`."""
     attends: bool
     """Has a KV cache of its own."""
     slides: bool
@@ -115,7 +119,7 @@ def shape_of(facts: GgufFacts) -> Shape:
     feed_forward = max(keys.per_layer("feed_forward_length", in_file, [0] * in_file))
     return Shape(
         architecture=keys.architecture,
-        layers=_layers(keys, running, heads, width),
+        layers=_layers(keys, running, heads, width, _with_experts(facts, running)),
         layers_in_file=in_file,
         width=width,
         vocabulary=facts.vocabulary_size,
@@ -139,7 +143,14 @@ def shape_of(facts: GgufFacts) -> Shape:
     )
 
 
-def _layers(keys: _Keys, count: int, heads: list[int], width: int) -> tuple[Layer, ...]:
+def _with_experts(facts: GgufFacts, running: int) -> set[int]:
+    found = {group.layer for group in facts.groups if group.role == "experts" and group.layer is not None}
+    return found - {running - 1}
+
+
+def _layers(
+    keys: _Keys, count: int, heads: list[int], width: int, with_experts: set[int]
+) -> tuple[Layer, ...]:
     first_heads = next((number for number in heads if number), 0)
     length = width // first_heads if first_heads else 0
     kv_heads = keys.per_layer("attention.head_count_kv", len(heads), heads)
@@ -156,7 +167,9 @@ def _layers(keys: _Keys, count: int, heads: list[int], width: int) -> tuple[Laye
             kv_heads=kv_heads[at],
             key_length=key_sliding if slides[at] else key,
             value_length=value_sliding if slides[at] else value,
-            feed_forward=feed_forward[at],
+            feed_forward=0 if at == count - 1 else feed_forward[at],
+            has_experts=at in with_experts,
+            hosts_experts=False,
             attends=memory.attends(at),
             slides=slides[at],
             recurs=memory.recurs(at),
