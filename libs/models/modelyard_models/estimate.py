@@ -3,12 +3,15 @@
 from collections.abc import Callable, Sequence
 
 from modelyard_contracts.deployments import Backend
-from modelyard_contracts.models import ModelFacts
+from modelyard_contracts.models import ModelFacts, ModelFormat
 
 from modelyard_models.beside import NOTHING_BESIDE, Beside
+from modelyard_models.estimators.mindie import estimate_mindie
+from modelyard_models.estimators.pipelines import estimate_pipeline
 from modelyard_models.estimators.request import Request
 from modelyard_models.estimators.sglang import estimate_sglang
 from modelyard_models.estimators.vllm import estimate_vllm
+from modelyard_models.estimators.voxbox import estimate_voxbox
 from modelyard_models.flags import Flags
 from modelyard_models.layout import Layout
 from modelyard_models.llama_cpp.estimator import estimate_llama_cpp
@@ -28,10 +31,22 @@ def _asked(estimator: Callable[[Request], MemoryNeed]) -> Estimator:
     return ask
 
 
+def _or_pipeline(backend: Backend, estimator: Callable[[Request], MemoryNeed]) -> Estimator:
+    """The same backend serves language models and diffusion pipelines."""
+
+    def choose(request: Request) -> MemoryNeed:
+        is_pipeline = request.facts.format is ModelFormat.DIFFUSERS
+        return estimate_pipeline(request, backend.value) if is_pipeline else estimator(request)
+
+    return _asked(choose)
+
+
 ESTIMATORS: dict[str, Estimator] = {
     Backend.LLAMA_CPP: estimate_llama_cpp,
-    Backend.VLLM: _asked(estimate_vllm),
-    Backend.SGLANG: _asked(estimate_sglang),
+    Backend.VLLM: _or_pipeline(Backend.VLLM, estimate_vllm),
+    Backend.SGLANG: _or_pipeline(Backend.SGLANG, estimate_sglang),
+    Backend.MINDIE: _asked(estimate_mindie),
+    Backend.VOXBOX: _asked(estimate_voxbox),
 }
 
 

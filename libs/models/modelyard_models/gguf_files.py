@@ -5,6 +5,7 @@ import re
 from collections.abc import Iterable, Mapping
 
 from modelyard_models.files import BadModel
+from modelyard_models.gguf_choice import smallest_good
 
 SHARD = re.compile(r"^(?P<stem>.*)-(?P<number>\d{5})-of-(?P<count>\d{5})\.gguf$")
 MOST_SHARDS = 1000
@@ -23,7 +24,8 @@ def models_in(sizes: Mapping[str, int]) -> dict[str, tuple[str, ...]]:
 def choose_model(repo: str, sizes: Mapping[str, int], pattern: str | None) -> tuple[str, ...]:
     """The shards of the model that `pattern` (a file or a glob) means, the first one first.
 
-    Without a pattern, or where several models match, it is the smallest. Raises `NoSuchFile`.
+    Without a pattern, or where several models match, it is the smallest that loses little. Raises
+    `NoSuchFile`.
     """
     models = models_in(sizes)
     if not models:
@@ -31,7 +33,7 @@ def choose_model(repo: str, sizes: Mapping[str, int], pattern: str | None) -> tu
     matching = [parts for first, parts in models.items() if fnmatch.fnmatchcase(first, pattern or "*")]
     if not matching:
         raise NoSuchFile(f"{repo} holds no model in a file like {pattern}; it has {_some(models)}")
-    chosen = min(matching, key=lambda parts: (sum(sizes.get(part, 0) for part in parts), parts))
+    chosen = smallest_good(matching, sizes)
     missing = next((part for part in chosen if part not in sizes), None)
     if missing is not None:
         raise NoSuchFile(f"{repo} lacks {missing}, a part of {chosen[0]}")

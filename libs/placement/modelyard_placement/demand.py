@@ -5,8 +5,9 @@ from collections.abc import Hashable, Mapping
 from dataclasses import dataclass, field, replace
 
 from modelyard_contracts.deployments import Backend, Claim, DeploymentSpec, Source
-from modelyard_contracts.models import ModelFacts, ModelFormat
+from modelyard_contracts.models import ModelFacts
 from modelyard_contracts.parameters import split_parameters
+from modelyard_models.backends import default_backend
 
 from modelyard_placement.backends import BackendRules, rules_of
 
@@ -83,7 +84,7 @@ def as_it_is(name: str, parts: tuple[Claim, ...], cluster_id: int | None) -> Dem
 
 def backend_for(spec: DeploymentSpec, model: ModelFacts | None) -> str:
     """What suits the model, where the deployment names no backend."""
-    is_gguf = model.format is ModelFormat.GGUF if model else spec.location().endswith(".gguf")
-    if is_gguf or (model is None and spec.source is Source.LOCAL_PATH):
-        return Backend.LLAMA_CPP
-    return Backend.VLLM
+    if model is not None:
+        return default_backend(model.format, model.category)
+    is_gguf = spec.location().endswith(".gguf") or spec.source is Source.LOCAL_PATH
+    return Backend.LLAMA_CPP if is_gguf else Backend.VLLM

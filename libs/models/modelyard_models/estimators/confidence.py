@@ -16,3 +16,8 @@ def confidence_of(request: Request, model: LoadedModel) -> Confidence:
     if not is_checked or model.shape.encoder is not None or stored in UNCHECKED_QUANTIZATIONS:
         return Confidence.MEDIUM
     return Confidence.HIGH
+
+
+def at_most_medium(confidence: Confidence) -> Confidence:
+    """Of a backend that was never measured."""
+    return Confidence.LOW if confidence is Confidence.LOW else Confidence.MEDIUM

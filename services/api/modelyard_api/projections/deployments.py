@@ -3,7 +3,7 @@
 from typing import Any
 
 from modelyard_contracts.base import Aggregate
-from modelyard_contracts.deployments import DeploymentSpec
+from modelyard_contracts.deployments import Category, DeploymentSpec
 from modelyard_contracts.events import (
     DeploymentDeleted,
     DeploymentRequested,
@@ -98,5 +98,6 @@ def with_facts(event: AnyRecorded, row: Row, facts: View) -> Row:
     if row.hidden["categories_open"]:
         view["categories"] = [facts["category"]]
     if row.hidden["backend_open"]:
-        view["backend"] = default_backend(ModelFormat(facts["format"])).value
+        chosen = default_backend(ModelFormat(facts["format"]), Category(facts["category"]))
+        view["backend"] = chosen.value
     return affected(event, row, view)
