@@ -144,10 +144,13 @@ def test_files_much_larger_than_the_layers_lower_the_confidence() -> None:
     assert any("times as large" in note for note in need.notes)
 
 
-def test_without_devices_nothing_is_claimed() -> None:
+def test_without_devices_everything_is_in_main_memory() -> None:
     config = config_of("Qwen/Qwen3-8B")
     assert config is not None
-    assert estimate(facts_of("model", config), "vLLM", None, [], CPU_ONLY).devices == ()
+    need = estimate(facts_of("model", config), "vLLM", None, ["--max-model-len=4096"], CPU_ONLY)
+    assert need.devices == ()
+    assert {part.name for part in need.hosts[0].parts} >= {"weights", "activation", "kv_cache", "processes"}
+    assert need.hosts[0].needed_bytes > 17 * GIB
 
 
 def test_a_backend_without_an_estimator_is_named() -> None:

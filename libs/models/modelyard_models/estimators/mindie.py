@@ -21,6 +21,7 @@ BLOCK = 128
 
 
 def estimate_mindie(request: Request) -> MemoryNeed:
+    request.require_devices("MindIE")
     version, rules = coefficients("mindie", request.version)
     model = loaded_model(request.facts, request.flags)
     parallel = parallel_of(request.flags, FLAG_NAMES, request.layout, model.shape if model else None)

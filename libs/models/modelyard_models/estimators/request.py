@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from modelyard_contracts.models import ModelFacts
+from modelyard_contracts.parameters import BadParameters
 
 from modelyard_models.beside import Beside
 from modelyard_models.flags import Flags
@@ -22,10 +23,7 @@ class Request:
         """The device with the least memory; None on a machine without."""
         return min(self.layout.devices(), key=lambda device: device.memory_bytes, default=None)
 
-    def worker_of(self, rank: int) -> int:
-        """The position of the worker that holds a device."""
-        for position, worker in enumerate(self.layout.workers):
-            if rank < len(worker.devices):
-                return position
-            rank -= len(worker.devices)
-        return 0
+    def require_devices(self, backend: str) -> None:
+        """Raises `BadParameters` on a machine without devices."""
+        if not self.layout.devices():
+            raise BadParameters(f"{backend} needs a GPU or its like, and there is none")

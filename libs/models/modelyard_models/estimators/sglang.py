@@ -32,6 +32,7 @@ VISION_SHARE = 0.95
 
 
 def estimate_sglang(request: Request) -> MemoryNeed:
+    request.require_devices("SGLang")
     version, rules = coefficients("sglang", request.version)
     model = loaded_model(request.facts, request.flags)
     parallel = _parallel(request, model.shape if model else None)

@@ -4,14 +4,17 @@ fits."""
 from dataclasses import dataclass
 
 from modelyard_models.estimators.hosts import hosts_of
-from modelyard_models.estimators.parts import gib, margin_bytes, part
+from modelyard_models.estimators.parts import GIB, gib, margin_bytes, part
 from modelyard_models.estimators.request import Request
 from modelyard_models.fitting import Room, cache_tokens, concurrency, largest_context
 from modelyard_models.kv_cache import Cache, token_bytes_of_model
 from modelyard_models.layout import Device
 from modelyard_models.model import LoadedModel
-from modelyard_models.need import Confidence, DeviceNeed, MemoryNeed, Part
+from modelyard_models.need import Confidence, DeviceNeed, HostNeed, MemoryNeed, Part
 from modelyard_models.parallel import Parallel
+
+CPU_PROCESSES = 3
+"""The server, its engine, and one that computes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +94,26 @@ def need_of(
         concurrency=concurrency(rooms, context) if keeps_cache and cards else None,
         total_layers=len(model.shape.layers),
         notes=(*server.notes, *model.doubts, *lacks),
+    )
+
+
+def need_on_cpu(model: LoadedModel, server: Server, held: Held, sure: Confidence) -> MemoryNeed:
+    """On a machine without devices everything is in main memory, whose size a layout does not tell."""
+    cache = part("kv_cache", held.kv_bytes(server.context), f"one sequence of {server.context} tokens")
+    parts = (*held.inside, *([cache] if cache.bytes else []))
+    processes = part("processes", CPU_PROCESSES * server.process_gib * GIB, f"{CPU_PROCESSES} processes")
+    host = HostNeed(worker=0, parts=(*parts, processes), margin_bytes=margin_bytes(parts, sure))
+    return MemoryNeed(
+        backend=server.backend,
+        backend_version=server.version,
+        confidence=sure,
+        devices=(),
+        hosts=(host,),
+        context_tokens=server.context,
+        kv_bytes_per_token=held.cache.token_bytes,
+        fits=True,
+        total_layers=len(model.shape.layers),
+        notes=(*server.notes, "without devices: whether main memory suffices is not known", *model.doubts),
     )
 
 

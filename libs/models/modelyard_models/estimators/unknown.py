@@ -6,7 +6,7 @@ from modelyard_models.estimators.context import UNKNOWN_CONTEXT
 from modelyard_models.estimators.hosts import hosts_of
 from modelyard_models.estimators.parts import GIB, gib, margin_bytes, part
 from modelyard_models.estimators.request import Request
-from modelyard_models.need import Confidence, DeviceNeed, MemoryNeed
+from modelyard_models.need import Confidence, DeviceNeed, HostNeed, MemoryNeed
 from modelyard_models.parallel import Parallel
 
 TOKEN_SHARE = 3e-5
@@ -43,6 +43,8 @@ def estimate_unknown(
                 kv_bytes_per_token=size * TOKEN_SHARE / share,
             )
         )
+    if not devices:
+        return _on_cpu(request, backend, version, context, rules)
     lacks = [
         f"device {one.rank}: {gib(one.needed_bytes)} are needed of {gib(one.claim_bytes)}"
         for one in devices
@@ -60,4 +62,25 @@ def estimate_unknown(
         fraction=fraction,
         fits=not lacks,
         notes=("the config describes no layers: a guess from the size of the files", *lacks),
+    )
+
+
+def _on_cpu(request: Request, backend: str, version: str, context: int, rules: dict[str, Any]) -> MemoryNeed:
+    size = request.facts.weight_bytes
+    parts = (
+        part("weights", size, "the files"),
+        part("kv_cache", size * TOKEN_SHARE * context, f"one sequence of {context} tokens, a guess"),
+        part("processes", 3 * rules["host_gib_per_process"] * GIB),
+    )
+    host = HostNeed(worker=0, parts=parts, margin_bytes=margin_bytes(parts, Confidence.LOW))
+    return MemoryNeed(
+        backend=backend,
+        backend_version=version,
+        confidence=Confidence.LOW,
+        devices=(),
+        hosts=(host,),
+        context_tokens=context,
+        kv_bytes_per_token=size * TOKEN_SHARE,
+        fits=True,
+        notes=("the config describes no layers: a guess from the size of the files",),
     )

@@ -1,16 +1,17 @@
 """vLLM: the parts of a start, the share of each card it claims, and what fits into that."""
 
+from dataclasses import replace
 from typing import Any
 
 from modelyard_models.activation import activation_bytes
 from modelyard_models.adapters import adapter_bytes
 from modelyard_models.drafts import draft_of
-from modelyard_models.estimators.confidence import confidence_of
+from modelyard_models.estimators.confidence import at_most_medium, confidence_of
 from modelyard_models.estimators.context import context_of
 from modelyard_models.estimators.hosts import offloaded_bytes
 from modelyard_models.estimators.parts import GIB, gib, part
 from modelyard_models.estimators.request import Request
-from modelyard_models.estimators.shares import Held, Server, need_of
+from modelyard_models.estimators.shares import Held, Server, need_of, need_on_cpu
 from modelyard_models.estimators.unknown import estimate_unknown
 from modelyard_models.estimators.vllm_settings import (
     FLAG_NAMES,
@@ -28,6 +29,7 @@ from modelyard_models.parallel import Parallel, parallel_of
 from modelyard_models.versions import coefficients
 from modelyard_models.weights import absorbed_bytes, device_bytes, padding_bytes, rope_bytes
 
+MAIN_MEMORY = Device("cpu", 0)
 POOLING_BYTES = GIB // 2
 """Of models that answer with vectors, beside their layers' buffers."""
 
@@ -52,8 +54,12 @@ def estimate_vllm(request: Request) -> MemoryNeed:
         process_gib=rules["host_gib_per_process"],
         notes=tuple(notes),
     )
+    sure = confidence_of(request, model)
+    if not request.layout.devices():
+        alone = _held(request, model, Parallel(), replace(settings, is_eager=True), 0, MAIN_MEMORY)
+        return need_on_cpu(model, server, alone, at_most_medium(sure))
     held = _by_rank(request, model, parallel, settings)
-    return need_of(request, model, parallel, server, held, confidence_of(request, model))
+    return need_of(request, model, parallel, server, held, sure)
 
 
 def _by_rank(request: Request, model: LoadedModel, parallel: Parallel, settings: Settings) -> list[Held]:
