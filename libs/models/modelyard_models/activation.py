@@ -42,7 +42,7 @@ def activation_bytes(shape: Shape, parallel: Parallel, stage: int, batch: Batch,
         largest += _moe_workspace(shape, parallel, tokens)
     if stage > 0 or shape.encoder is None:
         return largest
-    return max(largest + 4 * tokens * hidden, encoder_bytes(shape, batch))
+    return max(largest + 2 * tokens * hidden, encoder_bytes(shape, batch))
 
 
 def encoder_bytes(shape: Shape, batch: Batch) -> float:

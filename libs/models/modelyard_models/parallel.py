@@ -6,7 +6,9 @@ from modelyard_contracts.parameters import BadParameters
 
 from modelyard_models.flags import Flags
 from modelyard_models.layout import Layout
-from modelyard_models.shape.layers import Attention, LinearAttention, Shape, counted
+from modelyard_models.quantization import Quantization
+from modelyard_models.shape.count import Role
+from modelyard_models.shape.layers import Attention, Experts, LinearAttention, Shape, counted
 
 VOCABULARY_BLOCK = 64
 """Embeddings are padded to a multiple of it."""
@@ -85,6 +87,25 @@ def indivisible(shape: Shape, tensor: int) -> str | None:
             return f"{mixer.kv_heads} KV heads and {tensor} devices do not divide each other"
     padded = -(-shape.vocabulary // VOCABULARY_BLOCK) * VOCABULARY_BLOCK
     return f"a vocabulary of {padded} cannot be divided by {tensor}" if padded % tensor else None
+
+
+def splits_blocks(shape: Shape, quantization: Quantization | None, parallel: Parallel) -> str | None:
+    """Why a quantised model cannot be divided so: a device's share of a width must hold whole blocks."""
+    if quantization is None or quantization.block is None or parallel.tensor == 1:
+        return None
+    for layer, _ in counted(shape.layers):
+        for one in layer.feed_forward:
+            role = Role.EXPERTS if isinstance(one, Experts) else Role.DENSE
+            if role not in quantization.roles or (role is Role.EXPERTS and parallel.has_whole_experts):
+                continue
+            if one.width % parallel.tensor or one.width // parallel.tensor % quantization.block:
+                share = f"{one.width} / {parallel.tensor}"
+                way = ", or divide experts whole" if role is Role.EXPERTS else ""
+                return (
+                    f"{share} of a feed-forward is no multiple of the {quantization.block} that are "
+                    f"quantised together: use fewer devices for each copy{way}"
+                )
+    return None
 
 
 def tensor_sizes(shape: Shape, largest: int) -> tuple[int, ...]:

@@ -18,8 +18,12 @@ class Quantization:
     """Of a quantised weight, with its share of scales and zeros."""
     roles: frozenset[Role] = WITHOUT_ENCODER
     """The parts that are quantised; the rest stays in 16 bit."""
+    block: int | None = None
+    """A device's share of a feed-forward's width must be a multiple of it."""
 
 
+LARGEST_BLOCK = 4096
+MOST_PATTERNS = 50_000
 MXFP4 = Quantization("mxfp4", 0.5 + 1 / 32, frozenset({Role.EXPERTS}))
 """Four bits, and a scale of eight for each block of 32."""
 NVFP4_BYTES = 0.5 + 1 / 16
@@ -64,7 +68,15 @@ def quantization_of(config: Config) -> Quantization | None:
     if found is None:
         return None
     kept = kept_roles(_patterns(said), integer(part, "num_hidden_layers") or 1)
-    return Quantization(found.name, found.bytes_per_weight, found.roles - kept)
+    return Quantization(found.name, found.bytes_per_weight, found.roles - kept, _block_of(said, found))
+
+
+def _block_of(said: Config, found: Quantization) -> int | None:
+    """Of scales over blocks (DeepSeek's FP8) and over groups (AWQ, GPTQ)."""
+    sizes = items(said, "weight_block_size")
+    if sizes and type(sizes[0]) is int and 0 < sizes[0] <= LARGEST_BLOCK:
+        return sizes[0]
+    return integer(said, "group_size", "q_group_size") if found.name in ("awq", "gptq") else None
 
 
 def _by_method(said: Config, method: str) -> Quantization | None:
@@ -108,7 +120,7 @@ def _by_groups(said: Config) -> Quantization | None:
 
 def _patterns(said: Config) -> list[str]:
     names = ("modules_to_not_convert", "ignore", "ignored_layers", "exclude_modules", "llm_int8_skip_modules")
-    return [str(one) for name in names for one in items(said, name)]
+    return [str(one)[:200] for name in names for one in items(said, name)[:MOST_PATTERNS]]
 
 
 KEEPERS = {

@@ -15,7 +15,7 @@ VALUES = LEAVES | st.lists(LEAVES, max_size=3) | st.dictionaries(st.sampled_from
 CONFIGS = st.sampled_from([row["config"] for row in models().values() if row.get("config")])
 
 
-@settings(suppress_health_check=[HealthCheck.too_slow], deadline=None)
+@settings(suppress_health_check=[HealthCheck.too_slow])
 @given(base=CONFIGS, changes=st.dictionaries(st.sampled_from(KEYS), VALUES, max_size=6))
 def test_a_changed_config_is_read_or_refused(base: dict[str, Any], changes: dict[str, Any]) -> None:
     config = {**base, **changes}

@@ -3,6 +3,8 @@
 from dataclasses import replace
 from typing import Any
 
+from modelyard_contracts.parameters import BadParameters
+
 from modelyard_models.activation import activation_bytes
 from modelyard_models.adapters import adapter_bytes
 from modelyard_models.drafts import draft_of
@@ -25,7 +27,7 @@ from modelyard_models.kv_cache import cache_of
 from modelyard_models.layout import Device
 from modelyard_models.model import LoadedModel, loaded_model
 from modelyard_models.need import MemoryNeed, Part
-from modelyard_models.parallel import Parallel, parallel_of
+from modelyard_models.parallel import Parallel, parallel_of, splits_blocks
 from modelyard_models.versions import coefficients
 from modelyard_models.weights import absorbed_bytes, device_bytes, padding_bytes, rope_bytes
 
@@ -41,6 +43,8 @@ def estimate_vllm(request: Request) -> MemoryNeed:
     if model is None:
         return estimate_unknown(request, "vLLM", version, parallel, rules)
     parallel = with_experts(parallel, request.flags)
+    if reason := splits_blocks(model.shape, model.quantization, parallel):
+        raise BadParameters(f"{FLAG_NAMES.tensor[0]}: {reason} (--enable-expert-parallel)")
     context, shortens, notes = context_of(request, model.shape, "--max-model-len")
     settings = settings_of(request, rules, model.shape, context)
     server = Server(
@@ -87,7 +91,11 @@ def _held(
     ]
     inside += [part("adapters", lora)] if lora else []
     inside += [part("draft", draft.weight_bytes, draft.note)] if draft.weight_bytes else []
-    graphs = part("graphs", settings.graph_bytes, "none: eager" if settings.is_eager else "captured batches")
+    graphs = part(
+        "graphs",
+        settings.graph_bytes(card, parallel),
+        "none: eager" if settings.is_eager else "captured batches",
+    )
     is_counted = rules["graphs_in_share"]
     cache = cache_of(
         shape,

@@ -42,10 +42,12 @@ class Settings:
         has_workspace = self.rules["moe_workspace"] and not (stored and stored.name == MXFP4.name)
         return Activation(self.rules["sampler_bytes_per_logit"], has_workspace)
 
-    @property
-    def graph_bytes(self) -> float:
+    def graph_bytes(self, device: Device, parallel: Parallel) -> float:
+        """Captured graphs hold more where collectives run over PCIe."""
         if self.is_eager:
             return 0.0
+        if not is_linked(device):
+            return _by_ranks(self.rules["pcie_graphs_gib"], parallel)
         size = "large" if self.batch.sequences > SMALL_SEQUENCES else "small"
         return float(self.rules["graphs_gib"][size] * GIB)
 
@@ -101,8 +103,13 @@ def kv_element_bytes(flags: Flags, shape: Shape) -> float:
 def non_torch_bytes(rules: dict[str, Any], device: Device, parallel: Parallel) -> float:
     """What collectives and libraries hold outside of torch's allocator."""
     table = rules["non_torch_gib"] if is_linked(device) else rules["pcie_non_torch_gib"]
+    return _by_ranks(table, parallel)
+
+
+def _by_ranks(table: dict[str, float], parallel: Parallel) -> float:
+    """GiB of the largest number of ranks in the table that is not more than there are, as bytes."""
     sizes = [int(size) for size in table if int(size) <= parallel.tensor]
-    return float(table[str(max(sizes))] * GIB)
+    return table[str(max(sizes))] * GIB
 
 
 def with_experts(parallel: Parallel, flags: Flags) -> Parallel:
