@@ -77,6 +77,8 @@ class FakeApi:
 
     def _read(self, path: str, query: dict[str, list[str]]) -> tuple[int, Any]:
         parts = path.removeprefix("/v2/").split("/")
+        if parts[0] == "model-sources":
+            return refusal(404, f"{path} {query.get('path')}")
         if path == "/v2/events":
             newest_first = query.get("order") == ["desc"]
             return 200, {"items": self.events[::-1] if newest_first else self.events}

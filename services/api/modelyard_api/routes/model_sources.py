@@ -1,17 +1,15 @@
 """Models at their sources: search, and all that is known of one before anything is downloaded."""
 
-import math
 from contextlib import aclosing
 from enum import StrEnum
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Header, Query
 from modelyard_contracts.deployments import Source
-from modelyard_contracts.models import ModelCoordinates, ModelFacts
-from modelyard_models.backends import default_backend
+from modelyard_contracts.models import ModelCoordinates
 from modelyard_models.sources.errors import SourceError
-from modelyard_models.sources.inspecting import Inspection
 from modelyard_models.sources.port import Search, Sort
+from modelyard_models.sources.views import page_of, view_of, view_of_facts
 
 from modelyard_api.domain.errors import Refusal
 from modelyard_api.routes.context import AdminOf, CallerOf, Context, ContextOf
@@ -54,18 +52,7 @@ def _add_search(router: APIRouter) -> None:
         token: HubToken = None,
     ) -> Json:
         wanted = Search(text=search, sort=sort, task=task, format=format, page=page, per_page=per_page)
-        found = await context.catalogue.search(hub.source(), wanted, token)
-        known = (page - 1) * per_page + len(found.models) + int(found.has_more)
-        total = known if found.total is None else found.total
-        return {
-            "items": [model.model_dump(mode="json") for model in found.models],
-            "pagination": {
-                "page": page,
-                "perPage": per_page,
-                "total": total,
-                "totalPage": max(math.ceil(total / per_page), 1),
-            },
-        }
+        return page_of(await context.catalogue.search(hub.source(), wanted, token), wanted)
 
 
 def _add_model(router: APIRouter) -> None:
@@ -80,7 +67,7 @@ def _add_model(router: APIRouter) -> None:
         token: HubToken = None,
     ) -> Json:
         coordinates = ModelCoordinates(source=hub.source(), repo=repo, file=file, revision=revision)
-        return _shown(await context.catalogue.inspect(coordinates, token))
+        return view_of(await context.catalogue.inspect(coordinates, token))
 
 
 def _add_local(router: APIRouter) -> None:
@@ -90,7 +77,7 @@ def _add_local(router: APIRouter) -> None:
     ) -> Json:
         coordinates = ModelCoordinates(source=Source.LOCAL_PATH, repo=path)
         try:
-            return {**_shown(await context.catalogue.inspect(coordinates)), "worker": None}
+            return {**view_of(await context.catalogue.inspect(coordinates)), "worker": None}
         except SourceError as error:
             return await _of_workers(context, path, str(error))
 
@@ -101,24 +88,6 @@ async def _of_workers(context: Context, path: str, here: str) -> Json:
     async with aclosing(context.paths.as_answered(path)) as answers:
         async for answer in answers:
             if answer.facts is not None:
-                return {"id": path, **_of_facts(answer.facts), "worker": answer.worker}
+                return {"id": path, **view_of_facts(answer.facts), "worker": answer.worker}
             said.append(f"{answer.worker}: {answer.message}")
     raise Refusal(404, "NotFound", "\n".join([f"path: {path} was not found", *said]))
-
-
-def _shown(inspection: Inspection) -> Json:
-    repository = inspection.repository
-    return {
-        **repository.model_dump(mode="json", exclude={"sizes", "pinned", "file"}),
-        **_of_facts(inspection.facts),
-        "files": [{"path": path, "size": size} for path, size in sorted(repository.sizes.items())],
-        "gguf_files": [choice.model_dump() for choice in inspection.gguf],
-        "readme": inspection.readme,
-    }
-
-
-def _of_facts(facts: ModelFacts) -> Json:
-    return {
-        "facts": facts.model_dump(mode="json"),
-        "default_backend": default_backend(facts.format).value,
-    }

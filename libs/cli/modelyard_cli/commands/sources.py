@@ -1,0 +1,146 @@
+"""Models at their sources, before anything is downloaded."""
+
+from enum import StrEnum
+from typing import Annotated, Any
+from urllib.parse import quote
+
+import typer
+from modelyard_contracts.deployments import Source as KnownSource
+from modelyard_contracts.models import ModelCoordinates
+from modelyard_models.sources.port import Search, Sort
+from modelyard_models.sources.views import page_of, view_of
+
+from modelyard_cli.client import Json
+from modelyard_cli.direct import inspect_directly, search_directly
+from modelyard_cli.errors import UsageError
+from modelyard_cli.options import ApiKey, Format, Url, api_of
+from modelyard_cli.output import Output, gib, say, show_json, show_table
+
+MOST_FILES = 30
+
+
+class Source(StrEnum):
+    HUGGINGFACE = "huggingface"
+    MODELSCOPE = "modelscope"
+
+    def known(self) -> KnownSource:
+        return KnownSource.HUGGINGFACE if self is Source.HUGGINGFACE else KnownSource.MODEL_SCOPE
+
+
+class FileFormat(StrEnum):
+    GGUF = "gguf"
+    SAFETENSORS = "safetensors"
+
+
+Direct = Annotated[bool, typer.Option("--direct", help="Ask from here, without an api.")]
+SourceOption = Annotated[Source, typer.Option("--source", help="Where to look.")]
+
+
+def search(
+    text: Annotated[str, typer.Argument(help="A part of the name.")],
+    source: SourceOption = Source.HUGGINGFACE,
+    sort: Annotated[Sort, typer.Option("--sort", help="What comes first.")] = Sort.DOWNLOADS,
+    task: Annotated[str | None, typer.Option("--task", help="As in text-generation.")] = None,
+    file_format: Annotated[FileFormat | None, typer.Option("--format", help="Of the weights.")] = None,
+    page: Annotated[int, typer.Option("--page", min=1, help="Which page of findings.")] = 1,
+    direct: Direct = False,
+    url: Url = None,
+    api_key: ApiKey = None,
+    output: Format = Output.TABLE,
+) -> None:
+    """Search models on Hugging Face or ModelScope."""
+    if direct:
+        wanted = Search(text=text, sort=sort, task=task, format=file_format, page=page)
+        found = page_of(search_directly(source.known(), wanted), wanted)
+    else:
+        asked = {"search": text, "sort": sort.value, "task": task, "page": page, "format": file_format}
+        given = {name: value for name, value in asked.items() if value is not None}
+        found = api_of(url, api_key).get(f"/v2/model-sources/{source}/search", **given)
+    if output is Output.JSON:
+        show_json(found)
+    elif not found["items"]:
+        say(f"{source} has no model named like {text!r}.")
+    else:
+        show_table(("MODEL", "DOWNLOADS", "LIKES", "UPDATED", "TASK"), [_row(one) for one in found["items"]])
+        if page < found["pagination"]["totalPage"]:
+            say(f"There are more: --page {page + 1}.")
+
+
+def inspect(
+    model: Annotated[str, typer.Argument(help="A repository as ORG/NAME, or an absolute path.")],
+    source: SourceOption = Source.HUGGINGFACE,
+    revision: Annotated[str | None, typer.Option("--revision", help="Branch, tag or commit.")] = None,
+    file: Annotated[str | None, typer.Option("--file", help="A GGUF file of it, or a glob.")] = None,
+    direct: Direct = False,
+    url: Url = None,
+    api_key: ApiKey = None,
+    output: Format = Output.TABLE,
+) -> None:
+    """Show what a model is, before anything of it is downloaded."""
+    here = model.startswith("/")
+    if here and (revision or file):
+        raise UsageError("--revision and --file are for repositories.", hint="Name the file in the path.")
+    if direct:
+        kind = KnownSource.LOCAL_PATH if here else source.known()
+        coordinates = ModelCoordinates(source=kind, repo=model, file=file, revision=revision)
+        found = view_of(inspect_directly(coordinates))
+    elif here:
+        found = api_of(url, api_key).get("/v2/model-sources/local", path=model)
+    else:
+        named = {"revision": revision, "file": file}
+        given = {name: value for name, value in named.items() if value is not None}
+        found = api_of(url, api_key).get(f"/v2/model-sources/{source}/models/{quote(model)}", **given)
+    if output is Output.JSON:
+        show_json(found)
+    else:
+        _show(found)
+
+
+def _row(model: Json) -> tuple[object, ...]:
+    updated = model["updated_at"]
+    return (model["id"], model["downloads"], model["likes"], updated and updated[:10], model["task"])
+
+
+def _show(found: Json) -> None:
+    rows = [(name, value) for name, value in _facts(found).items() if value not in (None, "", [])]
+    show_table(("MODEL", found["id"]), rows)
+    choices = found.get("gguf_files") or []
+    if choices:
+        say("")
+        show_table(("GGUF FILE", "SIZE"), [(one["file"], _size(one["bytes"])) for one in choices])
+    files = found.get("files") or []
+    if files and not choices:
+        say("")
+        show_table(("FILE", "SIZE"), [(one["path"], _size(one["size"])) for one in files[:MOST_FILES]])
+        if len(files) > MOST_FILES:
+            say(f"... and {len(files) - MOST_FILES} more (--output json has all)")
+
+
+def _facts(found: Json) -> dict[str, Any]:
+    facts = found["facts"]
+    return {
+        "format": facts["format"],
+        "category": f"{facts['category']} ({facts['category_rule']})",
+        "backend": found["default_backend"],
+        "architecture": ", ".join(facts["architectures"]),
+        "parameters": _count(facts["parameters"]),
+        "active parameters": _count(facts["active_parameters"]),
+        "quantization": facts["quantization"],
+        "context": facts["context_length"],
+        "weights": _size(facts["weight_bytes"]),
+        "languages": ", ".join(facts["languages"]),
+        "modalities": ", ".join(facts["modalities"]),
+        "tools": "yes" if facts["tools"] else None,
+        "reasoning": "yes" if facts["reasoning"] else None,
+        "license": facts["license"],
+        "revision": facts["revision"],
+        "worker": found.get("worker"),
+    }
+
+
+def _count(parameters: int | None) -> str | None:
+    return None if parameters is None else f"{parameters / 1e9:.2f} B"
+
+
+def _size(size: int) -> str | None:
+    return gib(size) if size >= 1 << 30 else f"{size / (1 << 20):.1f} MiB"
