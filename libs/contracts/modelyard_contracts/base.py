@@ -34,6 +34,7 @@ class Aggregate(StrEnum):
     FLEET = "fleet"
     ROUTE = "route"
     CLUSTER = "cluster"
+    BACKEND = "backend"
     USER = "user"
     API_KEY = "apikey"
     NAME = "name"

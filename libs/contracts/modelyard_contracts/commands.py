@@ -8,6 +8,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
+from modelyard_contracts.backends import BackendVersion, CommandTemplate, Images, UrlPath
 from modelyard_contracts.deployments import (
     Backend,
     Category,
@@ -22,6 +23,7 @@ from modelyard_contracts.deployments import (
 
 DEPLOYMENT_NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$"
 ROUTE_NAME = r"^[A-Za-z0-9][A-Za-z0-9._:-]{0,127}$"
+BACKEND_NAME = r"^[A-Za-z0-9][A-Za-z0-9._ -]{0,126}$"
 ENV_NAME = re.compile(r"^[A-Za-z_][A-Za-z0-9_]*$")
 MAX_REPLICAS = 10_000
 
@@ -164,6 +166,27 @@ class Maintenance(Command):
 class WorkerUpdate(Command):
     labels: Labels | None = None
     maintenance: Maintenance | None = None
+
+
+class BackendFields(Command):
+    """What an operator may say of an inference backend, in the names of its definition. None: not said."""
+
+    backend_name: Annotated[str, StringConstraints(pattern=BACKEND_NAME)] | None = None
+    version_configs: dict[FileName, BackendVersion] | None = None
+    default_version: FileName | None = None
+    images: Images | None = None
+    default_run_command: CommandTemplate | None = None
+    default_entrypoint: CommandTemplate | None = None
+    process_command: CommandTemplate | None = None
+    default_backend_param: list[Text] | None = None
+    default_env: Environment | None = None
+    health_check_path: UrlPath | None = None
+    parameter_format: Literal["space", "equal"] | None = None
+    common_parameters: list[Text] | None = None
+    container_port: Annotated[int, Field(ge=1, le=65535)] | None = None
+    description: Text | None = None
+    icon: Text | None = None
+    enabled: bool | None = None
 
 
 class ClusterCreate(Command):

@@ -6,8 +6,9 @@ question is answered from what the asked side sees right now.
 
 from typing import Literal
 
+from modelyard_contracts.backends import InferenceBackend
 from modelyard_contracts.base import Contract, Instant
-from modelyard_contracts.deployments import DeploymentSpec
+from modelyard_contracts.deployments import Claim, DeploymentSpec, Subordinate
 from modelyard_contracts.models import ModelFacts
 from modelyard_contracts.telemetry import Telemetry
 
@@ -28,6 +29,12 @@ class Want(Contract):
     attempt: int = 0
     """Start it if the last start was an earlier attempt."""
     spec: DeploymentSpec
+    claim: Claim = Claim()
+    """What was reserved for it on this worker."""
+    subordinates: tuple[Subordinate, ...] = ()
+    """The other workers of an instance that runs on several, in the order of their ranks."""
+    backend: InferenceBackend | None = None
+    """As it is defined now; None: as this build of the agent knows it."""
     correlation_id: str
     actor: str
     traceparent: str | None = None

@@ -4,8 +4,8 @@ import asyncio
 import os
 import socket
 import sys
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from contextlib import contextmanager
 from importlib.metadata import version as installed_version
 from pathlib import Path
 
@@ -21,10 +21,10 @@ from modelyard_eventlog.questions import Questions
 from modelyard_eventlog.restoring import RestoreRefused
 from modelyard_models.sources.catalogue import Catalogue
 from modelyard_runtime import keys
-from modelyard_runtime.clock import new_traceparent, now
+from modelyard_runtime.clock import new_id, new_traceparent, now
 from modelyard_runtime.listening import listen
 from modelyard_runtime.logs import configure_logs
-from modelyard_runtime.secrets import Sealer, Unsealable
+from modelyard_runtime.secrets import Sealer
 from modelyard_runtime.settings import BadSettings, parse_settings
 from modelyard_runtime.shutdown import ends_before, stop_signal
 from modelyard_runtime.tracing import configure_traces
@@ -33,12 +33,11 @@ from nats.aio.client import Client
 from modelyard_api.adapters.asking import WorkerPaths
 from modelyard_api.adapters.database import Database, DatabaseUnavailable
 from modelyard_api.adapters.directory import ProjectedDirectory
-from modelyard_api.adapters.security import Argon2Passwords, MintedCredentials
+from modelyard_api.adapters.security import Argon2Passwords, MintedCredentials, shown_environment
 from modelyard_api.adapters.telemetry import WorkerTelemetry
-from modelyard_api.domain.deployment import MASK
 from modelyard_api.domain.errors import Refusal
-from modelyard_api.domain.masking import looks_secret
 from modelyard_api.handlers.accounts import FIRST_ADMIN, AccountHandler
+from modelyard_api.handlers.backends import BackendHandler
 from modelyard_api.handlers.commanding import Commander
 from modelyard_api.handlers.deployments import DeploymentHandler
 from modelyard_api.handlers.instances import InstanceHandler
@@ -51,6 +50,7 @@ from modelyard_api.projections.runner import Projections
 from modelyard_api.routes.context import Context, Handlers, RouteSettings
 from modelyard_api.routes.edge import Edge, health_router
 from modelyard_api.routes.errors import add_error_handlers
+from modelyard_api.routes.inference_backends import inference_backend_router
 from modelyard_api.routes.model_sources import model_source_router
 from modelyard_api.routes.reads import read_router
 from modelyard_api.routes.sessions import session_router
@@ -61,6 +61,7 @@ logger = structlog.stdlib.get_logger()
 
 VERSION = installed_version("modelyard")
 RETRY_S = 0.5
+SYSTEM = "system/api"
 
 
 def build_app(context: Context) -> FastAPI:
@@ -74,6 +75,7 @@ def build_app(context: Context) -> FastAPI:
         health_router(VERSION),
         session_router(),
         write_router(),
+        inference_backend_router(),
         read_router(),
         model_source_router(),
     ):
@@ -99,6 +101,7 @@ def build_context(settings: ApiSettings, log: EventLog, questions: Questions, db
             now,
         ),
         accounts=AccountHandler(log, directory, Argon2Passwords(), now),
+        backends=BackendHandler(log, directory, sealer, now),
     )
     return Context(
         log=log,
@@ -121,17 +124,6 @@ def build_context(settings: ApiSettings, log: EventLog, questions: Questions, db
     )
 
 
-def shown_environment(sealed: dict[str, str], sealer: Sealer) -> dict[str, str]:
-    """What a view may show of a sealed environment."""
-    shown: dict[str, str] = {}
-    for name, value in sealed.items():
-        shown[name] = MASK
-        if not looks_secret(name):
-            with suppress(Unsealable):
-                shown[name] = sealer.unseal(value)
-    return shown
-
-
 async def bootstrap(context: Context, settings: ApiSettings) -> None:
     """Makes the first admin, as soon as the log is there.
 
@@ -140,19 +132,32 @@ async def bootstrap(context: Context, settings: ApiSettings) -> None:
     """
     given = settings.bootstrap_password
     password = given.get_secret_value() if given else keys.generate().secret[:24]
-    by = Commander(actor="system/api", command_id="bootstrap", traceparent=new_traceparent())
+    by = Commander(actor=SYSTEM, command_id="bootstrap", traceparent=new_traceparent())
+
+    async def make() -> None:
+        if await context.handlers.accounts.has_admin():
+            return
+        if given is None:
+            tell_password(password, settings.initial_password_file)
+        await context.handlers.accounts.bootstrap(password, by)
+
+    await until_done("the first admin", make)
+
+
+async def state_built_in_backends(context: Context) -> None:
+    by = Commander(actor=SYSTEM, command_id=new_id(), traceparent=new_traceparent())
+    await until_done("the built-in backends", lambda: context.handlers.backends.install_built_in(by))
+
+
+async def until_done(what: str, do: Callable[[], Awaitable[None]]) -> None:
     while True:
         try:
-            if await context.handlers.accounts.has_admin():
-                return
-            if given is None:
-                tell_password(password, settings.initial_password_file)
-            await context.handlers.accounts.bootstrap(password, by)
+            await do()
         except (Refusal, DatabaseUnavailable, LogUnavailable) as error:
-            logger.info("the first admin waits", error=str(error))
+            logger.info("waiting to state", what=what, error=str(error))
+            await asyncio.sleep(RETRY_S)
         else:
             return
-        await asyncio.sleep(RETRY_S)
 
 
 def tell_password(password: str, file: Path | None) -> None:
@@ -260,6 +265,7 @@ async def _prepare(nc: Client, context: Context, settings: ApiSettings) -> None:
     await match_archive(nc, context.db, settings.restore_log)
     await context.projections.start()
     await bootstrap(context, settings)
+    await state_built_in_backends(context)
     context.prepared.set()
     await context.telemetry.follow(nc)
 

@@ -33,6 +33,10 @@ class Directory(Protocol):
 
     async def default_cluster_id(self) -> int | None: ...
 
+    async def deployments_on(self, backend: str) -> Sequence[str]:
+        """The names of some deployments that run on this backend."""
+        ...
+
 
 class Passwords(Protocol):
     async def hash(self, password: str) -> str: ...

@@ -33,6 +33,9 @@ class StaleDirectory:
     async def default_cluster_id(self) -> int | None:
         return 1
 
+    async def deployments_on(self, backend: str) -> Sequence[str]:
+        return ()
+
 
 @dataclass
 class SomePaths:

@@ -14,6 +14,11 @@ from modelyard_contracts.events.accounts import (
     UserEvent,
     UserPasswordChanged,
 )
+from modelyard_contracts.events.backends import (
+    InferenceBackendDefined,
+    InferenceBackendDeleted,
+    InferenceBackendEvent,
+)
 from modelyard_contracts.events.clusters import ClusterCreated
 from modelyard_contracts.events.deployments import (
     DeploymentDeleted,
@@ -104,6 +109,8 @@ EVENT_TYPES: dict[str, type[Event]] = {
         RouteChanged,
         RouteDeleted,
         ClusterCreated,
+        InferenceBackendDefined,
+        InferenceBackendDeleted,
         UserCreated,
         UserPasswordChanged,
         UserDeleted,

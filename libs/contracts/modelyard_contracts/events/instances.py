@@ -108,19 +108,31 @@ class InstanceDownloading(AgentInstanceEvent):
 
 
 class InstanceStarting(AgentInstanceEvent):
+    version: ClassVar[int] = 2
     pid: int
     command: tuple[str, ...]
     """The argument vector, environment left out."""
+    backend: str | None = None
+    backend_version: str | None = None
+    """As it was resolved at this start."""
+    injected: tuple[str, ...] = ()
+    """The part of `command` that is neither the backend's own nor the user's."""
+    image: str | None = None
+    """Of the container; None for a process."""
 
 
 class InstanceRunning(AgentInstanceEvent):
     """The model server answers inference at `http://{host}:{port}`."""
 
+    version: ClassVar[int] = 2
     host: str
     port: int
     pid: int
     backend_version: str
     startup_s: float
+    relay_token: str | None = None
+    """Sealed as environment values are. With it, `host` and `port` are the agent's relay, which wants the
+    token in the header `X-Modelyard-Relay`; without it, the model server itself."""
 
 
 class FailureCause(StrEnum):

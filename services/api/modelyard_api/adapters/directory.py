@@ -1,5 +1,7 @@
 """Ids as the read models know them."""
 
+from collections.abc import Sequence
+
 from modelyard_contracts.base import Aggregate
 
 from modelyard_api.adapters.database import Database
@@ -15,3 +17,6 @@ class ProjectedDirectory:
 
     async def default_cluster_id(self) -> int | None:
         return await queries.default_cluster_id(self._db)
+
+    async def deployments_on(self, backend: str) -> Sequence[str]:
+        return await queries.deployments_on(self._db, backend)

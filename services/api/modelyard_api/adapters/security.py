@@ -1,12 +1,17 @@
-"""Passwords by Argon2id, and the workers' NATS credentials."""
+"""Passwords by Argon2id, the workers' NATS credentials, and what may be shown of sealed values."""
 
 import asyncio
+from contextlib import suppress
 from datetime import datetime, timedelta
 
 from argon2 import PasswordHasher
 from argon2.exceptions import InvalidHashError, VerificationError
 from modelyard_eventlog.credentials import mint_worker_jwt
 from modelyard_runtime.clock import Now
+from modelyard_runtime.secrets import Sealer, Unsealable
+
+from modelyard_api.domain.deployment import MASK
+from modelyard_api.domain.masking import looks_secret
 
 JWT_LIFE = timedelta(hours=24)
 
@@ -37,3 +42,14 @@ class MintedCredentials:
             return None
         expires_at = self._now() + JWT_LIFE
         return mint_worker_jwt(self._account_seed, public_key, worker_id, expires_at), expires_at
+
+
+def shown_environment(sealed: dict[str, str], sealer: Sealer) -> dict[str, str]:
+    """What a view may show of a sealed environment."""
+    shown: dict[str, str] = {}
+    for name, value in sealed.items():
+        shown[name] = MASK
+        if not looks_secret(name):
+            with suppress(Unsealable):
+                shown[name] = sealer.unseal(value)
+    return shown

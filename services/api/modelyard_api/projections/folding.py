@@ -12,6 +12,7 @@ from modelyard_eventlog.log import AnyRecorded
 
 from modelyard_api.projections import (
     accounts,
+    backends,
     clusters,
     deployments,
     instances,
@@ -29,6 +30,7 @@ READ_MODELS = (
     routes.ROUTES,
     model_facts.MODEL_FACTS,
     clusters.CLUSTERS,
+    backends.BACKENDS,
     accounts.USERS,
     accounts.API_KEYS,
 )
@@ -57,6 +59,7 @@ class Picture:
             Aggregate.ROUTE: routes.fold,
             Aggregate.MODEL: model_facts.fold,
             Aggregate.CLUSTER: clusters.fold,
+            Aggregate.BACKEND: backends.fold_with(mask_env),
             Aggregate.USER: accounts.fold_user,
             Aggregate.API_KEY: accounts.fold_api_key,
         }

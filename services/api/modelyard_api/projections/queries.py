@@ -8,7 +8,7 @@ from modelyard_contracts.base import Aggregate
 from sqlalchemy import Table, func, select
 
 from modelyard_api.adapters.database import Database
-from modelyard_api.projections import accounts, clusters, instances, workers
+from modelyard_api.projections import accounts, clusters, deployments, instances, workers
 from modelyard_api.projections.folding import BY_AGGREGATE, BY_RESOURCE
 from modelyard_api.projections.rows import ReadModel, View, metadata
 
@@ -96,6 +96,13 @@ async def default_cluster_id(db: Database) -> int | None:
     async with db.asking() as connection:
         found: int | None = await connection.scalar(query.limit(1))
         return found
+
+
+async def deployments_on(db: Database, backend: str) -> list[str]:
+    columns = deployments.TABLE.c
+    query = select(columns.name).where(columns.backend == backend, columns.removed_at.is_(None))
+    async with db.asking() as connection:
+        return [row.name for row in await connection.execute(query.order_by(columns.id).limit(5))]
 
 
 async def view(db: Database, resource: str, ident: int) -> tuple[View, int] | None:

@@ -22,6 +22,7 @@ from modelyard_api.adapters.database import Database
 from modelyard_api.adapters.telemetry import WorkerTelemetry
 from modelyard_api.domain.errors import bad_request, forbidden, unauthorized
 from modelyard_api.handlers.accounts import AccountHandler
+from modelyard_api.handlers.backends import BackendHandler
 from modelyard_api.handlers.commanding import Commander, command_id
 from modelyard_api.handlers.deployments import DeploymentHandler
 from modelyard_api.handlers.instances import InstanceHandler
@@ -40,6 +41,7 @@ class Handlers:
     routes: RouteHandler
     workers: WorkerHandler
     accounts: AccountHandler
+    backends: BackendHandler
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,7 @@ from modelyard_api.projections.rows import ReadModel
 COMMON = frozenset({"page", "perPage", "sort_by", "watch", "since", "min_seq", "search"})
 MOST_PER_PAGE = 1000
 DEFAULT_PER_PAGE = 100
-SEARCHED = {"users": "username"}
+SEARCHED = {"users": "username", "inference-backends": "backend_name"}
 
 EQUAL: Mapping[str, Mapping[str, type]] = {
     "models": {"cluster_id": int, "backend": str, "source": str},
@@ -23,6 +23,7 @@ EQUAL: Mapping[str, Mapping[str, type]] = {
     "model-routes": {"created_model_id": int},
     "model-facts": {"source": str, "format": str, "category": str},
     "clusters": {},
+    "inference-backends": {"backend_name": str, "backend_source": str},
     "users": {},
     "api-keys": {},
 }

@@ -26,6 +26,7 @@ NAMES = {
     "model-routes": "model route",
     "model-facts": "facts of a model",
     "clusters": "cluster",
+    "inference-backends": "inference backend",
     "users": "user",
     "api-keys": "API key",
 }

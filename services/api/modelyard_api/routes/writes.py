@@ -1,7 +1,5 @@
 """Commands: a request becomes a command, the answer is the resource as it then is, with its sequence."""
 
-from typing import Any
-
 from fastapi import APIRouter, Response
 from modelyard_contracts.commands import (
     ApiKeyCreate,
@@ -14,34 +12,9 @@ from modelyard_contracts.commands import (
     WorkerUpdate,
 )
 
-from modelyard_api.domain.errors import unavailable
-from modelyard_api.handlers.commanding import Done
-from modelyard_api.projections import queries
+from modelyard_api.routes.answers import Json, answer, settle
 from modelyard_api.routes.bodies import DeploymentUpdateOf
-from modelyard_api.routes.context import AdminOf, CallerOf, CommanderOf, Context, ContextOf, IfMatchOf
-
-Json = dict[str, Any]
-
-
-async def answer(context: Context, response: Response, resource: str, done: Done) -> Json:
-    """The resource once the read models have caught up with the write; `ETag` is the write's sequence.
-
-    A write that was kept is acknowledged even if the read models are late: then with what they show.
-    """
-    response.headers["ETag"] = f'"{done.seq}"'
-    await context.projections.wait_for(done.seq, context.settings.read_wait_s)
-    found = await queries.view(context.db, resource, done.ident)
-    if found is None:
-        raise unavailable(
-            f"the change is kept (sequence {done.seq}), but the read models are behind: "
-            f"read {resource}/{done.ident} with min_seq={done.seq} in a moment"
-        )
-    return found[0]
-
-
-async def settle(context: Context, response: Response, done: Done) -> None:
-    response.headers["ETag"] = f'"{done.seq}"'
-    await context.projections.wait_for(done.seq, context.settings.read_wait_s)
+from modelyard_api.routes.context import AdminOf, CallerOf, CommanderOf, ContextOf, IfMatchOf
 
 
 def write_router() -> APIRouter:
