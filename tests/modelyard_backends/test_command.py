@@ -1,6 +1,7 @@
 """The command lines of all backends, as data makes them."""
 
 import json
+import shlex
 from collections.abc import Sequence
 from typing import Any
 
@@ -212,16 +213,22 @@ def test_vllm_across_workers_by_ray() -> None:
     primary = line("vLLM", spec(), start(gpus=4, group=group_of([4, 2], 0)))
     other = line("vLLM", spec(), start(gpus=2, group=group_of([4, 2], 1)))
 
-    assert value_of(primary.arguments, "--distributed-executor-backend") == "ray"
-    assert value_of(primary.arguments, "--tensor-parallel-size") == "1"
-    assert value_of(primary.arguments, "--pipeline-parallel-size") == "6"
-    [head] = primary.sidecars
-    assert head[:5] == ("ray", "start", "--head", "--port", "40001")
+    shell, _, script = primary.arguments
+    head, _, server = script.partition(" && exec ")
+    assert (shell, head) == (
+        "sh",
+        "ray start --head --port 40001 --node-ip-address 10.0.0.1 --num-gpus 4",
+    )
+    words = shlex.split(server)
+    assert words[:3] == ["vllm", "serve", "/models/m"]
+    assert value_of(words, "--distributed-executor-backend") == "ray"
+    assert value_of(words, "--tensor-parallel-size") == "1"
+    assert value_of(words, "--pipeline-parallel-size") == "6"
     assert primary.env["RAY_ADDRESS"] == "10.0.0.1:40001"
-    assert other.arguments == ()
-    [node] = other.sidecars
-    assert node[:4] == ("ray", "start", "--address", "10.0.0.1:40001")
-    assert value_of(node, "--num-gpus") == "2"
+    assert other.arguments == (
+        *("ray", "start", "--address", "10.0.0.1:40001", "--node-ip-address", "10.0.0.2"),
+        *("--num-gpus", "2", "--block"),
+    )
 
 
 def test_sglang_across_workers() -> None:
@@ -285,6 +292,8 @@ def test_a_custom_command_is_filled_in_and_never_split_by_what_is_filled_in() ->
         *("serve", "/models/m", "--on", "10.0.0.1:41234", "--gpus", "2", "--ids", "0,1"),
         *("--as", "chat", "--mode", "fast and safe", "--extra", "1"),
     )
+    assert made.shown[-4:] == ("--mode", "{{MODE}}", "--extra", "1")
+    assert "fast and safe" not in made.shown
 
 
 @pytest.mark.parametrize(

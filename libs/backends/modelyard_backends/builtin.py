@@ -14,6 +14,7 @@ VLLM = InferenceBackend(
     },
     default_run_command="vllm serve {{model_path}} --host {{host}} --port {{port}} "
     "--served-model-name {{model_name}}",
+    version_command="vllm --version",
     health_check_path="/health",
     common_parameters=(
         "--max-model-len",
@@ -43,6 +44,7 @@ SGLANG = InferenceBackend(
     },
     default_run_command="python3 -m sglang.launch_server --model-path {{model_path}} --host {{host}} "
     "--port {{port}} --served-model-name {{model_name}}",
+    version_command="python3 -c 'import sglang; print(sglang.__version__)'",
     health_check_path="/health",
     container_port=30000,
     common_parameters=(
@@ -88,6 +90,7 @@ VOXBOX = InferenceBackend(
     default_version="0.0.21",
     images={"cuda": "gpustack/vox-box:{{version}}", "cpu": "gpustack/vox-box:{{version}}-cpu"},
     default_run_command="vox-box start --model {{model_path}} --host {{host}} --port {{port}}",
+    version_command="vox-box version",
     health_check_path="/health",
     container_port=80,
     description="VoxBox: speech to text and text to speech.",
@@ -105,6 +108,7 @@ LLAMA_CPP = InferenceBackend(
     "--alias {{model_name}}",
     process_command="{{python}} -m modelyard_worker_agent.launchers.llama_cpp --model {{model_path}} "
     "--host {{host}} --report {{report}} --alias {{model_name}}",
+    version_command="{{python}} -c \"import importlib.metadata as m; print(m.version('xllamacpp'))\"",
     health_check_path="/health",
     container_port=8080,
     common_parameters=(

@@ -1,5 +1,6 @@
 """The command line of a model server: the backend's own command, our flags, the user's behind them."""
 
+import shlex
 from collections.abc import Mapping, Sequence
 
 from modelyard_contracts.backends import InferenceBackend
@@ -41,15 +42,23 @@ def command_line(
     injected = without(ours, given, dialect)
     said = [word for flag in _formatted(backend, [*flags_of(injected), *flags_of(given)]) for word in flag]
     version = settings_of(backend, start.version)
-    base = _base(backend, spec, start, env, in_container=in_container)
-    headless = bool(injection.sidecars) and start.group is not None and start.group.rank > 0
+    tail = said if dialect.takes_flags else []
+
+    def whole(variables: Mapping[str, str]) -> tuple[str, ...]:
+        if injection.instead:
+            return injection.instead
+        main = [*_base(backend, spec, start, variables, in_container=in_container), *tail]
+        if not injection.first:
+            return tuple(main)
+        return ("sh", "-c", f"{shlex.join(injection.first)} && exec {shlex.join(main)}")
+
     return CommandLine(
-        arguments=() if headless else (*base, *(said if dialect.takes_flags else ())),
+        arguments=whole(env),
+        shown=whole({name: f"{{{{{name}}}}}" for name in env}),
         injected=tuple(injected),
         given=tuple(given),
         env={**backend.default_env, **version.env, **injection.env, **env},
         files=injection.files,
-        sidecars=injection.sidecars,
     )
 
 

@@ -79,13 +79,16 @@ class Start:
 
 @dataclass(frozen=True, slots=True)
 class Injection:
-    """What a backend needs beside its own command: flags of ours, variables, files by name, and commands
-    that run along with the server and end with it."""
+    """What a backend needs beside its own command: flags of ours, variables, and files by name.
+
+    `first` is run before the server and may leave something running; `instead` is run in its place.
+    """
 
     arguments: tuple[str, ...] = ()
     env: dict[str, str] = field(default_factory=dict)
     files: dict[str, str] = field(default_factory=dict)
-    sidecars: tuple[tuple[str, ...], ...] = ()
+    first: tuple[str, ...] = ()
+    instead: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,9 +96,10 @@ class CommandLine:
     """What is run. `injected` and `given` are the parts of `arguments` that are ours and the user's."""
 
     arguments: tuple[str, ...]
+    shown: tuple[str, ...]
+    """The arguments with variables of the deployment named, not filled in."""
     injected: tuple[str, ...]
     given: tuple[str, ...]
     env: dict[str, str]
     """In clear, with the user's own: never shown, never logged."""
     files: dict[str, str]
-    sidecars: tuple[tuple[str, ...], ...]

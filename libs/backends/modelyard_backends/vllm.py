@@ -116,9 +116,9 @@ def _with_ray(group: Group, arguments: list[str], env: dict[str, str]) -> Inject
     """Each member brings a Ray node; vLLM itself runs on the primary only."""
     address = f"{group.primary.address}:{group.ports[0]}"
     member = group.members[group.rank]
-    node = ["--node-ip-address", member.address, "--num-gpus", str(member.gpu_count), "--block"]
+    node = ["--node-ip-address", member.address, "--num-gpus", str(member.gpu_count)]
     quiet = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_ADDRESS": address}
     if group.rank > 0:
-        return Injection((), env | quiet, sidecars=(("ray", "start", "--address", address, *node),))
+        return Injection(env=env | quiet, instead=("ray", "start", "--address", address, *node, "--block"))
     head = ("ray", "start", "--head", "--port", str(group.ports[0]), *node)
-    return Injection((*arguments, EXECUTOR, "ray"), env | quiet, sidecars=(head,))
+    return Injection((*arguments, EXECUTOR, "ray"), env | quiet, first=head)

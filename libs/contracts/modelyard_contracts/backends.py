@@ -62,6 +62,8 @@ class InferenceBackend(Contract):
     default_entrypoint: CommandTemplate | None = None
     process_command: CommandTemplate | None = None
     """Outside containers, where that differs from the run command."""
+    version_command: CommandTemplate | None = None
+    """Outside containers: says the installed version in its last word."""
     default_backend_param: tuple[str, ...] = ()
     """Come first, so that a deployment's parameters win."""
     default_env: dict[str, str] = {}

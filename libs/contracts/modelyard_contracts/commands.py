@@ -178,6 +178,7 @@ class BackendFields(Command):
     default_run_command: CommandTemplate | None = None
     default_entrypoint: CommandTemplate | None = None
     process_command: CommandTemplate | None = None
+    version_command: CommandTemplate | None = None
     default_backend_param: list[Text] | None = None
     default_env: Environment | None = None
     health_check_path: UrlPath | None = None

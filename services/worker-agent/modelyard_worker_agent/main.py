@@ -25,6 +25,7 @@ from modelyard_worker_agent.adapters.models import ModelStore
 from modelyard_worker_agent.adapters.outbox import Outbox
 from modelyard_worker_agent.adapters.probes import HttpProbe
 from modelyard_worker_agent.adapters.processes import ProcessExecutor
+from modelyard_worker_agent.adapters.programs import Programs
 from modelyard_worker_agent.adapters.run_files import RunFiles
 from modelyard_worker_agent.handlers.agent import Agent
 from modelyard_worker_agent.handlers.machine import Limits, Machine
@@ -39,14 +40,15 @@ CLEAN_S = 3600.0
 
 
 def build_machine(
-    settings: WorkerSettings, joined: JoinAnswer, client: httpx.AsyncClient
+    settings: WorkerSettings, joined: JoinAnswer, client: httpx.AsyncClient, programs: Programs
 ) -> tuple[Machine, Outbox]:
     outbox = Outbox(settings.worker_state / "outbox", joined.worker_id, now)
     machine = Machine(
         worker_id=joined.worker_id,
         executor=ProcessExecutor(settings.log_instance_bytes),
-        probe=HttpProbe(client),
+        probe=HttpProbe(client, settings.probe_timeout_s),
         models=ModelStore(settings.worker_state / "models"),
+        programs=programs,
         reports=outbox,
         files=RunFiles(settings.worker_state / "instances"),
         sealer=Sealer(joined.secret_key),
@@ -54,6 +56,7 @@ def build_machine(
         limits=Limits(
             start_timeout_s=settings.start_timeout_s,
             liveness_s=settings.liveness_s,
+            unready_failures=settings.unready_failures,
             liveness_failures=settings.liveness_failures,
             stop_grace_s=settings.stop_grace_s,
             runs_kept=settings.log_runs_kept,
@@ -80,11 +83,12 @@ async def run(settings: WorkerSettings) -> int:
             return 0
         renewal = Renewal(joiner.join, joining.result(), now, asked=True)
     async with httpx.AsyncClient(trust_env=False) as client:
-        machine, outbox = build_machine(settings, renewal.answer, client)
+        programs = Programs(settings.backend_programs)
+        machine, outbox = build_machine(settings, renewal.answer, client, programs)
         agent = Agent(machine)
         agent.adopt()
         logger.info("worker is up", worker=renewal.answer.name, worker_id=renewal.answer.worker_id)
-        working = asyncio.create_task(_work(settings, renewal, identity, agent, outbox))
+        working = asyncio.create_task(_work(settings, renewal, identity, agent, outbox, programs))
         broke = await ends_before(stop, working)
         await asyncio.gather(working, return_exceptions=True)
         await agent.leave(stop_servers=settings.stop_models_on_exit)
@@ -94,7 +98,12 @@ async def run(settings: WorkerSettings) -> int:
 
 
 async def _work(
-    settings: WorkerSettings, renewal: Renewal, identity: IdentityFiles, agent: Agent, outbox: Outbox
+    settings: WorkerSettings,
+    renewal: Renewal,
+    identity: IdentityFiles,
+    agent: Agent,
+    outbox: Outbox,
+    programs: Programs,
 ) -> None:
     gauge = Gauge(accelerators_of_this_machine(), agent.ours, now)
     link = Link(
@@ -113,6 +122,7 @@ async def _work(
         outbox=outbox,
         logs=LogFiles(settings.worker_state / "instances"),
         gauge=gauge,
+        programs=programs,
         now=now,
     )
     async with asyncio.TaskGroup() as tasks:

@@ -1,7 +1,7 @@
 """What the handlers need from the machine and the network."""
 
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
@@ -10,6 +10,7 @@ from modelyard_contracts.deployments import DeploymentSpec
 from modelyard_contracts.inventory import GpuDevice
 from modelyard_contracts.messages import Want
 
+from modelyard_worker_agent.domain.launching import Ask
 from modelyard_worker_agent.domain.telemetry import DeviceReading
 
 
@@ -39,6 +40,18 @@ class Listening:
 
 
 @dataclass(frozen=True, slots=True)
+class Launch:
+    """What an executor starts. `directory` must be new; `files` are put there first."""
+
+    directory: Path
+    command: tuple[str, ...]
+    env: Mapping[str, str]
+    files: Mapping[str, str] = field(default_factory=dict)
+    listening: "Listening | None" = None
+    """Where it will listen; None: it says so itself."""
+
+
+@dataclass(frozen=True, slots=True)
 class Process:
     """One start of a model server. `directory` holds its log and its records."""
 
@@ -60,7 +73,7 @@ class Accelerators(Protocol):
 class Executor(Protocol):
     """Runs model servers so that they outlive the agent."""
 
-    async def start(self, directory: Path, command: Sequence[str], env: Mapping[str, str]) -> Process:
+    async def start(self, launch: Launch) -> Process:
         """Raises `StartFailed`."""
         ...
 
@@ -98,10 +111,12 @@ class Executor(Protocol):
 
 
 class Probe(Protocol):
-    async def healthy(self, at: Listening) -> bool: ...
+    async def healthy(self, at: Listening, path: str | None) -> bool:
+        """Without a path: whether it takes connections."""
+        ...
 
-    async def answers(self, at: Listening, *, embeddings: bool) -> bool:
-        """Whether it serves one real request."""
+    async def answers(self, at: Listening, asks: Sequence[Ask]) -> bool:
+        """Whether it answers one of these requests; true if there is none to be made."""
         ...
 
 

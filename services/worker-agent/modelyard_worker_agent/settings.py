@@ -19,6 +19,9 @@ class WorkerSettings(NatsSettings):
     )
     labels: dict[str, str] = Field({}, description='Labels to join with, as JSON: {"zone": "a"}.')
     worker_address: str = Field("127.0.0.1", description="Address other machines reach this one by.")
+    backend_programs: dict[str, str] = Field(
+        {}, description='Programs of backends that are not on PATH, as JSON: {"vLLM": "/opt/vllm/bin/vllm"}.'
+    )
     model_server_host: str = Field("127.0.0.1", description="Address that model servers listen on.")
     reserved_ram_bytes: int = Field(0, description="Memory that is not given to model servers.")
     heartbeat_s: float = Field(2.0, description="Time between heartbeats.")
@@ -26,8 +29,14 @@ class WorkerSettings(NatsSettings):
     inventory_s: float = Field(30.0, gt=0, description="Time between looks at what the machine has.")
     silent_after_s: float = Field(10.0, description="Silence after which the worker counts as unknown.")
     start_timeout_s: float = Field(600.0, description="For how long a model server may take to start.")
-    liveness_s: float = Field(5.0, description="Time between looks at a running model server.")
-    liveness_failures: int = Field(6, description="Failed looks in a row after which it counts as hung.")
+    liveness_s: float = Field(1.5, gt=0, description="Time between looks at a running model server.")
+    probe_timeout_s: float = Field(2.0, gt=0, description="For how long one look may take.")
+    unready_failures: int = Field(
+        2, ge=1, description="Failed looks in a row after which no requests are sent to it."
+    )
+    liveness_failures: int = Field(
+        12, ge=1, description="Failed looks in a row after which it counts as hung and is started anew."
+    )
     stop_grace_s: float = Field(
         30.0, description="For how long a model server may take to end before it is killed."
     )

@@ -12,7 +12,7 @@ import pytest
 from modelyard_worker_agent.adapters.logfiles import StartLog
 from modelyard_worker_agent.adapters.processes import ProcessExecutor
 from modelyard_worker_agent.launchers import shim
-from modelyard_worker_agent.ports import Process, StartFailed
+from modelyard_worker_agent.ports import Launch, Process, StartFailed
 from modelyard_worker_agent_world import is_gone
 from waiting import until
 
@@ -53,7 +53,7 @@ async def started(
 ) -> tuple[ProcessExecutor, Process]:
     executor = ProcessExecutor(LOG_BYTES)
     EXECUTORS.append(executor)
-    return executor, await executor.start(directory, command, env or {})
+    return executor, await executor.start(Launch(directory, tuple(command), env or {}))
 
 
 def log_of(directory: Path) -> str:

@@ -44,6 +44,7 @@ from modelyard_contracts.events.instances import (
     InstanceStarting,
     InstanceStopped,
     InstanceStopping,
+    InstanceUnready,
     InstanceUnschedulable,
 )
 from modelyard_contracts.events.models import ModelInspected, model_number
@@ -88,6 +89,7 @@ EVENT_TYPES: dict[str, type[Event]] = {
         InstanceDownloading,
         InstanceStarting,
         InstanceRunning,
+        InstanceUnready,
         InstanceFailed,
         InstanceStopped,
         WorkerRegistered,

@@ -135,6 +135,12 @@ class InstanceRunning(AgentInstanceEvent):
     token in the header `X-Modelyard-Relay`; without it, the model server itself."""
 
 
+class InstanceUnready(AgentInstanceEvent):
+    """A running model server does not answer: no requests should be sent to it until it is running again."""
+
+    message: str
+
+
 class FailureCause(StrEnum):
     MODEL_NOT_FOUND = "model_not_found"
     UNSUPPORTED_MODEL = "unsupported_model"

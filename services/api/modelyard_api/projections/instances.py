@@ -16,6 +16,7 @@ from modelyard_contracts.events import (
     InstanceStarting,
     InstanceStopped,
     InstanceStopping,
+    InstanceUnready,
     InstanceUnschedulable,
     model_number,
 )
@@ -135,6 +136,8 @@ def _requested(data: InstanceRequested) -> View:
         "distributed_servers": None,
         "backend": spec["backend"],
         "backend_version": None,
+        "injected_backend_parameters": [],
+        "command": [],
     }
 
 
@@ -173,13 +176,17 @@ def _downloading(event: Recorded[InstanceDownloading], _: View) -> View:
     return {"state": "downloading", "state_message": message, "attempt": event.data.attempt, **NOT_SERVING}
 
 
-def _starting(event: Recorded[InstanceStarting], _: View) -> View:
+def _starting(event: Recorded[InstanceStarting], view: View) -> View:
     return {
         **NOT_SERVING,
         "state": "starting",
         "state_message": None,
         "attempt": event.data.attempt,
         "pid": event.data.pid,
+        "backend": event.data.backend or view["backend"],
+        "backend_version": event.data.backend_version,
+        "injected_backend_parameters": list(event.data.injected),
+        "command": list(event.data.command),
     }
 
 
@@ -193,6 +200,14 @@ def _running(event: Recorded[InstanceRunning], _: View) -> View:
         "port": event.data.port,
         "ports": [event.data.port],
         "backend_version": event.data.backend_version,
+    }
+
+
+def _unready(event: Recorded[InstanceUnready], _: View) -> View:
+    return {
+        **NOT_SERVING,
+        "state": "starting",
+        "state_message": f"{event.data.message}; no requests go to it",
     }
 
 
@@ -213,6 +228,7 @@ CHANGES: dict[type[Event], Callable[[Recorded[Any], View], View]] = {
     InstanceDownloading: _downloading,
     InstanceStarting: _starting,
     InstanceRunning: _running,
+    InstanceUnready: _unready,
     InstanceFailed: _failed,
     InstanceStopped: _stopped,
 }

@@ -23,6 +23,7 @@ from modelyard_contracts.events import (
     InstanceStarting,
     InstanceStopped,
     InstanceStopping,
+    InstanceUnready,
     RouteChanged,
     RouteCreated,
     RouteDeleted,
@@ -125,7 +126,9 @@ class Instances:
             case InstanceRemoved():
                 self._stopping.discard(event.instance_id)
                 self._drop(event.instance_id)
-            case InstanceFailed() | InstanceStopped() | InstanceStarting() | InstanceDownloading():
+            case InstanceFailed() | InstanceStopped() | InstanceUnready():
+                self._does_not_run(event)
+            case InstanceStarting() | InstanceDownloading():
                 self._does_not_run(event)
             case _:
                 pass

@@ -15,7 +15,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import assert_never
 
-from modelyard_contracts.deployments import DeploymentSpec, Reason
+from modelyard_contracts.deployments import Claim, DeploymentSpec, Reason, Subordinate
 from modelyard_contracts.envelope import Recorded
 from modelyard_contracts.events import (
     FailureCause,
@@ -30,10 +30,18 @@ from modelyard_contracts.events import (
     InstanceStarting,
     InstanceStopped,
     InstanceStopping,
+    InstanceUnready,
     InstanceUnschedulable,
 )
 
-AgentFact = InstanceDownloading | InstanceStarting | InstanceRunning | InstanceFailed | InstanceStopped
+AgentFact = (
+    InstanceDownloading
+    | InstanceStarting
+    | InstanceRunning
+    | InstanceUnready
+    | InstanceFailed
+    | InstanceStopped
+)
 InstanceFact = (
     InstanceRequested
     | InstanceScheduled
@@ -81,7 +89,7 @@ LIFE: Mapping[Phase, Mapping[type[InstanceFact], Phase]] = {
     Phase.SCHEDULED: {**_PLACED, **_TO_START},
     Phase.DOWNLOADING: {**_PLACED, InstanceStarting: Phase.STARTING},
     Phase.STARTING: {**_PLACED, InstanceRunning: Phase.RUNNING},
-    Phase.RUNNING: _PLACED,
+    Phase.RUNNING: {**_PLACED, InstanceUnready: Phase.STARTING},
     Phase.FAILED: {
         InstanceRestartScheduled: Phase.BACKING_OFF,
         InstanceStopping: Phase.STOPPING,
@@ -98,6 +106,9 @@ LEAVING = frozenset({Phase.STOPPING, Phase.STOPPED, Phase.REMOVED})
 UNPLACED = frozenset({Phase.REQUESTED, Phase.UNSCHEDULABLE})
 WORKER_GONE = frozenset({"worker_lost", "worker_deleted"})
 """Reasons of a removal that nobody confirmed: a model server may be left on that worker."""
+
+
+NOTHING_CLAIMED = Claim()
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,6 +130,9 @@ class InstanceState:
     """Of the same event as `correlation_id`."""
     worker_id: int | None = None
     worker_name: str | None = None
+    claim: Claim = NOTHING_CLAIMED
+    """Of the worker it is on."""
+    subordinates: tuple[Subordinate, ...] = ()
     attempt: int = 0
     """The number of the current start; while backing off, of the coming one."""
     streak: int = 0
@@ -203,7 +217,14 @@ def _entered(state: InstanceState, fact: InstanceFact, recorded: Recorded[Instan
     """What a legal fact says beyond the phase it leads to."""
     match fact:
         case InstanceScheduled():
-            return replace(state, worker_id=fact.worker_id, worker_name=fact.worker_name, reasons=())
+            return replace(
+                state,
+                worker_id=fact.worker_id,
+                worker_name=fact.worker_name,
+                claim=fact.claim,
+                subordinates=fact.subordinates,
+                reasons=(),
+            )
         case InstanceUnschedulable():
             return replace(state, reasons=fact.reasons)
         case InstanceFailed():
@@ -218,7 +239,9 @@ def _entered(state: InstanceState, fact: InstanceFact, recorded: Recorded[Instan
             return replace(state, leaves_because=fact.reason)
         case InstanceRequested() | InstanceDeletionRequested():
             return state
-        case InstanceDownloading() | InstanceStarting() | InstanceRunning() | InstanceStopped():
+        case InstanceDownloading() | InstanceStarting() | InstanceRunning():
+            return state
+        case InstanceUnready() | InstanceStopped():
             return state
         case _:
             assert_never(fact)

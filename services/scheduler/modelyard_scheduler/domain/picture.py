@@ -8,10 +8,11 @@ those whose worker was gone: their model server may still run there (`leftovers`
 from collections import defaultdict
 from typing import Any
 
+from modelyard_contracts.backends import InferenceBackend
 from modelyard_contracts.base import Aggregate
 from modelyard_contracts.deployments import DeploymentSpec
 from modelyard_contracts.envelope import Recorded
-from modelyard_contracts.events import ModelInspected
+from modelyard_contracts.events import InferenceBackendDefined, InferenceBackendDeleted, ModelInspected
 from modelyard_contracts.models import ModelFacts, coordinates_of
 
 from modelyard_scheduler.domain import deployment, fleet, instance, worker
@@ -32,6 +33,8 @@ class Picture:
         self.models: dict[str, ModelFacts] = {}
         """What is known of models, by `ModelCoordinates.model_id`."""
         self.fleet = FleetState()
+        self.backends: dict[str, InferenceBackend] = {}
+        """Inference backends as they are defined now, by name."""
         self.highest_instance_id = 0
         self._of_deployment: dict[int, set[int]] = defaultdict(set)
         self._on_worker: dict[int, set[int]] = defaultdict(set)
@@ -43,7 +46,8 @@ class Picture:
         other.position, other.highest_instance_id = self.position, self.highest_instance_id
         other.deployments, other.instances = dict(self.deployments), dict(self.instances)
         other.leftovers, other.workers = dict(self.leftovers), dict(self.workers)
-        other.models, other.fleet = dict(self.models), self.fleet
+        other.fleet = self.fleet
+        other.models, other.backends = dict(self.models), dict(self.backends)
         for mine, theirs in (
             (self._of_deployment, other._of_deployment),
             (self._on_worker, other._on_worker),
@@ -83,9 +87,18 @@ class Picture:
                 self.models[ident] = inspected.facts
             case Aggregate.FLEET:
                 self.fleet = fleet.evolve(self.fleet, recorded)
+            case Aggregate.BACKEND:
+                self._apply_backend(recorded.data)
             case _:
                 pass
         self.position = recorded.seq
+
+    def _apply_backend(self, fact: InferenceBackendDefined | InferenceBackendDeleted) -> None:
+        match fact:
+            case InferenceBackendDefined():
+                self.backends[fact.backend.backend_name] = fact.backend
+            case InferenceBackendDeleted():
+                self.backends.pop(fact.name, None)
 
     def _apply_deployment(self, ident: int, recorded: Recorded[DeploymentFact]) -> None:
         state = deployment.evolve(self.deployments.get(ident), recorded)

@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
+from modelyard_contracts.backends import CUSTOM_SUFFIX
 from modelyard_contracts.deployments import Backend, Claim, DeploymentSpec, PlacementStrategy, Reason, Source
 from modelyard_contracts.messages import PathAnswer
 from modelyard_contracts.parameters import BadParameters, split_parameters, value_of
@@ -176,8 +177,8 @@ def _wrong_labels(state: InstanceState, worker: WorkerState) -> Reason | None:
 def _no_backend(state: InstanceState, worker: WorkerState) -> Reason | None:
     backends = worker.inventory.backends if worker.inventory else {}
     needed = state.spec.backend or Backend.LLAMA_CPP.value
-    if needed in backends:
-        return None
+    if needed in backends or needed == Backend.CUSTOM or needed.endswith(CUSTOM_SUFFIX):
+        return None  # an operator's own: its command says what it needs
     return Reason(
         worker=worker.name,
         check="backend",

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal, assert_never
 
+from modelyard_contracts.backends import InferenceBackend
 from modelyard_contracts.messages import Want
 
 from modelyard_scheduler.domain.instance import InstanceState, Phase
@@ -20,8 +21,10 @@ class WantsPlan:
     forget: tuple[WantKey, ...] = ()
 
 
-def want_for(state: InstanceState, now: datetime) -> Want | None:
-    """None for an instance that is on no worker.
+def want_for(
+    state: InstanceState, now: datetime, backends: Mapping[str, InferenceBackend] | None = None
+) -> Want | None:
+    """None for an instance that is on no worker. `backends`: as they are defined now, by name.
 
     A failed instance is still wanted at the attempt that failed, which makes its agent do nothing; the
     next attempt is wanted once its time has come.
@@ -30,17 +33,22 @@ def want_for(state: InstanceState, now: datetime) -> Want | None:
         case Phase.REQUESTED | Phase.UNSCHEDULABLE:
             return None
         case Phase.SCHEDULED | Phase.DOWNLOADING | Phase.STARTING | Phase.RUNNING | Phase.FAILED:
-            return _want(state, "running", state.attempt)
+            return _want(state, "running", state.attempt, backends)
         case Phase.BACKING_OFF:
             due = state.restart_at is None or now >= state.restart_at
-            return _want(state, "running", state.attempt if due else state.attempt - 1)
+            return _want(state, "running", state.attempt if due else state.attempt - 1, backends)
         case Phase.STOPPING | Phase.STOPPED | Phase.REMOVED:
-            return _want(state, "absent", state.attempt)
+            return _want(state, "absent", state.attempt, backends)
         case _:
             assert_never(state.phase)
 
 
-def _want(state: InstanceState, wanted: Literal["running", "absent"], attempt: int) -> Want | None:
+def _want(
+    state: InstanceState,
+    wanted: Literal["running", "absent"],
+    attempt: int,
+    backends: Mapping[str, InferenceBackend] | None,
+) -> Want | None:
     if state.worker_id is None:
         return None
     return Want(
@@ -52,6 +60,9 @@ def _want(state: InstanceState, wanted: Literal["running", "absent"], attempt: i
         state=wanted,
         attempt=attempt,
         spec=state.spec,
+        claim=state.claim,
+        subordinates=state.subordinates,
+        backend=(backends or {}).get(state.spec.backend or ""),
         correlation_id=state.correlation_id,
         actor=state.actor,
         traceparent=state.traceparent,
@@ -72,7 +83,7 @@ def wants_plan(picture: Picture, held: Mapping[WantKey, Want], now: datetime) ->
     """What to change of `held`, all the wants there are, so that they say what the picture says."""
     put: list[Want] = []
     for state in picture.instances.values():
-        want = want_for(state, now)
+        want = want_for(state, now, picture.backends)
         if want is not None and supersedes(want, held.get((want.worker_id, want.instance_id))):
             put.append(want)
     forget: list[WantKey] = []

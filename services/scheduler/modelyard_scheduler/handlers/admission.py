@@ -11,6 +11,7 @@ from modelyard_contracts.events import (
     InstanceRunning,
     InstanceStarting,
     InstanceStopped,
+    InstanceUnready,
     WorkerInventoryChanged,
     WorkerReady,
 )
@@ -27,7 +28,14 @@ from modelyard_scheduler.ports import Wants
 
 logger = structlog.stdlib.get_logger()
 
-INSTANCE_FACTS = (InstanceDownloading, InstanceStarting, InstanceRunning, InstanceFailed, InstanceStopped)
+INSTANCE_FACTS = (
+    InstanceDownloading,
+    InstanceStarting,
+    InstanceRunning,
+    InstanceUnready,
+    InstanceFailed,
+    InstanceStopped,
+)
 WORKER_FACTS = (WorkerReady, WorkerInventoryChanged)
 
 

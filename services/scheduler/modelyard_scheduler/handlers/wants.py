@@ -21,12 +21,15 @@ class WantsHandler:
     async def tell(self, instance_ids: Iterable[int], *, at: datetime | None = None) -> None:
         """Puts the wants that follow from the instances' states at the time `at`, now if not given."""
         found = [self.decider.picture.instances.get(ident) for ident in instance_ids]
-        wants = [want_for(state, at or self.decider.now()) for state in found if state is not None]
+        wants = [self._want(state, at) for state in found if state is not None]
         await self._put([want for want in wants if want is not None])
+
+    def _want(self, state: InstanceState, at: datetime | None = None) -> Want | None:
+        return want_for(state, at or self.decider.now(), self.decider.picture.backends)
 
     async def tell_gone(self, states: Sequence[InstanceState]) -> None:
         """Whatever their workers may still have of them is to end."""
-        wants = [want_for(state, self.decider.now()) for state in states]
+        wants = [self._want(state) for state in states]
         await self._put([want.model_copy(update={"state": "absent"}) for want in wants if want is not None])
 
     async def forget(self, states: Sequence[InstanceState]) -> None:

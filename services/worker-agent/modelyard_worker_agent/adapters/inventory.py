@@ -2,17 +2,17 @@
 
 import os
 import platform
-from importlib.metadata import PackageNotFoundError, version
+from collections.abc import Callable, Mapping
 
 import psutil
 from modelyard_contracts.inventory import Inventory
 
 from modelyard_worker_agent.ports import Accelerators
 
-PACKAGES = {"llama.cpp": "xllamacpp"}
 
-
-def take_inventory(accelerators: Accelerators, *, reserved_ram_bytes: int) -> Inventory:
+def take_inventory(
+    accelerators: Accelerators, backends: Callable[[], Mapping[str, str]], *, reserved_ram_bytes: int
+) -> Inventory:
     return Inventory(
         os=platform.system(),
         kernel=platform.release(),
@@ -21,15 +21,5 @@ def take_inventory(accelerators: Accelerators, *, reserved_ram_bytes: int) -> In
         memory_total_bytes=psutil.virtual_memory().total,
         reserved_ram_bytes=reserved_ram_bytes,
         gpu_devices=accelerators.devices(),
-        backends=_backends(),
+        backends=dict(backends()),
     )
-
-
-def _backends() -> dict[str, str]:
-    found: dict[str, str] = {}
-    for backend, package in PACKAGES.items():
-        try:
-            found[backend] = version(package)
-        except PackageNotFoundError:
-            continue
-    return found

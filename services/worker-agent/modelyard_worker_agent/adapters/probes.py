@@ -1,28 +1,57 @@
 """Looks at model servers over HTTP."""
 
+import asyncio
+from collections.abc import Sequence
+from contextlib import suppress
+
 import httpx
 
+from modelyard_worker_agent.domain.launching import Ask
 from modelyard_worker_agent.ports import Listening
+
+ANSWER_S = 60.0
+"""For a first request, which may compile kernels."""
+NOT_THIS_KIND = frozenset({400, 404, 405, 422, 500, 501})
+"""Statuses by which a server says that it serves another kind of request."""
 
 
 class HttpProbe:
-    def __init__(self, client: httpx.AsyncClient) -> None:
+    """`timeout_s`: of a look at health."""
+
+    def __init__(self, client: httpx.AsyncClient, timeout_s: float) -> None:
         self._client = client
+        self._timeout_s = timeout_s
 
-    async def healthy(self, at: Listening) -> bool:
-        return await self._ok("GET", at, "/health", None, 5.0)
+    async def healthy(self, at: Listening, path: str | None) -> bool:
+        if path is None:
+            return await self._takes_connections(at)
+        return await self._status("GET", at, path, None, self._timeout_s) == 200
 
-    async def answers(self, at: Listening, *, embeddings: bool) -> bool:
-        if embeddings:
-            return await self._ok("POST", at, "/v1/embeddings", {"input": "ready?"}, 60.0)
-        body = {"prompt": "ready?", "max_tokens": 1, "temperature": 0}
-        return await self._ok("POST", at, "/v1/completions", body, 60.0)
+    async def answers(self, at: Listening, asks: Sequence[Ask]) -> bool:
+        for ask in asks:
+            status = await self._status("POST", at, ask.path, ask.body, ANSWER_S)
+            if status == 200:
+                return True
+            if status not in NOT_THIS_KIND:
+                return False
+        return not asks
 
-    async def _ok(self, method: str, at: Listening, path: str, body: object, timeout_s: float) -> bool:
+    async def _takes_connections(self, at: Listening) -> bool:
+        with suppress(OSError, TimeoutError):
+            async with asyncio.timeout(self._timeout_s):
+                _, writer = await asyncio.open_connection(at.host, at.port)
+            writer.close()
+            return True
+        return False
+
+    async def _status(
+        self, method: str, at: Listening, path: str, body: object, timeout_s: float
+    ) -> int | None:
+        """None if nothing came in time."""
         try:
             answer = await self._client.request(
                 method, f"http://{at.host}:{at.port}{path}", json=body, timeout=timeout_s
             )
         except httpx.HTTPError:
-            return False
-        return answer.status_code == 200
+            return None
+        return answer.status_code

@@ -5,9 +5,10 @@ import json
 import os
 import shutil
 import signal
+import socket
 import subprocess
 import sys
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -19,7 +20,7 @@ from modelyard_runtime.settings import ENV_PREFIX
 from modelyard_worker_agent.adapters.logfiles import LOG, StartLog, attempts, last_lines
 from modelyard_worker_agent.domain.log_keeping import bytes_of_a_start, starts_to_forget
 from modelyard_worker_agent.launchers import shim
-from modelyard_worker_agent.ports import Listening, Process, StartFailed
+from modelyard_worker_agent.ports import Launch, Listening, Process, StartFailed
 
 REPORT = "report.json"
 RUN_VARIABLE = "MODELYARD_RUN"
@@ -36,9 +37,11 @@ class ProcessExecutor:
         self._own: dict[int, subprocess.Popen[bytes]] = {}
         """Shims that this agent started itself, to be reaped."""
 
-    async def start(self, directory: Path, command: Sequence[str], env: Mapping[str, str]) -> Process:
-        """Returns once the server's process was started; `directory` must be new. Raises `StartFailed`."""
+    async def start(self, launch: Launch) -> Process:
+        """Returns once the server's process was started. Raises `StartFailed`."""
+        directory, command = launch.directory, launch.command
         directory.mkdir(parents=True)
+        prepare(launch)
         with (directory / LOG).open("ab") as log:
             try:
                 started = subprocess.Popen(
@@ -54,7 +57,11 @@ class ProcessExecutor:
                     stdin=subprocess.DEVNULL,
                     stdout=log,
                     stderr=log,
-                    env={**_own_environment(), "PYTHONUNBUFFERED": "1", **env, RUN_VARIABLE: str(directory)},
+                    env={
+                        **_own_environment(),
+                        **launch.env,
+                        RUN_VARIABLE: str(directory),
+                    },
                     cwd=directory,
                     start_new_session=True,
                 )
@@ -144,6 +151,24 @@ class ProcessExecutor:
             del self._own[pid]
 
 
+def prepare(launch: Launch) -> None:
+    """Files that the server reads, and where it will listen if that is known beforehand."""
+    for name, text in launch.files.items():
+        (launch.directory / name).write_text(text)
+    if launch.listening is not None:
+        at = launch.listening
+        report = {"address": f"http://{at.host}:{at.port}", "version": at.version}
+        (launch.directory / REPORT).write_text(json.dumps(report))
+
+
+def free_port(host: str) -> int:
+    """One that nothing listens on at this moment, chosen by the operating system."""
+    with socket.socket() as chosen:
+        chosen.bind((host, 0))
+        port: int = chosen.getsockname()[1]
+    return port
+
+
 def _recorded(directory: Path) -> Process:
     """As the shim wrote it down; zeros where it did not."""
     record = _read(directory / "shim.json")
@@ -165,7 +190,8 @@ def _run_of(pid: int) -> str | None:
 
 def _own_environment() -> dict[str, str]:
     """The agent's environment without its own settings: the join token is no model server's business."""
-    return {name: value for name, value in os.environ.items() if not name.startswith(ENV_PREFIX)}
+    own = {name: value for name, value in os.environ.items() if not name.startswith(ENV_PREFIX)}
+    return {**own, "PYTHONUNBUFFERED": "1"}
 
 
 def _read(path: Path) -> dict[str, Any]:

@@ -2,9 +2,10 @@
 
 import json
 import shutil
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import structlog
 from modelyard_contracts.messages import Want
@@ -15,6 +16,8 @@ from modelyard_worker_agent.adapters.logfiles import attempts
 logger = structlog.stdlib.get_logger()
 
 GIVEN_UP = ".gone"
+LAUNCHED = "launched.json"
+"""Beside what the executor keeps of a start."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +30,32 @@ class Stretch:
     @property
     def seconds(self) -> float:
         return max((self.seen - self.since).total_seconds(), 0.0)
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """How often a server was said to run since it was started, and whether that was said last."""
+
+    number: int = 0
+    ready: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Launched:
+    """How a model server is started, as far as watching it and telling of it needs that."""
+
+    backend: str
+    version: str | None
+    health_path: str | None
+    arguments: tuple[str, ...]
+    """Our flags and the user's."""
+    command: tuple[str, ...]
+    """As it may be shown."""
+    injected: tuple[str, ...]
+    image: str | None = None
+
+    def text(self) -> str:
+        return json.dumps(asdict(self))
 
 
 class RunFiles:
@@ -93,6 +122,35 @@ class RunFiles:
         temporary = directory / "running.tmp"
         temporary.write_text(json.dumps(kept))
         temporary.replace(directory / "running.json")
+
+    def keep_turn(self, directory: Path, turn: Turn) -> None:
+        temporary = directory / "turn.tmp"
+        temporary.write_text(json.dumps(asdict(turn)))
+        temporary.replace(directory / "turn.json")
+
+    def turn(self, directory: Path) -> Turn:
+        try:
+            kept = json.loads((directory / "turn.json").read_text())
+            return Turn(int(kept["number"]), ready=bool(kept["ready"]))
+        except (OSError, ValueError, KeyError, TypeError):
+            return Turn()
+
+    def launched(self, directory: Path) -> Launched | None:
+        """None if the agent was gone before it could be kept."""
+        try:
+            kept: dict[str, Any] = json.loads((directory / LAUNCHED).read_text())
+            for name in ("arguments", "command", "injected"):
+                kept[name] = tuple(kept[name])
+            return Launched(**kept)
+        except (OSError, ValueError, KeyError, TypeError):
+            return None
+
+    def mark_told(self, directory: Path) -> None:
+        """That it was started has been said."""
+        (directory / "told").touch()
+
+    def was_told(self, directory: Path) -> bool:
+        return (directory / "told").exists()
 
     def mark_shut_down(self, directory: Path) -> None:
         """The agent ends this server on its own way out."""

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from modelyard_runtime.clock import Now
 from modelyard_runtime.secrets import Sealer
 
+from modelyard_worker_agent.adapters.programs import Programs
 from modelyard_worker_agent.adapters.run_files import RunFiles
 from modelyard_worker_agent.ports import Executor, Models, Probe, Reports
 
@@ -13,6 +14,7 @@ from modelyard_worker_agent.ports import Executor, Models, Probe, Reports
 class Limits:
     start_timeout_s: float
     liveness_s: float
+    unready_failures: int
     liveness_failures: int
     stop_grace_s: float
     runs_kept: int
@@ -28,6 +30,7 @@ class Machine:
     executor: Executor
     probe: Probe
     models: Models
+    programs: Programs
     reports: Reports
     files: RunFiles
     sealer: Sealer

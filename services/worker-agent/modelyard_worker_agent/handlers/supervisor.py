@@ -5,10 +5,9 @@ disk: the last want, and a directory per attempt (`ports.Process`, `running.json
 """
 
 import asyncio
-from collections.abc import Coroutine, Mapping
+from collections.abc import Coroutine
 from contextlib import suppress
 from dataclasses import replace
-from datetime import datetime
 from pathlib import Path
 
 import structlog
@@ -20,28 +19,20 @@ from modelyard_contracts.events import (
     InstanceRunning,
     InstanceStarting,
     InstanceStopped,
+    InstanceUnready,
 )
 from modelyard_contracts.messages import Want
-from modelyard_contracts.parameters import BadParameters
-from modelyard_runtime.secrets import Unsealable
 from modelyard_runtime.tracing import span
 
-from modelyard_worker_agent.adapters.run_files import Stretch
-from modelyard_worker_agent.domain.command import backend_command, wants_embeddings
+from modelyard_worker_agent.adapters.run_files import Stretch, Turn
 from modelyard_worker_agent.domain.failures import Failure, classify
 from modelyard_worker_agent.domain.reconcile import Here, Local, Step, next_step
 from modelyard_worker_agent.handlers.machine import Machine
-from modelyard_worker_agent.ports import (
-    DownloadFailed,
-    Listening,
-    ModelMissing,
-    Process,
-    StartFailed,
-)
+from modelyard_worker_agent.handlers.probing import LOOK_S, Hearers, Probing
+from modelyard_worker_agent.handlers.starting import NotStarted, launched_unknown, start
+from modelyard_worker_agent.ports import Listening, Process
 
 logger = structlog.stdlib.get_logger()
-
-LOOK_S = 0.05
 
 
 class Supervisor:
@@ -57,6 +48,7 @@ class Supervisor:
         self._process: Process | None = None
         self._here = Here.NOTHING if self._attempt < 0 else Here.ENDED
         self._healthy: Stretch | None = None
+        self._turn = Turn()
         self._forced = False
 
     def wish(self, want: Want) -> None:
@@ -115,42 +107,41 @@ class Supervisor:
         if self._process is not None:
             self._here = Here.ALIVE
             self._healthy = self._healthy or self._machine.files.healthy(directory)
+            self._turn = self._machine.files.turn(directory)
             logger.info("adopted a model server", instance=self._want.name, pid=self._process.pid)
+            if not self._machine.files.was_told(directory):
+                await self._tell_started(self._process)
         elif not (directory / "failed").exists() and self._want.state == "running":
             await self._ended(self._want)
 
     async def _start(self, want: Want) -> None:
-        machine = self._machine
-        self._attempt, self._healthy = want.attempt, None
+        self._attempt, self._healthy, self._turn = want.attempt, None, Turn()
         directory = self._directory()
         try:
-            model = await machine.models.resolve(want.spec, self._downloading)
-            command = backend_command(
-                want.spec,
-                model=str(model),
-                alias=want.deployment_name,
-                host=machine.limits.host,
-                report=str(directory / "report.json"),
-            )
-            self._process = await machine.executor.start(directory, command, self._environment(want))
-        except ModelMissing as error:
-            await self._failed(Failure(FailureCause.MODEL_NOT_FOUND, str(error), None, None))
-            return
-        except DownloadFailed as error:
-            await self._failed(Failure(FailureCause.DOWNLOAD_FAILED, str(error), None, None))
-            return
-        except (BadParameters, Unsealable) as error:
-            await self._failed(Failure(FailureCause.BAD_ARGUMENT, str(error), None, None))
-            return
-        except StartFailed as error:
-            await self._failed(Failure(FailureCause.CRASHED, str(error), None, None))
+            self._process = await start(self._machine, want, directory, self._downloading)
+        except NotStarted as error:
+            await self._failed(error.failure)
             return
         self._here = Here.ALIVE
-        await self._say(InstanceStarting(**self._who(), pid=self._process.pid, command=command))
+        await self._tell_started(self._process)
         self._prune()
 
-    def _environment(self, want: Want) -> Mapping[str, str]:
-        return self._machine.sealer.unseal_all(want.spec.env)
+    async def _tell_started(self, process: Process) -> None:
+        launched = self._machine.files.launched(process.directory)
+        if launched is None:
+            return
+        await self._say(
+            InstanceStarting(
+                **self._who(),
+                pid=process.pid,
+                command=launched.command,
+                backend=launched.backend,
+                backend_version=launched.version,
+                injected=launched.injected,
+                image=launched.image,
+            )
+        )
+        self._machine.files.mark_told(process.directory)
 
     async def _downloading(self) -> None:
         await self._say(InstanceDownloading(**self._who(), source=self._want.spec.location()))
@@ -160,7 +151,8 @@ class Supervisor:
         process = self._process
         if process is None:
             return
-        probing = asyncio.create_task(self._probe(want, process))
+        looks = self._probing(want, process)
+        probing = asyncio.create_task(looks.until_hung(ran_before=self._healthy is not None))
         try:
             while self._machine.executor.alive(process) and not probing.done():
                 await asyncio.wait({probing}, timeout=LOOK_S)
@@ -173,37 +165,16 @@ class Supervisor:
             return
         await self._ended(want)
 
-    async def _probe(self, want: Want, process: Process) -> Failure:
-        """Returns only when the server is taken to be hung, and why."""
-        started = self._machine.now()
-        embeddings = wants_embeddings(want.spec.backend_parameters)
-        while self._healthy is None:
-            at = self._machine.executor.listening(process.directory)
-            if at is not None and await self._serves(at, embeddings=embeddings):
-                await self._is_running(process, at, started)
-                break
-            waited = (self._machine.now() - started).total_seconds()
-            if waited > self._machine.limits.start_timeout_s:
-                message = f"it did not answer within {self._machine.limits.start_timeout_s:g} s of its start"
-                return Failure(FailureCause.START_TIMEOUT, message, None, None)
-            await asyncio.sleep(LOOK_S)
-        missed = 0
-        while missed < self._machine.limits.liveness_failures:
-            await asyncio.sleep(self._machine.limits.liveness_s)
-            at = self._machine.executor.listening(process.directory)
-            if at is not None and await self._machine.probe.healthy(at):
-                missed = 0
-                self._seen_healthy(process)
-            else:
-                missed += 1
-        return Failure(FailureCause.UNRESPONSIVE, f"it did not answer {missed} looks in a row", None, None)
+    def _probing(self, want: Want, process: Process) -> Probing:
+        async def running(at: Listening, seconds: float) -> None:
+            await self._is_running(process, at, seconds)
 
-    async def _serves(self, at: Listening, *, embeddings: bool) -> bool:
-        """Running means: it answers inference, not only that it listens."""
-        probe = self._machine.probe
-        return await probe.healthy(at) and await probe.answers(at, embeddings=embeddings)
+        hearers = Hearers(running, lambda: self._seen_healthy(process), self._is_unready)
+        launched = self._machine.files.launched(process.directory) or launched_unknown(want)
+        return Probing(self._machine, want, process, launched, hearers, ready=self._turn.ready)
 
-    async def _is_running(self, process: Process, at: Listening, started: datetime) -> None:
+    async def _is_running(self, process: Process, at: Listening, seconds: float) -> None:
+        number = self._turn.number + 1
         await self._say(
             InstanceRunning(
                 **self._who(),
@@ -211,10 +182,21 @@ class Supervisor:
                 port=at.port,
                 pid=process.pid,
                 backend_version=at.version,
-                startup_s=round((self._machine.now() - started).total_seconds(), 3),
-            )
+                startup_s=round(seconds, 3),
+            ),
+            turn=number,
         )
-        self._seen_healthy(process)
+        self._takes_turn(Turn(number, ready=True))
+
+    async def _is_unready(self, why: str) -> None:
+        await self._say(InstanceUnready(**self._who(), message=why), turn=self._turn.number)
+        self._takes_turn(replace(self._turn, ready=False))
+
+    def _takes_turn(self, turn: Turn) -> None:
+        """Kept once it was said: said again by the next agent, it is the same fact."""
+        self._turn = turn
+        with suppress(OSError):
+            self._machine.files.keep_turn(self._directory(), turn)
 
     def _seen_healthy(self, process: Process) -> None:
         now = self._machine.now()
@@ -285,10 +267,11 @@ class Supervisor:
             "attempt": self._attempt,
         }
 
-    async def _say(self, event: Event) -> None:
-        ident = (
-            f"obs/{self._machine.worker_id}/{self._want.instance_id}/{self._attempt}/{type(event).__name__}"
-        )
+    async def _say(self, event: Event, *, turn: int = 1) -> None:
+        """`turn`: which time it is that a server runs, or does not, of one start."""
+        again = f"/{turn}" if turn > 1 else ""
+        who = f"{self._machine.worker_id}/{self._want.instance_id}/{self._attempt}"
+        ident = f"obs/{who}/{type(event).__name__}{again}"
         await self._machine.reports.say(event, of=self._want, ident=ident)
 
     def _prune(self) -> None:

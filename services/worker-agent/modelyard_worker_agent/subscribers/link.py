@@ -26,6 +26,7 @@ from modelyard_worker_agent.adapters.inventory import take_inventory
 from modelyard_worker_agent.adapters.local_models import answer_path
 from modelyard_worker_agent.adapters.logfiles import LogFiles
 from modelyard_worker_agent.adapters.outbox import Outbox
+from modelyard_worker_agent.adapters.programs import Programs
 from modelyard_worker_agent.handlers.agent import Agent
 from modelyard_worker_agent.handlers.renewal import Renewal
 
@@ -56,6 +57,7 @@ class Link:
     outbox: Outbox
     logs: LogFiles
     gauge: Gauge
+    programs: Programs
     now: Now
     _nc: Client | None = None
     _said_ready: bool = False
@@ -149,9 +151,10 @@ class Link:
         been restored. So each run states it once; the scheduler admits only what is new.
         """
         reserved = self.presence.reserved_ram_bytes
-        accelerators = self.gauge.accelerators
         while True:
-            inventory = await asyncio.to_thread(take_inventory, accelerators, reserved_ram_bytes=reserved)
+            inventory = await asyncio.to_thread(
+                take_inventory, self.gauge.accelerators, self.programs.installed, reserved_ram_bytes=reserved
+            )
             if inventory != self._inventory:
                 self._inventories += 1
                 stated = f"{self.presence.session}/WorkerInventoryChanged/{self._inventories}"
