@@ -108,7 +108,7 @@ async def test_credentials_that_are_no_good_are_renewed_at_once(
 async def test_an_agent_outlives_its_credentials_and_says_only_once_that_it_is_ready(
     guarded: Machine, nats: GuardedNats
 ) -> None:
-    joined_before(guarded, nats, for_s=3)
+    joined_before(guarded, nats, for_s=6)
     first = datetime.now(UTC).timestamp() + 3
     with Api(nats.admitting(for_s=3600)).serving() as api:
         guarded.start_agent(MODELYARD_API=api.url)
@@ -123,7 +123,7 @@ async def test_an_agent_outlives_its_credentials_and_says_only_once_that_it_is_r
 async def test_while_the_api_is_away_expired_credentials_show_in_health_and_end_with_its_return(
     guarded: Machine, nats: GuardedNats
 ) -> None:
-    joined_before(guarded, nats, for_s=3)
+    joined_before(guarded, nats, for_s=6)
     api, port = Api(nats.admitting(for_s=3600)), free_port()
     guarded.start_agent(MODELYARD_API=api.url, MODELYARD_WORKER_HEALTH_PORT=str(port))
     await health_is(port, 200, "connected")

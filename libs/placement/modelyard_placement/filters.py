@@ -1,6 +1,7 @@
 """Why a worker or a device is out of the question, however much room it has: the first check that fails."""
 
-from modelyard_contracts.deployments import LabelExpression, Reason, Source
+from modelyard_contracts.backends import CUSTOM_SUFFIX
+from modelyard_contracts.deployments import Backend, LabelExpression, Reason, Source
 
 from modelyard_placement.backends import KV_CACHE_DEVICES, QUANTIZATION_CAPABILITY, Capability, capability
 from modelyard_placement.demand import Demand
@@ -174,7 +175,7 @@ def _label_reason(worker: WorkerView, key: str, asked: str) -> Reason:
 
 
 def _no_backend(demand: Demand, worker: WorkerView) -> Reason | None:
-    if worker.backends is None or demand.backend in worker.backends:
+    if worker.backends is None or demand.backend in worker.backends or _is_own(demand.backend):
         return None
     return Reason(
         worker=worker.name,
@@ -183,6 +184,11 @@ def _no_backend(demand: Demand, worker: WorkerView) -> Reason | None:
         available=", ".join(sorted(worker.backends)) or "none",
         message=f"{worker.name} does not have the backend {demand.backend}",
     )
+
+
+def _is_own(backend: str) -> bool:
+    """An operator's: its command says what it needs, and workers do not know."""
+    return backend == Backend.CUSTOM or backend.endswith(CUSTOM_SUFFIX)
 
 
 def _no_path(demand: Demand, worker: WorkerView) -> Reason | None:

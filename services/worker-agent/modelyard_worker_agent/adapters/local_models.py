@@ -48,7 +48,7 @@ def _is_first(name: str) -> bool:
     return parts_of(name)[0] == name
 
 
-def _served(path: str) -> Path:
+def served_model(path: str) -> Path:
     """What a backend would be given: a directory in Hugging Face's layout as it is, else a GGUF file of it.
     Raises `ModelMissing`."""
     here = Path(path)
@@ -59,7 +59,7 @@ def _served(path: str) -> Path:
 
 def look(question: PathQuestion) -> PathAnswer:
     try:
-        served = _served(question.path)
+        served = served_model(question.path)
         inspection = inspect(LocalFiles(), ModelCoordinates(source=Source.LOCAL_PATH, repo=str(served)))
     except (ModelMissing, SourceError, OSError) as error:
         return PathAnswer(found=False, message=str(error))

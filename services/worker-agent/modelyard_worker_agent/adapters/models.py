@@ -10,7 +10,7 @@ from pathlib import Path
 
 from modelyard_contracts.deployments import DeploymentSpec, Source
 
-from modelyard_worker_agent.adapters.local_models import find_model
+from modelyard_worker_agent.adapters.local_models import served_model
 from modelyard_worker_agent.ports import DownloadFailed, ModelMissing
 
 
@@ -27,7 +27,7 @@ class ModelStore:
     async def resolve(self, spec: DeploymentSpec, downloading: Callable[[], Awaitable[None]]) -> Path:
         match spec.source:
             case Source.LOCAL_PATH:
-                return await asyncio.to_thread(find_model, spec.local_path or "")
+                return await asyncio.to_thread(served_model, spec.local_path or "")
             case Source.HUGGINGFACE:
                 return await self._from_hub(
                     spec.huggingface_repo_id or "", spec.huggingface_filename, downloading
