@@ -1,12 +1,15 @@
 """What is known of accelerators by name: their memory as the driver reports it, and how they are linked."""
 
 import json
+import re
 from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
 
 from modelyard_models.layout import Device
 
+SOLD_AS = 0.12
+"""What is reported of a card is so much less than what it is sold as, at most."""
 LINKED_FROM_BYTES = 70 * 1024**3
 """A card without a name that is as large as this is taken for one of a server with NVLink."""
 
@@ -23,8 +26,14 @@ class Card:
 
 
 def card_named(name: str) -> Card | None:
+    """Also with the size it is sold as behind its name: `H100-80G`."""
     wanted = _plain(name)
-    return next((card for card in cards() if _plain(card.name) == wanted), None)
+    exact = next((card for card in cards() if _plain(card.name) == wanted), None)
+    sold = re.fullmatch(r"(.+)[- ](\d{1,3})(?:g|gb|gib)", name.strip().lower())
+    if exact is not None or sold is None:
+        return exact
+    alike = (card for card in cards() if _plain(card.name) == _plain(sold[1]))
+    return next((card for card in alike if abs(card.memory_gib / max(1, int(sold[2])) - 1) < SOLD_AS), None)
 
 
 def is_linked(device: Device) -> bool:

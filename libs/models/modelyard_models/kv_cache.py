@@ -104,7 +104,7 @@ def cache_of(
     layers = [
         _layer(layer.mixer, count, parallel.attention_tensor, element_bytes)
         for layer, count in counted(shape.layers[at] for at in held)
-        if layer.mixer is not None
+        if layer.mixer is not None and not shape.is_encoder_only
     ]
     crossing = 0.0
     if shape.cross_positions:

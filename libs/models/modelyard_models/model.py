@@ -16,6 +16,8 @@ FLOAT32_FILES = 0.03
 """A file within this share of twice the 16-bit size holds 32-bit floats."""
 MISFIT = 0.1
 """A shape that misses the files' size by more than this share is not understood."""
+QUANTIZED_MISFIT = 0.4
+"""The same for quantised files, which keep more or fewer modules in 16 bit than they say."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +31,11 @@ class LoadedModel:
 
     @property
     def is_known(self) -> bool:
-        return self.shape.is_known and self.checkpoint.error <= MISFIT
+        return self.shape.is_known and self.checkpoint.error <= self.misfit
+
+    @property
+    def misfit(self) -> float:
+        return MISFIT if self.quantization is None else QUANTIZED_MISFIT
 
 
 def loaded_model(facts: ModelFacts, flags: Flags) -> LoadedModel | None:

@@ -28,6 +28,7 @@ def test_sglang_works_out_its_static_part_from_the_card() -> None:
     need = need_of("SGLang", "Qwen/Qwen3-8B")
     reserve = 512 + 1.5 * 8192 + 2 * 256 + 128
     assert need.fraction == pytest.approx(1 - reserve / (79.19 * 1024), abs=0.001)
+    assert need.fits
     assert need_of("SGLang", "Qwen/Qwen3-8B", "--mem-fraction-static=0.7").fraction == 0.7
 
 

@@ -127,13 +127,21 @@ def test_files_in_32_bit_are_loaded_in_16() -> None:
     )
     assert size_of(need.devices[0], "weights") * GIB == pytest.approx(2_271_145_830 / 2, rel=1e-6)
     assert need.kv_bytes_per_token == 0
+    assert size_of(need.devices[0], "kv_cache") == 0
     assert need.fraction is None
+    assert need.devices[0].claim_bytes == need.devices[0].needed_bytes
 
 
 def test_an_unknown_architecture_gets_a_safe_answer_of_low_confidence() -> None:
     need = estimate(facts_of("novel", {}, 10 * GIB), "vLLM", None, [], Layout((WorkerLayout((H100,)),)))
     assert need.confidence is Confidence.LOW
     assert need.devices[0].needed_bytes > 14 * GIB
+
+
+def test_nothing_known_is_no_fit() -> None:
+    need = estimate(facts_of("novel", {}, 0), "vLLM", None, [], Layout((WorkerLayout((H100,)),)))
+    assert not need.fits
+    assert any("neither the layers nor the size" in note for note in need.notes)
 
 
 def test_files_much_larger_than_the_layers_lower_the_confidence() -> None:

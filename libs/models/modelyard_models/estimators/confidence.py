@@ -3,8 +3,10 @@
 from modelyard_models.estimators.request import Request
 from modelyard_models.model import LoadedModel
 from modelyard_models.need import Confidence
+from modelyard_models.shape.layers import LatentAttention, Mixer, StateSpace, counted
 
-UNCHECKED_QUANTIZATIONS = ("mixed",)
+CLOSE = 0.1
+"""A shape that misses the files' size by more is understood in part."""
 
 
 def confidence_of(request: Request, model: LoadedModel) -> Confidence:
@@ -12,10 +14,15 @@ def confidence_of(request: Request, model: LoadedModel) -> Confidence:
     if not model.is_known:
         return Confidence.LOW
     is_checked = all(device.type == "cuda" for device in request.layout.devices())
-    stored = model.quantization.name if model.quantization else ""
-    if not is_checked or model.shape.encoder is not None or stored in UNCHECKED_QUANTIZATIONS:
-        return Confidence.MEDIUM
-    return Confidence.HIGH
+    is_plain = model.shape.encoder is None and model.checkpoint.error <= CLOSE
+    layers = [layer for layer, _ in counted(model.shape.layers)]
+    is_checked = is_checked and not any(_is_unchecked(layer.mixer) for layer in layers)
+    return Confidence.HIGH if is_checked and is_plain else Confidence.MEDIUM
+
+
+def _is_unchecked(mixer: Mixer | None) -> bool:
+    """No start of a model with such layers was measured."""
+    return isinstance(mixer, StateSpace) or (isinstance(mixer, LatentAttention) and mixer.index_dim > 0)
 
 
 def at_most_medium(confidence: Confidence) -> Confidence:

@@ -106,7 +106,6 @@ def _held(
         inside=tuple(inside),
         outside=tuple(part(name, size, "as SGLang reserves it") for name, size in reserve.items()),
         cache=cache_of(model.shape, parallel, stage, element, 1, chunk, is_paged_by_kind=True),
-        context_bytes=int(rules["context_gib"] * GIB),
         draft_token_bytes=draft.token_bytes,
     )
 

@@ -13,6 +13,8 @@ from modelyard_models.model import LoadedModel
 from modelyard_models.need import Confidence, DeviceNeed, HostNeed, MemoryNeed, Part
 from modelyard_models.parallel import Parallel
 
+ROUNDING = 0.001
+"""Of a card: SGLang rounds its share to three digits."""
 CPU_PROCESSES = 3
 """The server, its engine, and one that computes."""
 
@@ -150,6 +152,6 @@ def _lack(held: Held, need: DeviceNeed, card: Device, server: Server) -> str | N
         return f"device {need.rank}: {gib(inside)} are needed, and {share} is {gib(room)}"
     free = card.memory_bytes if card.free_bytes is None else card.free_bytes
     taken = need.claim_bytes + need.beside_bytes
-    return (
-        f"device {need.rank}: {gib(taken)} would be taken, and {gib(free)} are free" if taken > free else None
-    )
+    if taken <= free + card.memory_bytes * ROUNDING:
+        return None
+    return f"device {need.rank}: {gib(taken)} would be taken, and {gib(free)} are free"

@@ -45,7 +45,8 @@ def estimate_unknown(
         )
     if not devices:
         return _on_cpu(request, backend, version, context, rules)
-    lacks = [
+    lacks = [] if size else ["neither the layers nor the size of the files are known"]
+    lacks += [
         f"device {one.rank}: {gib(one.needed_bytes)} are needed of {gib(one.claim_bytes)}"
         for one in devices
         if one.needed_bytes > one.claim_bytes
