@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 CODE := libs services tests
 
-.PHONY: demo test check bench lock clean
+.PHONY: demo test check bench bench-gateway lock clean
 
 demo: $(VENV)/ready ## start everything, deploy a model, chat: make demo [MODEL=path.gguf | MODEL=org/repo] [ARGS=--exit]
 	$(BIN)/modelyard demo $(MODEL) $(ARGS)
@@ -28,6 +28,9 @@ bench: $(VENV)/ready ## figures as ratios to a baseline in the same run: make be
 .PHONY: bench-estimate
 bench-estimate: $(VENV)/ready ## estimates of memory beside what was measured; fails where a target is missed
 	cd tests && ../$(BIN)/python -m bench_estimate
+
+bench-gateway: $(VENV)/ready ## what a request and a streamed chunk cost, beside nginx: make bench-gateway [ARGS="--rounds 7"]
+	cd tests && ../$(BIN)/python -W ignore -m bench.gateway $(ARGS)
 
 lock: ## pin the newest versions that fit pyproject.toml
 	rm -rf $(VENV)

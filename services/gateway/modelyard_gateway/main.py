@@ -20,7 +20,7 @@ from modelyard_runtime.settings import BadSettings, parse_settings
 from modelyard_runtime.shutdown import stop_signal
 from nats.aio.client import Client
 
-from modelyard_gateway.adapters.upstream import UpstreamPool
+from modelyard_gateway.adapters.pool import UpstreamPool
 from modelyard_gateway.domain.balance import Balancer
 from modelyard_gateway.domain.readiness import Readiness
 from modelyard_gateway.domain.table import RoutingTable

@@ -3,7 +3,13 @@ import json
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from modelyard_gateway.domain.model_name import JsonModel, MultipartModel, missing_in, named_twice, scan_for
+from modelyard_gateway.domain.model_name import (
+    JsonModel,
+    MultipartModel,
+    first_model,
+    missing_in,
+    scan_for,
+)
 from modelyard_gateway.domain.refusals import Refusal
 
 
@@ -79,7 +85,7 @@ def test_the_model_is_found_in_whatever_pieces_the_body_comes(
     assert found is not None
     assert found.name == model
     assert json.loads(body[found.start : found.end]) == model
-    assert not named_twice(body, found)
+    assert not JsonModel().named_twice(body, found)
 
 
 def test_a_name_in_escapes_is_the_name() -> None:
@@ -95,14 +101,14 @@ def test_a_second_model_behind_the_first_is_noticed(again: bytes) -> None:
     body = b'{"model": "a", "x": {"model": "c"}, ' + again + b"}"
     found = JsonModel().find(body)
     assert found is not None
-    assert named_twice(body, found)
+    assert JsonModel().named_twice(body, found)
 
 
 def test_inner_models_and_the_same_one_again_are_no_second() -> None:
     body = b'{"model": "a", "x": {"model": "c"}, "y": "\\u006d", "model": "a"}'
     found = JsonModel().find(body)
     assert found is not None
-    assert not named_twice(body, found)
+    assert not JsonModel().named_twice(body, found)
 
 
 def test_long_strings_are_passed_over_once() -> None:
@@ -138,3 +144,22 @@ def test_a_form_without_the_field_is_refused() -> None:
     body = FORM.replace(b'name="model"\r\n\r\nw', b'name="other"\r\n\r\nw')
     assert scan.find(body) is None
     assert missing_in(body, scan).code == "missing_model"
+
+
+@pytest.mark.parametrize(
+    ("body", "model"),
+    [
+        (b'{"model":"a"}', "a"),
+        (b' {\n"model" : "a\xc3\xa9", "x": 1}', "a\xe9"),
+        (b'{"x": 1, "model":"a"}', None),
+        (b'{"model":"a","model":"b"}', None),
+        (b'{"model":"a","\\u006dodel":"b"}', None),
+        (b'{"model":"a\\n"}', None),
+        (b'{"model":"\xff"}', None),
+        (b'{"model":""}', None),
+        (b'{"model":7}', None),
+        (b"", None),
+    ],
+)
+def test_what_begins_with_its_model_needs_no_scan(body: bytes, model: str | None) -> None:
+    assert first_model(body) == model

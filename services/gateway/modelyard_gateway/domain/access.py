@@ -1,7 +1,9 @@
 """Who is calling, and which models they may call."""
 
-from collections.abc import Mapping
+import hmac
+from collections.abc import Callable, Mapping
 from datetime import datetime
+from typing import NamedTuple
 
 from modelyard_runtime import keys
 
@@ -14,25 +16,40 @@ NOBODY = "0" * 64
 HELP = "Send an API key as 'Authorization: Bearer <key>' or 'X-API-Key: <key>'."
 
 
-def presented_key(authorization: str | None, x_api_key: str | None) -> str | None:
-    """The key a request came with; a bearer token beats `X-API-Key`."""
-    scheme, _, credentials = (authorization or "").strip().partition(" ")
-    if scheme.lower() == "bearer" and credentials.strip():
-        return credentials.strip()
-    return (x_api_key or "").strip() or None
+class Presented(NamedTuple):
+    """A key as a request showed it: its public half, and the hash of its secret."""
+
+    access_key: str
+    secret_hash: str
 
 
-def authenticate(presented: str | None, known: Mapping[str, Key], now: datetime) -> Key | Refusal:
-    if presented is None:
+MALFORMED = Presented("", "")
+
+
+def presented(authorization: bytes, x_api_key: bytes) -> Presented | None:
+    """The key a request came with; a bearer token beats `X-API-Key`. `MALFORMED` if it is none."""
+    scheme, _, credentials = authorization.decode("latin-1").strip().partition(" ")
+    text = credentials.strip() if scheme.lower() == "bearer" else ""
+    text = text or x_api_key.decode("latin-1").strip()
+    if not text:
+        return None
+    key = keys.parse(text)
+    return MALFORMED if key is None else Presented(key.access_key, keys.hash_secret(key))
+
+
+def authenticate(
+    shown: Presented | None, known: Mapping[str, Key], now: Callable[[], datetime]
+) -> Key | Refusal:
+    """In constant time for whatever secret."""
+    if shown is None:
         return unauthenticated(f"No API key was given. {HELP}")
-    parsed = keys.parse(presented)
-    if parsed is None:
+    if shown is MALFORMED:
         return unauthenticated(f"The API key is malformed. {HELP}")
-    key = known.get(parsed.access_key)
-    matches = keys.matches(parsed, key.secret_hash if key else NOBODY)
+    key = known.get(shown.access_key)
+    matches = hmac.compare_digest(shown.secret_hash, NOBODY if key is None else key.secret_hash)
     if key is None or not matches:
         return unauthenticated("The API key is wrong or has been revoked.")
-    if key.expires_at is not None and key.expires_at <= now:
+    if key.expires_at is not None and key.expires_at <= now():
         return unauthenticated("The API key has expired.")
     return key
 

@@ -95,6 +95,10 @@ LOOKED_AT = 16
 (M. Mitzenmacher, "The power of two choices in randomized load balancing"), at a cost that does not grow."""
 
 
+BUSIEST = 1_000_000
+"""More requests than an instance ever has in flight."""
+
+
 class Balancer:
     def __init__(self, table: RoutingTable) -> None:
         self._table = table
@@ -110,9 +114,12 @@ class Balancer:
             plan = self._plan(route)
         if not plan.shares:
             return None
+        shares = plan.shares
+        if len(shares) == 1 and len(shares[0].slots) == 1 and not tried:
+            return shares[0].slots[0]
         self._turn += 1
         place = self._turn * TIE_STEP % 1
-        share = plan.shares[0] if len(plan.shares) == 1 else _share_at(plan, self._turn * TARGET_STEP % 1)
+        share = shares[0] if len(shares) == 1 else _share_at(plan, self._turn * TARGET_STEP % 1)
         found = least(share.slots, place, tried, now)
         if found is not None and found.trust(now) is Trust.GOOD:
             return found
@@ -180,12 +187,14 @@ def least(slots: list[Slot], place: float, tried: Collection[Slot], now: float) 
     start = int(place * count)
     step = 1 if count <= LOOKED_AT else count // LOOKED_AT
     best: Slot | None = None
-    best_rank = (Trust.FAILED + 1, 0)
+    best_rank = 4 * BUSIEST
     for n in range(min(count, LOOKED_AT)):
         slot = slots[(start + n * step) % count]
-        if slot in tried:
+        if tried and slot in tried:
             continue
-        rank = (slot.trust(now), slot.in_flight)
+        rank = slot.in_flight
+        if slot.doubtful or slot.ejections:
+            rank += slot.trust(now) * BUSIEST
         if rank < best_rank:
             best, best_rank = slot, rank
     return best

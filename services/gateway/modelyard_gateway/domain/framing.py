@@ -1,4 +1,7 @@
-"""Where a message's body ends (RFC 9112 section 6), and its bytes without the framing."""
+"""Where a message's body ends (RFC 9112 section 6), and its bytes without the framing.
+
+`feed` takes what has come and gives the body's bytes in it, and what comes behind the body.
+"""
 
 import re
 
@@ -15,8 +18,8 @@ LONGEST_TRAILERS = 16 * 1024
 class NoBody:
     done = True
 
-    def feed(self, data: bytes, out: list[bytes]) -> bytes:
-        return data
+    def feed(self, data: bytes) -> tuple[bytes, bytes]:
+        return b"", data
 
 
 class Length:
@@ -28,24 +31,20 @@ class Length:
         self._left = length
         self.done = length == 0
 
-    def feed(self, data: bytes, out: list[bytes]) -> bytes:
-        """Appends what belongs to the body; gives what comes behind it."""
+    def feed(self, data: bytes) -> tuple[bytes, bytes]:
         rest = b""
         if len(data) > self._left:
             data, rest = data[: self._left], data[self._left :]
         self._left -= len(data)
-        if data:
-            out.append(data)
         self.done = self._left == 0
-        return rest
+        return data, rest
 
 
 class UntilClose:
     done = False
 
-    def feed(self, data: bytes, out: list[bytes]) -> bytes:
-        out.append(data)
-        return b""
+    def feed(self, data: bytes) -> tuple[bytes, bytes]:
+        return data, b""
 
 
 class Chunked:
@@ -60,14 +59,16 @@ class Chunked:
         self._left = 0
         """Bytes of the current chunk that are to come, its closing CRLF included."""
         self._line = b""
+        """The beginning of a line whose end is to come."""
         self._trailers = -1
         """Bytes of the trailer section so far; -1 before it."""
 
-    def feed(self, data: bytes, out: list[bytes]) -> bytes:
+    def feed(self, data: bytes) -> tuple[bytes, bytes]:
         """Raises `Malformed`."""
         if self._line:
             data, self._line = self._line + data, b""
         at, end = 0, len(data)
+        out: list[bytes] = []
         while at < end and not self.done:
             if self._left:
                 at = self._chunk(data, at, out)
@@ -75,7 +76,7 @@ class Chunked:
                 at = self._trailer(data, at)
             else:
                 at = self._size(data, at)
-        return data[at:]
+        return (out[0] if len(out) == 1 else b"".join(out)), data[at:]
 
     def _size(self, data: bytes, at: int) -> int:
         found = SIZE_LINE(data, at)
@@ -97,15 +98,22 @@ class Chunked:
         return at
 
     def _chunk(self, data: bytes, at: int, out: list[bytes]) -> int:
-        left = self._left
-        end = min(at + left, len(data))
-        body_end = min(at + left - 2, len(data))
-        if body_end > at:
-            out.append(data[at:body_end])
-        self._left = left - (end - at)
-        closing = data[max(at, at + left - 2) : end]
-        wanted = b"\r\n"[2 - min(left, 2) :][: len(closing)]
-        if closing != wanted:
+        end = at + self._left
+        if end <= len(data):
+            if self._left > 2:
+                out.append(data[at : end - 2])
+            closing = data[max(at, end - 2) : end]
+            self._left = 0
+        else:
+            body_end = min(end - 2, len(data))
+            if body_end > at:
+                out.append(data[at:body_end])
+            closing = data[max(at, body_end) :]
+            self._left, end = end - len(data), len(data)
+            if closing and closing != b"\r":
+                raise Malformed("a chunk does not end with CRLF")
+            return end
+        if closing != b"\r\n"[-len(closing) :]:
             raise Malformed("a chunk does not end with CRLF")
         return end
 

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from modelyard_gateway.domain.refusals import Refusal, bad_request, missing_model
 
-FIRST = re.compile(rb'[ \t\r\n]*\{[ \t\r\n]*"model"[ \t\r\n]*:[ \t\r\n]*("[^"\\\x00-\x1f]+")').match
+FIRST = re.compile(rb'[ \t\r\n]*\{[ \t\r\n]*"model"[ \t\r\n]*:[ \t\r\n]*"([^"\\\x00-\x1f]+)"').match
 SPACES = re.compile(rb"[ \t\r\n]*").match
 STRUCTURE = re.compile(rb'["{}\[\]]').search
 MULTIPART = re.compile(rb'multipart/form-data\s*;.*?boundary=(?:"([^"]{1,70})"|([^\s;,]{1,70}))', re.I).match
@@ -35,11 +35,20 @@ class JsonModel:
 
     def find(self, text: bytes | bytearray) -> Found | None:
         """`text` is the body so far, from its beginning. Raises `Refusal` (400) if `model` is no name."""
-        if self._at == 0:
-            first = FIRST(text)
-            if first is not None:
-                return _named(text, *first.span(1))
         return self._scan(text)
+
+    def named_twice(self, text: bytes | bytearray, found: Found) -> bool:
+        """True if what is at hand of the body behind its `model` names another one; parsers differ about
+        which of the two counts."""
+        if text.find(b'"model"', found.end) < 0 and text.find(b"\\u006", found.end) < 0:
+            return False
+        rest = JsonModel()
+        rest._at, rest._depth = found.end, 1
+        try:
+            again = rest._scan(text)
+        except Refusal:
+            return True
+        return again is not None and again.name != found.name
 
     def _scan(self, text: bytes | bytearray) -> Found | None:
         while True:
@@ -89,6 +98,9 @@ class MultipartModel:
         self._boundary = b"--" + boundary
         self._at = 0
 
+    def named_twice(self, text: bytes | bytearray, found: Found) -> bool:
+        return False
+
     def find(self, text: bytes | bytearray) -> Found | None:
         while True:
             start = text.find(self._boundary, self._at)
@@ -112,23 +124,22 @@ class MultipartModel:
 Scan = JsonModel | MultipartModel
 
 
-def scan_for(content_type: bytes | None) -> Scan:
-    form = MULTIPART(content_type) if content_type is not None else None
-    return JsonModel() if form is None else MultipartModel(form[1] or form[2])
-
-
-def named_twice(text: bytes | bytearray, found: Found) -> bool:
-    """True if what is at hand of a JSON body behind its `model` names another one; parsers differ about
-    which of the two counts."""
-    if text.find(b'"model"', found.end) < 0 and text.find(b"\\u006", found.end) < 0:
-        return False
-    rest = JsonModel()
-    rest._at, rest._depth = found.end, 1
+def first_model(body: bytes) -> str | None:
+    """The model of a whole JSON body that begins with it, as most do, and names no other."""
+    first = FIRST(body)
+    if first is None or body.find(b'"model"', first.end()) >= 0 or body.find(b"\\u006") >= 0:
+        return None
     try:
-        again = rest._scan(text)
-    except Refusal:
-        return True
-    return again is not None and again.name != found.name
+        return first[1].decode()
+    except ValueError:
+        return None
+
+
+def scan_for(content_type: bytes | None) -> Scan:
+    if content_type is None or content_type == b"application/json":
+        return JsonModel()
+    form = MULTIPART(content_type)
+    return JsonModel() if form is None else MultipartModel(form[1] or form[2])
 
 
 def missing_in(body: bytes, scan: Scan) -> Refusal:

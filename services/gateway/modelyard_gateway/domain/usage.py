@@ -2,12 +2,30 @@
 
 import json
 import re
+from collections.abc import Callable
 from typing import Any
 
 MARK = b'"usage"'
-OBJECT = re.compile(rb'"usage"\s*:\s*(?=\{)')
+OBJECT = re.compile(rb'"usage"\s*:\s*(?=\{)').match
 LONGEST = 64 * 1024
-DECODER = json.JSONDecoder()
+SCAN: Callable[[str, int], tuple[Any, int]] = json.JSONDecoder().scan_once  # type: ignore[attr-defined]
+
+
+def usage_in(data: bytes) -> dict[str, Any] | None:
+    """The last usage of an answer that is whole."""
+    at = data.rfind(MARK)
+    return _parsed(data[at : at + LONGEST]) if at >= 0 else None
+
+
+def _parsed(text: bytes) -> dict[str, Any] | None:
+    found = OBJECT(text)
+    if found is None:
+        return None
+    try:
+        usage, _ = SCAN(text.decode(errors="replace"), found.end())
+    except (ValueError, StopIteration, RecursionError):
+        return None
+    return usage if isinstance(usage, dict) else None
 
 
 class UsageSeen:
@@ -24,7 +42,7 @@ class UsageSeen:
         if self._carried:
             data = self._carried + data
         at = data.rfind(MARK)
-        if at >= 0 and OBJECT.match(data, at) is not None:
+        if at >= 0 and OBJECT(data, at) is not None:
             self._found.append(data[at : at + LONGEST])
             if len(self._found) > 2:
                 del self._found[1]
@@ -38,11 +56,5 @@ class UsageSeen:
     def usage(self) -> dict[str, Any] | None:
         merged: dict[str, Any] = {}
         for text in self._found:
-            found = OBJECT.match(text)
-            try:
-                usage, _ = DECODER.raw_decode(text.decode(errors="replace"), found.end() if found else 0)
-            except (ValueError, RecursionError):
-                continue
-            if isinstance(usage, dict):
-                merged.update(usage)
+            merged.update(_parsed(text) or {})
         return merged or None

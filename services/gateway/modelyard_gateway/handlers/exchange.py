@@ -12,13 +12,14 @@ import structlog
 from modelyard_gateway.adapters.upstream import SWITCHING, UpstreamConnection
 from modelyard_gateway.domain import refusals
 from modelyard_gateway.domain.balance import Slot
-from modelyard_gateway.domain.heads import RequestHead, ResponseHead
-from modelyard_gateway.domain.model_name import Found, JsonModel, Scan, missing_in, named_twice
+from modelyard_gateway.domain.model_name import Scan, first_model, missing_in, scan_for
 from modelyard_gateway.domain.proxy_path import deprecation
 from modelyard_gateway.domain.record import Attempt, Record
 from modelyard_gateway.domain.refusals import Refusal
+from modelyard_gateway.domain.request_head import RequestHead
+from modelyard_gateway.domain.response_head import ResponseHead
 from modelyard_gateway.domain.table import Key, Route
-from modelyard_gateway.domain.usage import UsageSeen
+from modelyard_gateway.domain.usage import UsageSeen, usage_in
 from modelyard_gateway.handlers.plane import Plane
 
 logger = structlog.stdlib.get_logger()
@@ -34,9 +35,8 @@ FULL_BYTES = 256 * 1024
 class Client(Protocol):
     """The side of the exchange that asked."""
 
-    def respond(self, head: ResponseHead, extra: bytes) -> None: ...
-    def write(self, parts: list[bytes]) -> None: ...
-    def finish(self) -> None: ...
+    def respond(self, head: ResponseHead, extra: bytes, body: bytes, done: bool) -> None: ...
+    def write(self, data: bytes, done: bool) -> None: ...
     def refuse(self, refusal: Refusal) -> None: ...
     def cut(self) -> None: ...
     def hold(self, full: bool) -> None: ...
@@ -46,65 +46,59 @@ class Client(Protocol):
 
 
 class Exchange:
-    """`scan` is None where the route is known without the body. `extra` are header lines for the client."""
+    """`route` is set, or its name is looked for in the body. `extra` are header lines for the client."""
 
-    __slots__ = (
-        "_body", "_chunked", "_client", "_connecting", "_found", "_plane", "_slot",
-        "_tried", "_upstream", "_usage", "deadline", "extra", "head", "key", "proxied", "record",
-        "request_done", "responding", "route", "scan", "target", "total_until", "websocket",
-    )  # fmt: skip
+    extra = b""
+    route: Route | None = None
+    proxied = False
+    """Only routes that are open to the generic proxy."""
+    websocket = False
+    request_done = False
+    responding = False
+    deadline = 0.0
+    """On the loop's clock; 0 for none."""
+    total_until = 0.0
+
+    _scan: Scan | None = None
+    _body: bytes | bytearray | None = b""
+    """What has come of the request's body; None once it was sent and is not kept."""
+    _chunked = False
+    _slot: Slot | None = None
+    _tried: tuple[Slot, ...] = ()
+    _upstream: UpstreamConnection | None = None
+    _connecting: asyncio.Task[None] | None = None
+    _usage: UsageSeen | None = None
 
     def __init__(
-        self, plane: Plane, client: Client, head: RequestHead, record: Record, key: Key, target: bytes
+        self, plane: Plane, client: Client, head: RequestHead, record: Record, key: Key, began: float
     ) -> None:
         self._plane = plane
         self._client = client
         self.head = head
         self.record = record
         self.key = key
-        self.proxied = False
-        """Only routes that are open to the generic proxy."""
-        self.target = target
-        self.extra = b""
-        self.route: Route | None = None
-        self.scan: Scan | None = None
-        self.request_done = False
-        self.responding = False
-        self.deadline = 0.0
-        """On the loop's clock; 0 for none."""
-        self.total_until = 0.0
-        self._body: bytes | bytearray | None = b""
-        """What has come of the request's body; None once it was sent and is not kept."""
-        self._found: Found | None = None
-        self._chunked = False
-        self.websocket = False
-        self._slot: Slot | None = None
-        self._tried: tuple[Slot, ...] = ()
-        self._upstream: UpstreamConnection | None = None
-        self._connecting: asyncio.Task[None] | None = None
-        self._usage = UsageSeen()
+        self._began = began
 
     # --- from the client
 
-    def request_body(self, parts: list[bytes], done: bool) -> None:
+    def request_body(self, data: bytes, done: bool) -> None:
+        """To be called at least once, also for a request without a body."""
         self.request_done = done
-        upstream = self._upstream
-        if upstream is not None:
-            self._forward(upstream, parts, done)
+        if self._upstream is not None:
+            self._forward(self._upstream, data, done)
             return
-        for part in parts:
-            self.record.bytes_in += len(part)
-            if not self._body:
-                self._body = part
-            else:
-                if not isinstance(self._body, bytearray):
-                    self._body = bytearray(self._body or b"")
-                self._body += part
-        if self.scan is not None:
-            self._look(self.scan)
-        elif self.route is not None and self.record.route_id is None:
+        self.record.bytes_in += len(data)
+        if not self._body:
+            self._body = data
+        elif data:
+            if not isinstance(self._body, bytearray):
+                self._body = bytearray(self._body)
+            self._body += data
+        if self.route is None:
+            self._look(self._body)
+        elif self.record.route_id is None:
             self._start(self.route)
-        elif len(self._body or b"") > FULL_BYTES:
+        elif len(self._body) > FULL_BYTES:
             self._client.hold(True)
 
     def client_gone(self) -> None:
@@ -130,44 +124,53 @@ class Exchange:
 
     def expired(self) -> None:
         """The deadline has passed."""
-        slot, route = self._slot, self.route
-        if slot is not None:
-            self._failed(slot, "timeout")
+        if self._slot is not None:
+            self._failed(self._slot, "timeout")
         self._leave_upstream()
         if self.responding:
             self._close_books("instance_timeout")
             self._client.cut()
         else:
-            self._refuse(refusals.timed_out(route.name if route is not None else ""))
+            self._refuse(refusals.timed_out(self.record.model or ""))
 
     # --- finding the route
 
-    def _look(self, scan: Scan) -> None:
-        text = self._body or b""
+    def _look(self, body: bytes | bytearray) -> None:
+        name = None
+        if self.request_done and self._scan is None:
+            name = first_model(bytes(body))
         try:
-            found = scan.find(text)
-            if found is None or found.end > self._plane.limits.max_scan_bytes:
-                self._not_found(scan, text)
+            name = name or self._scanned(body)
+            if name is None:
                 return
-            if isinstance(scan, JsonModel) and named_twice(text, found):
-                raise refusals.bad_request("The request names 'model' twice.", "invalid_json", param="model")
-            self._found = found
-            self.scan = None
-            gate = self._plane.gate
-            if self.proxied:
-                route = gate.proxied_route(self.key, found.name)
-                self.extra = deprecation(route, self.target)
-            else:
-                route = gate.route(self.key, found.name)
-            self._start(route)
+            route = self._route(name)
         except Refusal as refusal:
             self._refuse(refusal)
+        else:
+            self._start(route)
+
+    def _scanned(self, body: bytes | bytearray) -> str | None:
+        scan = self._scan = self._scan or scan_for(self.head.fields.get(b"content-type"))
+        found = scan.find(body)
+        if found is None or found.end > self._plane.limits.max_scan_bytes:
+            self._not_found(scan, body)
+            return None
+        if scan.named_twice(body, found):
+            raise refusals.bad_request("The request names 'model' twice.", "invalid_json", param="model")
+        return found.name
 
     def _not_found(self, scan: Scan, text: bytes | bytearray) -> None:
         if len(text) > self._plane.limits.max_scan_bytes:
             raise refusals.too_large(self._plane.limits.max_scan_bytes)
         if self.request_done:
             raise missing_in(bytes(text), scan)
+
+    def _route(self, name: str) -> Route:
+        if not self.proxied:
+            return self._plane.gate.route(self.key, name)
+        route = self._plane.gate.proxied_route(self.key, name)
+        self.extra = deprecation(route, self.head.meaning.target)
+        return route
 
     # --- to the instance
 
@@ -176,36 +179,33 @@ class Exchange:
         self.record.route_id = route.id
         self.record.model = route.name
         if self._plane.limits.total_s:
-            self.total_until = self._plane.clock() + self._plane.limits.total_s
+            self.total_until = self._began + self._plane.limits.total_s
         self._next_instance(route)
 
     def _next_instance(self, route: Route) -> None:
-        plane = self._plane
-        slot = plane.balancer.pick(route, self._tried, plane.clock())
+        slot = self._plane.balancer.pick(route, self._tried, self._plane.clock())
         if slot is not None:
             self._use(slot)
         elif self._tried:
             self._refuse(refusals.unreachable(route.name, len(self._tried)))
         else:
-            self._refuse(refusals.no_instance(route.name, plane.limits.retry_after_s))
+            self._refuse(refusals.no_instance(route.name, self._plane.limits.retry_after_s))
 
     def _use(self, slot: Slot) -> None:
-        plane = self._plane
         slot.taken()
         self._slot = slot
-        upstream = plane.pool.take(slot.address)
+        upstream = self._plane.pool.take(slot.address)
         if upstream is None:
-            self._connecting = plane.pool.connect(slot.address, self)
+            self._connecting = self._plane.pool.connect(slot.address, self)
         else:
             self._send(upstream, slot)
 
     def connected(self, connection: UpstreamConnection) -> None:
         self._connecting = None
-        slot = self._slot
-        if slot is None:
+        if self._slot is None:
             connection.abort()
         else:
-            self._send(connection, slot)
+            self._send(connection, self._slot)
 
     def connect_failed(self, why: str) -> None:
         self._connecting = None
@@ -218,96 +218,102 @@ class Exchange:
         self._next_instance(route)
 
     def _send(self, upstream: UpstreamConnection, slot: Slot) -> None:
+        head = self.head
         self._upstream = upstream
-        upstream.begin(self, self.head.method)
-        head, body = self._message(slot)
-        upstream.transport.writelines((head, body) if body else (head,))
-        now = self._plane.clock()
-        self.deadline = now + self._plane.limits.first_byte_s
+        upstream.begin(self, head.method)
+        body = self._body or b""
+        end = b"\r\n" if head.length >= 0 else self._framed_body(bytes(body))
+        start = b"%b%bX-Request-Id: %b\r\n%b" % (head.message, slot.host_line, self.record.request_id, end)
+        upstream.transport.write(start + body if head.length >= 0 else start)
+        self.deadline = self._plane.clock() + self._plane.limits.first_byte_s
         if not self.request_done:
             self._body = None
             self._client.hold(False)
 
-    def _message(self, slot: Slot) -> tuple[bytes, bytes]:
-        head = self.head
-        body = bytes(self._body or b"")
-        fields = head.fields
-        self._chunked = False
+    def _framed_body(self, body: bytes) -> bytes:
+        """The end of a head that says no length, and what is there of the body."""
         if self.websocket:
-            framing = b"Connection: Upgrade\r\nUpgrade: websocket\r\n"
-        elif b"content-length" in fields:
-            framing = b"Content-Length: %b\r\n" % fields[b"content-length"].strip()
-        elif b"transfer-encoding" not in fields:
-            framing = b""
-        elif self.request_done:
-            framing = b"Content-Length: %d\r\n" % len(body)
-        else:
-            self._chunked = True
-            framing = b"Transfer-Encoding: chunked\r\n"
-            body = b"%x\r\n%b\r\n" % (len(body), body) if body else b""
-        message = b"%b %b%b HTTP/1.1\r\n%b%bX-Request-Id: %b\r\n%b\r\n" % (
-            head.method, self.target, head.query, slot.host_line, b"".join(head.kept), self.record.request_id,
-            framing,
-        )  # fmt: skip
-        return message, body
+            return b"Connection: Upgrade\r\nUpgrade: websocket\r\n\r\n"
+        if not self.head.chunked:
+            return b"\r\n"
+        if self.request_done:
+            self._chunked = False
+            return b"Content-Length: %d\r\n\r\n%b" % (len(body), body)
+        self._chunked = True
+        chunk = b"%x\r\n%b\r\n" % (len(body), body) if body else b""
+        return b"Transfer-Encoding: chunked\r\n\r\n%b" % chunk
 
-    def _forward(self, upstream: UpstreamConnection, parts: list[bytes], done: bool) -> None:
-        size = sum(map(len, parts))
-        self.record.bytes_in += size
+    def _forward(self, upstream: UpstreamConnection, data: bytes, done: bool) -> None:
+        self.record.bytes_in += len(data)
         self.deadline = self._plane.clock() + self._plane.limits.first_byte_s
         if self._chunked:
-            parts = [b"%x\r\n" % size, *parts, b"\r\n"] if size else []
-            if done:
-                parts.append(b"0\r\n\r\n")
-        if parts:
-            upstream.transport.writelines(parts)
+            end = b"0\r\n\r\n" if done else b""
+            data = b"%x\r\n%b\r\n%b" % (len(data), data, end) if data else end
+        if data:
+            upstream.transport.write(data)
 
     # --- from the instance
 
-    def response_head(self, head: ResponseHead) -> None:
-        slot, route, record = self._slot, self.route, self.record
-        if slot is None or route is None:
+    def response(self, head: ResponseHead, body: bytes, done: bool) -> None:
+        slot, record, plane = self._slot, self.record, self._plane
+        if slot is None:
             return
-        now = self._plane.clock()
+        now = plane.clock()
         if head.status in RETRIED:
-            slot.failed(now, self._plane.limits.failing)
-            another = self._another(route, now, (*self._tried, slot))
+            slot.failed(now, plane.limits.failing)
+            another = self._another((*self._tried, slot))
             if another is not None:
                 self._leave_upstream(f"status {head.status}")
                 self._use(another)
                 return
-        else:
+        elif slot.failures:
             slot.succeeded()
         self.responding = True
+        self._body = None
         record.status = head.status
         record.instance_id = slot.endpoint.instance_id
-        record.first_byte_s = self._plane.wall() - record.started_at
-        self.deadline = now + self._plane.limits.idle_s
-        self._body = None
+        record.first_byte_s = now - self._began
         if head.status == SWITCHING:
             self._client.tunnel(head)
+            self.tunnelled(body)
+        elif done:
+            record.bytes_out = len(body)
+            record.usage = usage_in(body)
+            self._end(now)
+            self._client.respond(head, self.extra, body, True)
         else:
-            self._client.respond(head, self.extra)
+            self.deadline = now + plane.limits.idle_s
+            if body:
+                self._passes(body)
+            self._client.respond(head, self.extra, body, False)
 
-    def response_body(self, parts: list[bytes]) -> None:
-        self.deadline = self._plane.clock() + self._plane.limits.idle_s
-        usage, record = self._usage, self.record
-        for part in parts:
-            usage.pass_by(part)
-            record.bytes_out += len(part)
-        self._client.write(parts)
+    def response_body(self, data: bytes, done: bool) -> None:
+        now = self._plane.clock()
+        self.deadline = now + self._plane.limits.idle_s
+        self._passes(data)
+        if done:
+            self.record.usage = self._usage.usage() if self._usage is not None else None
+            self._end(now)
+        self._client.write(data, done)
 
-    def response_end(self) -> None:
+    def _passes(self, data: bytes) -> None:
+        if self._usage is None:
+            self._usage = UsageSeen()
+        self._usage.pass_by(data)
+        self.record.bytes_out += len(data)
+
+    def _end(self, now: float) -> None:
+        """The answer is whole."""
         upstream, self._upstream = self._upstream, None
         if upstream is not None:
             if self.request_done:
                 upstream.release()
             else:
                 upstream.abort()
-        self._give_up_slot("answered")
-        self.record.usage = self._usage.usage()
-        self._close_books(None)
-        self._client.finish()
+        if self._slot is not None:
+            self._slot.in_flight -= 1
+            self._slot = None
+        self._close_books(None, now)
 
     def tunnelled(self, data: bytes) -> None:
         self.deadline = self._plane.clock() + self._plane.limits.idle_s
@@ -318,17 +324,16 @@ class Exchange:
         self._client.half_close()
 
     def upstream_lost(self, why: str) -> None:
-        slot, route, upstream = self._slot, self.route, self._upstream
+        slot, upstream = self._slot, self._upstream
         self._upstream = None
-        if slot is None or route is None or upstream is None:
+        if slot is None or upstream is None:
             return
         if upstream.tunnel:
-            self._give_up_slot("answered")
-            self._close_books(None)
+            self._end(self._plane.clock())
             self._client.cut()
             return
         if upstream.reused and not self.responding and self.head.method in SAFE:
-            another = self._another(route, self._plane.clock(), self._tried)
+            another = self._another(self._tried)
             if another is not None:
                 self._give_up_slot("stale connection")
                 self._use(another)
@@ -339,18 +344,18 @@ class Exchange:
             self._close_books("instance_failed")
             self._client.cut()
         else:
-            self._refuse(refusals.broken(route.name))
+            self._refuse(refusals.broken(self.record.model or ""))
 
     def upstream_full(self, full: bool) -> None:
         self._client.hold(full)
 
     # --- the end
 
-    def _another(self, route: Route, now: float, tried: tuple[Slot, ...]) -> Slot | None:
+    def _another(self, tried: tuple[Slot, ...]) -> Slot | None:
         """Where the request can go a second time, if all of it is still here."""
-        if self._body is None or not self.request_done:
+        if self._body is None or not self.request_done or self.route is None:
             return None
-        return self._plane.balancer.pick(route, tried, now)
+        return self._plane.balancer.pick(self.route, tried, self._plane.clock())
 
     def _failed(self, slot: Slot, outcome: str) -> None:
         slot.failed(self._plane.clock(), self._plane.limits.failing)
@@ -361,11 +366,10 @@ class Exchange:
         if slot is None:
             return
         slot.in_flight -= 1
-        if outcome == "answered":
-            return
         self._tried = (*self._tried, slot)
-        after_s = self._plane.wall() - self.record.started_at
-        self.record.attempts.append(Attempt(slot.endpoint.instance_id, outcome, after_s))
+        after_s = self._plane.clock() - self._began
+        attempt = Attempt(slot.endpoint.instance_id, outcome, after_s)
+        self.record.attempts = (*self.record.attempts, attempt)
 
     def _leave_upstream(self, outcome: str = "left") -> None:
         if self._connecting is not None:
@@ -384,12 +388,12 @@ class Exchange:
         self._close_books(refusal.code)
         self._client.refuse(refusal)
 
-    def _close_books(self, code: str | None) -> None:
+    def _close_books(self, code: str | None, now: float | None = None) -> None:
         record = self.record
         if record.ended_s is None:
             record.code = code
-            record.ended_s = self._plane.wall() - record.started_at
-            self.deadline = 0.0
+            record.ended_s = (self._plane.clock() if now is None else now) - self._began
+            self.deadline = self.total_until = 0.0
             self._plane.on_finished(record)
 
     def _warn(self, message: str, slot: Slot, why: str) -> None:

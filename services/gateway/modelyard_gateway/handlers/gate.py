@@ -3,7 +3,7 @@
 from modelyard_runtime.clock import Now
 
 from modelyard_gateway.domain import refusals
-from modelyard_gateway.domain.access import authenticate, may_call
+from modelyard_gateway.domain.access import Presented, authenticate, may_call
 from modelyard_gateway.domain.readiness import Readiness
 from modelyard_gateway.domain.refusals import Refusal
 from modelyard_gateway.domain.table import Key, Route, RoutingTable
@@ -16,11 +16,11 @@ class Gate:
         self._now = now
         self._retry_after_s = retry_after_s
 
-    def admit(self, presented: str | None) -> Key:
+    def admit(self, shown: Presented | None) -> Key:
         """Fails closed: nobody comes in before the table knows which keys were revoked."""
         if not self._readiness.caught_up:
             raise refusals.not_ready(self._retry_after_s)
-        found = authenticate(presented, self._table.keys.by_access_key, self._now())
+        found = authenticate(shown, self._table.keys.by_access_key, self._now)
         if isinstance(found, Refusal):
             raise found
         return found

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from modelyard_gateway.adapters.upstream import UpstreamPool
+from modelyard_gateway.adapters.pool import UpstreamPool
 from modelyard_gateway.domain.balance import Balancer
 from modelyard_gateway.domain.limits import Limits
 from modelyard_gateway.domain.record import Record

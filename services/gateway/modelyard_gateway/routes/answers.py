@@ -6,9 +6,6 @@ from typing import Any, NamedTuple
 
 from modelyard_gateway.domain.refusals import Refusal
 
-STATUS_LINES = {
-    status.value: f"HTTP/1.1 {status.value} {status.phrase}\r\n".encode("latin-1") for status in HTTPStatus
-}
 ANTHROPIC_PATH = b"/v1/messages"
 ANTHROPIC_KINDS = {
     400: "invalid_request_error",
@@ -28,10 +25,6 @@ class Answer(NamedTuple):
     status: int
     body: bytes
     lines: bytes = b""
-
-
-def status_line(status: int) -> bytes:
-    return STATUS_LINES.get(status) or b"HTTP/1.1 %d\x20\r\n" % status
 
 
 def json_answer(status: int, body: Any, lines: bytes = b"") -> Answer:

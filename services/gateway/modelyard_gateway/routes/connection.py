@@ -4,19 +4,12 @@ import asyncio
 from typing import TYPE_CHECKING
 
 from modelyard_gateway.domain import refusals
-from modelyard_gateway.domain.framing import Body, Malformed
-from modelyard_gateway.domain.heads import (
-    BODILESS,
-    HEAD_END,
-    RequestHead,
-    ResponseHead,
-    bad_http,
-    parse_request,
-    sane_request_id,
-)
+from modelyard_gateway.domain.framing import Body, Chunked, Length, Malformed
 from modelyard_gateway.domain.refusals import Refusal
+from modelyard_gateway.domain.request_head import HEAD_END, RequestHead, bad_http
+from modelyard_gateway.domain.response_head import ResponseHead, status_line
 from modelyard_gateway.handlers.exchange import Exchange
-from modelyard_gateway.routes.answers import Answer, refusal_answer, status_line
+from modelyard_gateway.routes.answers import Answer, refusal_answer
 
 if TYPE_CHECKING:
     from modelyard_gateway.routes.front import Front
@@ -63,61 +56,65 @@ class ClientConnection(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         if self._tunnel and self._exchange is not None:
             self._exchange.from_tunnel(data)
-        elif self._lingering:
-            pass
-        else:
+        elif not self._lingering:
             self._unread = self._unread + data if self._unread else data
-            self._read()
+            if not self._reading:
+                self._read()
 
     def _read(self) -> None:
-        if self._reading:
-            return
         self._reading = True
-        try:
-            while self._unread and not self._lingering and not self._tunnel:
-                if self._body is not None:
-                    self._read_body(self._body)
-                elif self._exchange is not None:
-                    if len(self._unread) > PIPELINED_BYTES:
-                        self.transport.pause_reading()
-                    return
-                elif not self._read_head():
-                    return
-        finally:
-            self._reading = False
+        while self._unread and not self._lingering and not self._tunnel:
+            if self._body is not None:
+                self._read_body(self._body)
+            elif self._exchange is not None:
+                if len(self._unread) > PIPELINED_BYTES:
+                    self.transport.pause_reading()
+                break
+            elif not self._read_head():
+                break
+        self._reading = False
 
     def _read_head(self) -> bool:
         """False if more of it must come first."""
         data, front = self._unread, self._front
-        if data.startswith(b"\r\n"):
-            data = self._unread = data[2:]  # RFC 9112 section 2.2
-        self._head, self.request_id = None, b""
-        end = data.find(HEAD_END, 0, front.limits.max_head_bytes)
-        if end < 0:
-            if len(data) >= front.limits.max_head_bytes:
-                self._closing = True
-                self.refuse(refusals.head_too_large(front.limits.max_head_bytes))
-            elif not self._in_head:
-                self._in_head = True
-                self.deadline = front.clock() + front.limits.head_s
+        end = data.find(HEAD_END, 0, front.limits.max_head_bytes) + 4
+        if end < 4:
+            return self._incomplete_head(data)
+        try:
+            head = front.heads.read(data[:end])
+        except Refusal as refusal:
+            self._head, self.request_id = None, b""
+            self._refuse_and_close(refusal)
             return False
+        self._head = head
+        self.request_id = head.request_id or front.new_id()
+        self._closing = head.closes
         self._in_head = False
         self.deadline = 0.0
-        self._unread = data[end + 4 :]
-        try:
-            head = self._head = parse_request(data[: end + 4])
-        except Refusal as refusal:
-            self._closing = True
-            self.refuse(refusal)
-            return False
-        self.request_id = sane_request_id(head.fields.get(b"x-request-id")) or front.new_id()
-        self._begin(head)
+        body = data[end:]
+        if len(body) == head.length or (head.length <= 0 and not head.chunked):
+            self._unread = b"" if head.length > 0 else body
+            self._begin(head, body if head.length > 0 else b"", True)
+        else:
+            self._body = Chunked(strict=True) if head.chunked else Length(head.length)
+            self._unread = body
+            self._begin(head, b"", False)
         return True
 
-    def _begin(self, head: RequestHead) -> None:
-        self._closing = head.closes()
-        body = head.body()
-        self._body = None if body.done else body
+    def _incomplete_head(self, data: bytes) -> bool:
+        if data.startswith(b"\r\n"):
+            self._unread = data[2:]  # RFC 9112 section 2.2
+            return bool(self._unread)
+        limits = self._front.limits
+        self._head, self.request_id = None, b""
+        if len(data) >= limits.max_head_bytes:
+            self._refuse_and_close(refusals.head_too_large(limits.max_head_bytes))
+        elif not self._in_head:
+            self._in_head = True
+            self.deadline = self._front.clock() + limits.head_s
+        return False
+
+    def _begin(self, head: RequestHead, body: bytes, done: bool) -> None:
         try:
             opened = self._front.open(self, head)
         except Refusal as refusal:
@@ -127,22 +124,21 @@ class ClientConnection(asyncio.Protocol):
             self._answer(opened)
             return
         self._exchange = opened
-        if self._body is None:
-            opened.request_body([], True)
-        elif self._unread:
+        if done:
+            opened.request_body(body, True)
+        elif self._unread and self._body is not None:
             self._read_body(self._body)
         else:
             self.deadline = self._front.clock() + self._front.limits.client_idle_s
             if b"expect" in head.fields and head.http11:
                 self.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")  # RFC 9110 section 10.1.1
-            opened.request_body([], False)
+            opened.request_body(b"", False)
 
     def _read_body(self, body: Body) -> None:
-        parts: list[bytes] = []
-        data, self._unread = self._unread, b""
         try:
-            self._unread = body.feed(data, parts)
+            data, self._unread = body.feed(self._unread)
         except Malformed as error:
+            self._unread = b""
             self._fail(bad_http(str(error)))
             return
         if body.done:
@@ -151,7 +147,7 @@ class ClientConnection(asyncio.Protocol):
         else:
             self.deadline = self._front.clock() + self._front.limits.client_idle_s
         if self._exchange is not None:
-            self._exchange.request_body(parts, body.done)
+            self._exchange.request_body(data, body.done)
 
     def eof_received(self) -> bool:
         """A client that closes its side is gone, but for a tunnel's: nobody computes for nobody."""
@@ -176,46 +172,46 @@ class ClientConnection(asyncio.Protocol):
 
     # --- from the exchange
 
-    def respond(self, head: ResponseHead, extra: bytes) -> None:
+    def respond(self, head: ResponseHead, extra: bytes, body: bytes, done: bool) -> None:
+        """The head and what has come of the body, in one write: each is a call to the system."""
         request = self._head
-        length = head.fields.get(b"content-length")
-        framing = b""
         self._chunked = False
-        if length is not None:
-            framing = b"Content-Length: %b\r\n" % length.strip()
-        elif head.status in BODILESS or request is None or request.method == b"HEAD":
-            pass
-        elif request.http11:
-            self._chunked = True
-            framing = b"Transfer-Encoding: chunked\r\n"
+        if head.length < 0 and request is not None and not head.bodiless(request.method):
+            if request.http11:
+                self._chunked = True
+                extra += b"Transfer-Encoding: chunked\r\n"
+            else:
+                self._closing = True
+        if extra or self._closing or self._body is not None or self._front.draining:
+            text = self._head_text(head.message, extra)
         else:
-            self._closing = True
-        self._write_head(head.status, b"".join(head.kept), extra + framing)
+            text = b"%b%bX-Request-Id: %b\r\n\r\n" % (head.message, self._front.date_line, self.request_id)
+        if self._chunked:
+            text += self._chunk(body, done)
+        else:
+            text += body
+        self.transport.write(text)
+        if done:
+            self._ended()
 
-    def _write_head(self, status: int, lines: bytes, more: bytes) -> None:
+    def _head_text(self, start: bytes, more: bytes) -> bytes:
         front = self._front
         if front.draining or self._body is not None:
             self._closing = True
-        self.transport.write(
-            b"%b%b%b%bX-Request-Id: %b\r\n%b\r\n" % (
-                status_line(status), front.date_line, lines, more, self.request_id,
-                b"Connection: close\r\n" if self._closing else b"",
-            )
-        )  # fmt: skip
+        close = b"Connection: close\r\n" if self._closing else b""
+        return b"%b%b%bX-Request-Id: %b\r\n%b\r\n" % (start, front.date_line, more, self.request_id, close)
 
-    def write(self, parts: list[bytes]) -> None:
-        if self._chunked:
-            body = parts[0] if len(parts) == 1 else b"".join(parts)
-            self.transport.write(b"%x\r\n%b\r\n" % (len(body), body))
-        elif len(parts) == 1:
-            self.transport.write(parts[0])
-        else:
-            self.transport.writelines(parts)
+    def _chunk(self, data: bytes, done: bool) -> bytes:
+        end = b"0\r\n\r\n" if done else b""
+        return b"%x\r\n%b\r\n%b" % (len(data), data, end) if data else end
 
-    def finish(self) -> None:
+    def write(self, data: bytes, done: bool) -> None:
         if self._chunked:
-            self.transport.write(b"0\r\n\r\n")
-        self._ended()
+            data = self._chunk(data, done)
+        if data:
+            self.transport.write(data)
+        if done:
+            self._ended()
 
     def refuse(self, refusal: Refusal) -> None:
         """Before an answer was begun."""
@@ -243,7 +239,8 @@ class ClientConnection(asyncio.Protocol):
     def tunnel(self, head: ResponseHead) -> None:
         self._tunnel = True
         self._closing = False
-        self._write_head(head.status, b"".join(head.kept), b"Connection: Upgrade\r\nUpgrade: websocket\r\n")
+        lines = b"Connection: Upgrade\r\nUpgrade: websocket\r\n"
+        self.transport.write(self._head_text(head.message, lines))
         data, self._unread = self._unread, b""
         if data and self._exchange is not None:
             self._exchange.from_tunnel(data)
@@ -258,17 +255,17 @@ class ClientConnection(asyncio.Protocol):
 
     def _answer(self, answer: Answer) -> None:
         self._drop_body()
+        lines = b"%bContent-Length: %d\r\n" % (answer.lines, len(answer.body))
+        head = self._head_text(status_line(answer.status), lines)
         bodiless = self._head is not None and self._head.method == b"HEAD"
-        self._write_head(answer.status, answer.lines, b"Content-Length: %d\r\n" % len(answer.body))
-        if not bodiless:
-            self.transport.write(answer.body)
+        self.transport.write(head if bodiless else head + answer.body)
         self._ended()
 
     def _drop_body(self) -> None:
         """If the rest of the request is here already, the connection can be used again."""
         if self._body is not None and self._unread:
             try:
-                self._unread = self._body.feed(self._unread, [])
+                _, self._unread = self._body.feed(self._unread)
             except Malformed:
                 return
             if self._body.done:
@@ -276,19 +273,18 @@ class ClientConnection(asyncio.Protocol):
 
     def _ended(self) -> None:
         self._exchange = None
-        self._in_head = False
         if self._closing or self._front.draining:
-            if self._body is None and self._head is not None:
-                self.transport.close()
-            else:
-                self._linger()
+            self._close()
             return
         self.deadline = self._front.clock() + self._front.limits.keepalive_s
-        self.hold(False)
-        if self._unread:
+        if self._unread and not self._reading:
+            self.hold(False)
             self._read()
 
-    def _linger(self) -> None:
+    def _close(self) -> None:
+        if self._body is None and self._head is not None:
+            self.transport.close()
+            return
         self._lingering = True
         self._body, self._unread = None, b""
         self.deadline = self._front.clock() + LINGER_S
@@ -296,17 +292,19 @@ class ClientConnection(asyncio.Protocol):
         if not self.transport.is_closing():
             self.transport.write_eof()
 
+    def _refuse_and_close(self, refusal: Refusal) -> None:
+        self._closing = True
+        self.refuse(refusal)
+
     def _fail(self, refusal: Refusal) -> None:
         """The request went wrong amid its body."""
         exchange, self._exchange = self._exchange, None
-        self._closing = True
-        responding = exchange is not None and exchange.responding
         if exchange is not None:
             exchange.client_gone()
-        if responding:
-            self.cut()
-        else:
-            self.refuse(refusal)
+            if exchange.responding:
+                self.cut()
+                return
+        self._refuse_and_close(refusal)
 
     # --- time
 
@@ -316,11 +314,11 @@ class ClientConnection(asyncio.Protocol):
         if exchange is not None and (0.0 < exchange.deadline <= now or 0.0 < exchange.total_until <= now):
             exchange.expired()
         elif 0.0 < self.deadline <= now:
-            if self._body is not None and not self._lingering:
+            if self._body is not None:
                 self._fail(refusals.too_slow("body"))
             elif self._in_head:
-                self._closing = True
-                self.refuse(refusals.too_slow("headers"))
+                self._in_head = False
+                self._refuse_and_close(refusals.too_slow("headers"))
             else:
                 self.transport.abort()
 

@@ -6,15 +6,15 @@ from email.utils import formatdate
 from urllib.parse import unquote_to_bytes
 
 from modelyard_gateway.domain import refusals
-from modelyard_gateway.domain.access import presented_key
-from modelyard_gateway.domain.heads import RequestHead
+from modelyard_gateway.domain.headers import Known
 from modelyard_gateway.domain.limits import Limits
-from modelyard_gateway.domain.model_name import scan_for
-from modelyard_gateway.domain.proxy_path import PREFIX, deprecation, parse_proxy_path
+from modelyard_gateway.domain.paths import Kind
+from modelyard_gateway.domain.proxy_path import deprecation
 from modelyard_gateway.domain.readiness import Readiness
 from modelyard_gateway.domain.record import Record
 from modelyard_gateway.domain.refusals import missing_model
-from modelyard_gateway.domain.table import Key, Route, RoutingTable
+from modelyard_gateway.domain.request_head import RequestHead, parse_request
+from modelyard_gateway.domain.table import Route, RoutingTable
 from modelyard_gateway.handlers.exchange import Exchange
 from modelyard_gateway.handlers.plane import Plane
 from modelyard_gateway.routes.answers import Answer, json_answer
@@ -22,14 +22,6 @@ from modelyard_gateway.routes.connection import ClientConnection
 
 OWNER = "modelyard"
 MODELS = b"/v1/models"
-INFERENCE = frozenset(
-    b"/v1/" + path
-    for path in (
-        b"chat/completions",
-        b"completions",
-        b"embeddings",
-    )
-)
 HOW = (
     "Call /model/proxy/<route id>/<path>, or name the model in X-GPUStack-Model or as 'model' in a JSON body."
 )
@@ -43,6 +35,7 @@ class Front:
         self._table = table
         self._readiness = readiness
         self.new_id = new_id
+        self.heads = Known(parse_request)
         self.clock = plane.clock
         self.limits: Limits = plane.limits
         self.connections: set[ClientConnection] = set()
@@ -56,56 +49,37 @@ class Front:
 
     def open(self, connection: ClientConnection, head: RequestHead) -> Exchange | Answer:
         """Raises `Refusal`."""
-        path = head.path
-        if path.startswith(b"/v1-openai/"):
-            path = b"/v1/" + path[len(b"/v1-openai/") :]
-        if path in INFERENCE:
+        kind = head.meaning.kind
+        if kind is Kind.INFERENCE:
             if head.method != b"POST":
                 raise refusals.method_not_allowed(head.method.decode(), _text(head.path), "POST")
-            exchange = self._exchange(connection, head, path)
-            exchange.scan = scan_for(head.fields.get(b"content-type"))
-            return exchange
-        if path.startswith(PREFIX):
+            return self._exchange(connection, head)
+        if kind is Kind.PROXIED:
             return self._proxied(connection, head)
-        return self._local(head, path)
+        return self._local(head, head.meaning.target)
 
-    def _exchange(self, connection: ClientConnection, head: RequestHead, target: bytes) -> Exchange:
-        key = self._admit(head)
+    def _exchange(self, connection: ClientConnection, head: RequestHead) -> Exchange:
         plane = self._plane
-        record = Record(connection.request_id, head.path, plane.wall(), key.key_id, key.user_id)
-        return Exchange(plane, connection, head, record, key, target)
-
-    def _admit(self, head: RequestHead) -> Key:
-        fields = head.fields
-        presented = presented_key(
-            fields.get(b"authorization", b"").decode("latin-1"),
-            fields.get(b"x-api-key", b"").decode("latin-1"),
-        )
-        return self._plane.gate.admit(presented)
+        key = plane.gate.admit(head.presented)
+        began = plane.clock()
+        record = Record(connection.request_id, head.path, began + self._epoch, key.key_id, key.user_id)
+        return Exchange(plane, connection, head, record, key, began)
 
     def _proxied(self, connection: ClientConnection, head: RequestHead) -> Exchange:
         """`/model/proxy/<route id>/<path>`, and the older `/model/proxy/<path>`, which names the model in
         `X-GPUStack-Model` or in the body."""
-        path = parse_proxy_path(head.path)
-        if path is None:
-            raise refusals.unknown_url(head.method.decode(), _text(head.path))
-        exchange = self._exchange(connection, head, path.upstream)
+        exchange = self._exchange(connection, head)
         exchange.proxied = True
         exchange.websocket = head.wants_websocket()
         gate = self._plane.gate
         name = head.fields.get(b"x-gpustack-model", b"").strip().decode("latin-1")
-        if path.route_id is not None:
-            exchange.route = gate.proxied_route_by_id(exchange.key, path.route_id)
+        if head.meaning.route_id is not None:
+            exchange.route = gate.proxied_route_by_id(exchange.key, head.meaning.route_id)
         elif name:
             exchange.route = gate.proxied_route(exchange.key, name)
-            exchange.extra = deprecation(exchange.route, path.upstream)
-        elif (
-            head.fields.get(b"content-length", b"0").strip() == b"0"
-            and b"transfer-encoding" not in head.fields
-        ):
+            exchange.extra = deprecation(exchange.route, head.meaning.target)
+        elif head.length <= 0 and not head.chunked:
             raise missing_model(f"The request names no model. {HOW}")
-        else:
-            exchange.scan = scan_for(head.fields.get(b"content-type"))
         return exchange
 
     def _local(self, head: RequestHead, path: bytes) -> Answer:
@@ -117,7 +91,7 @@ class Front:
             raise refusals.unknown_url(head.method.decode(), _text(head.path))
         if head.method not in (b"GET", b"HEAD"):
             raise refusals.method_not_allowed(head.method.decode(), _text(head.path), "GET, HEAD")
-        key = self._admit(head)
+        key = self._plane.gate.admit(head.presented)
         name = unquote_to_bytes(path[len(MODELS) + 1 :]).decode(errors="replace")
         if name:
             return json_answer(200, model_object(self._plane.gate.route(key, name)))
@@ -136,8 +110,9 @@ class Front:
 
     def sweep(self) -> None:
         """To be called a few times a second: what has taken too long is ended."""
-        self.date_line = f"Date: {formatdate(self._plane.wall(), usegmt=True)}\r\n".encode()
-        now = self.clock()
+        now, wall = self.clock(), self._plane.wall()
+        self._epoch = wall - now
+        self.date_line = f"Date: {formatdate(wall, usegmt=True)}\r\n".encode()
         self._plane.pool.close_idle()
         for connection in tuple(self.connections):
             connection.sweep(now)

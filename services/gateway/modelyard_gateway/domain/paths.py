@@ -1,0 +1,34 @@
+"""What a path means, and the path that the model server gets for it."""
+
+from enum import Enum
+from typing import NamedTuple
+
+from modelyard_gateway.domain.proxy_path import PREFIX, parse_proxy_path
+
+INFERENCE = frozenset(b"/v1/" + path for path in (b"chat/completions", b"completions", b"embeddings"))
+ALIAS = b"/v1-openai/"
+
+
+class Kind(Enum):
+    INFERENCE = "the body names the model"
+    PROXIED = "the generic proxy"
+    LOCAL = "the gateway answers"
+
+
+class Meaning(NamedTuple):
+    kind: Kind
+    target: bytes
+    """For the model server; for a local path, the path without its alias."""
+    route_id: int | None = None
+    """Of the generic proxy's path."""
+
+
+def meaning_of(path: bytes) -> Meaning:
+    if path.startswith(ALIAS):
+        path = b"/v1/" + path[len(ALIAS) :]
+    if path in INFERENCE:
+        return Meaning(Kind.INFERENCE, path)
+    proxied = parse_proxy_path(path) if path.startswith(PREFIX) else None
+    if proxied is not None:
+        return Meaning(Kind.PROXIED, proxied.upstream, proxied.route_id)
+    return Meaning(Kind.LOCAL, path)
