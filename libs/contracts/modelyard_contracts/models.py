@@ -3,6 +3,7 @@
 import hashlib
 import json
 from enum import StrEnum
+from functools import lru_cache
 from typing import Any
 
 from modelyard_contracts.base import Contract
@@ -92,8 +93,12 @@ class ModelCoordinates(Contract):
 
     def model_id(self) -> str:
         """The same for the same coordinates, for ever: 32 hex digits."""
-        said = json.dumps([self.source.value, self.repo, self.file, self.revision])
-        return hashlib.sha256(said.encode()).hexdigest()[:32]
+        return _digest(self.source.value, self.repo, self.file, self.revision)
+
+
+@lru_cache(maxsize=10_000)  # asked of every instance and every event of a deployment
+def _digest(*said: str | None) -> str:
+    return hashlib.sha256(json.dumps(said).encode()).hexdigest()[:32]
 
 
 def coordinates_of(spec: DeploymentSpec) -> ModelCoordinates:
