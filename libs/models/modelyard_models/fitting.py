@@ -14,13 +14,18 @@ class Room:
     pool_bytes: float
     """What is left for it; below zero where the rest does not fit."""
     margin_bytes: float
+    draft_token_bytes: float = 0.0
+    """Cache of a draft model, for each token."""
+
+    def kv_bytes(self, tokens: int) -> float:
+        return self.cache.sequence_bytes(tokens) + self.draft_token_bytes * tokens
 
 
 def largest_context(rooms: Sequence[Room], limit: int) -> int:
     """The longest sequence that fits on every device, margin kept, up to `limit`; 0 if none does."""
 
     def fits(tokens: int) -> bool:
-        return all(room.cache.sequence_bytes(tokens) <= room.pool_bytes - room.margin_bytes for room in rooms)
+        return all(room.kv_bytes(tokens) <= room.pool_bytes - room.margin_bytes for room in rooms)
 
     if fits(limit):
         return limit
@@ -39,8 +44,7 @@ def cache_tokens(rooms: Sequence[Room], context: int) -> int:
 
 def concurrency(rooms: Sequence[Room], context: int) -> float:
     each = [
-        max(0.0, room.pool_bytes) / needed if (needed := room.cache.sequence_bytes(context)) else 0.0
-        for room in rooms
+        max(0.0, room.pool_bytes) / needed if (needed := room.kv_bytes(context)) else 0.0 for room in rooms
     ]
     return round(min(each, default=0.0), 2)
 
@@ -49,8 +53,8 @@ def _tokens(room: Room, context: int) -> int:
     if room.pool_bytes <= 0:
         return 0
     if room.cache.is_uniform:
-        each = room.cache.token_bytes
+        each = room.cache.token_bytes + room.draft_token_bytes
         block = room.cache.block
         return int(room.pool_bytes / (each * block)) * block if each else 0
-    needed = room.cache.sequence_bytes(context)
+    needed = room.kv_bytes(context)
     return int(room.pool_bytes / needed * context) if needed else 0

@@ -50,6 +50,17 @@ def test_a_draft_model_takes_weights_and_cache() -> None:
     assert drafted.devices[0].kv_bytes_per_token == plain.devices[0].kv_bytes_per_token + 114688
 
 
+def test_a_draft_model_leaves_less_context() -> None:
+    config = config_of("Qwen/Qwen3-8B")
+    assert config is not None
+    drafted = need_of("meta-llama/Meta-Llama-3.1-70B", gpus=4, beside=Beside(draft=facts_of("d", config)))
+    plain = need_of("meta-llama/Meta-Llama-3.1-70B", gpus=4)
+    assert drafted.fits
+    assert drafted.cache_tokens is not None
+    assert plain.cache_tokens is not None
+    assert drafted.cache_tokens < plain.cache_tokens
+
+
 def test_layers_for_several_tokens_are_loaded_only_to_speculate() -> None:
     plain = need_of("GLM-4.5-Air", "-tp=4", gpus=4)
     drafted = need_of("GLM-4.5-Air", "-tp=4", f"--speculative-config={json.dumps(MTP)}", gpus=4)

@@ -86,6 +86,29 @@ def test_the_largest_context_fits_and_one_block_more_does_not() -> None:
     assert not need_of("Qwen/Qwen3-32B", f"--max-model-len={longest + 16}", version="0.32").fits
 
 
+def test_without_a_wanted_length_as_much_as_fits_is_provided_for() -> None:
+    small = need_of("Qwen/Qwen3-8B")
+    assert small.context_tokens == 40960
+    large = need_of("Qwen/Qwen3-32B")
+    assert large.fits
+    assert large.context_tokens == large.largest_context
+    assert 8192 <= large.context_tokens < 40960
+    assert not need_of("Qwen/Qwen2.5-72B-Instruct", gpus=1).fits
+
+
+def test_auto_takes_what_fits_however_little() -> None:
+    need = need_of("Qwen/Qwen3-32B", "--max-model-len=auto", "--gpu-memory-utilization=0.85")
+    assert need.fits
+    assert need.context_tokens == need.largest_context
+    assert need.context_tokens < 8192
+
+
+def test_what_only_the_margin_forbids_is_said() -> None:
+    need = need_of("meta-llama/Meta-Llama-3.1-70B", "--max-model-len=2048", gpus=2)
+    assert not need.fits
+    assert any("without the margin it would fit" in note for note in need.notes)
+
+
 def test_the_share_follows_the_flag_then_the_version() -> None:
     assert need_of("Qwen/Qwen3-8B").fraction == 0.9
     assert need_of("Qwen/Qwen3-8B", version="0.32").fraction == 0.92

@@ -4,6 +4,7 @@ from typing import Any
 
 from modelyard_models.activation import Activation, Batch, activation_bytes
 from modelyard_models.estimators.confidence import at_most_medium, confidence_of
+from modelyard_models.estimators.context import Context
 from modelyard_models.estimators.parts import GIB, part
 from modelyard_models.estimators.request import Request
 from modelyard_models.estimators.shares import Held, Server, need_of
@@ -27,33 +28,33 @@ def estimate_mindie(request: Request) -> MemoryNeed:
     parallel = parallel_of(request.flags, FLAG_NAMES, request.layout, model.shape if model else None)
     if model is None:
         return _with_cpu_cache(request, estimate_unknown(request, "MindIE", version, parallel, rules))
-    context, notes = _context(request, model, rules)
+    context = _context(request, model, rules)
     server = Server(
         backend="MindIE",
         version=version,
         fraction=request.flags.share("--npu-memory-fraction") or rules["fraction"],
         takes_share=True,
         context=context,
-        shortens=False,
         kv_element_bytes=2,
         process_gib=rules["host_gib_per_process"],
-        notes=("no start of MindIE was measured: less certain", *notes),
+        notes=("no start of MindIE was measured: less certain",),
     )
     cards = request.layout.devices()[: parallel.world]
     held = [
-        _held(request, model, parallel, parallel.stage(rank), rules, context) for rank, _ in enumerate(cards)
+        _held(request, model, parallel, parallel.stage(rank), rules, context.tokens)
+        for rank, _ in enumerate(cards)
     ]
     sure = at_most_medium(confidence_of(request, model))
     return _with_cpu_cache(request, need_of(request, model, parallel, server, held, sure))
 
 
-def _context(request: Request, model: LoadedModel, rules: dict[str, Any]) -> tuple[int, list[str]]:
+def _context(request: Request, model: LoadedModel, rules: dict[str, Any]) -> Context:
     wanted = request.flags.whole("--max-seq-len")
     if wanted is not None:
-        return wanted, []
+        return Context(wanted, wanted)
     own = model.shape.max_positions or rules["max_seq_len"]
     found = min(own, rules["max_seq_len"])
-    return found, [f"--max-seq-len is not set: {found} tokens"]
+    return Context(found, found, (f"--max-seq-len is not set: {found} tokens",))
 
 
 def _held(

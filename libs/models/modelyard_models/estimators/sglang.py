@@ -38,7 +38,7 @@ def estimate_sglang(request: Request) -> MemoryNeed:
     parallel = _parallel(request, model.shape if model else None)
     if model is None:
         return estimate_unknown(request, "SGLang", version, parallel, rules)
-    context, shortens, notes = context_of(request, model.shape, "--context-length")
+    context = context_of(request, model.shape, "--context-length")
     element = kv_element_bytes(request.flags, model.shape)
     reserve = _reserve(request, rules, parallel)
     server = Server(
@@ -47,10 +47,8 @@ def estimate_sglang(request: Request) -> MemoryNeed:
         fraction=_fraction(request, rules, model.shape, sum(reserve.values())),
         takes_share=not model.shape.is_encoder_only,
         context=context,
-        shortens=shortens,
         kv_element_bytes=element,
         process_gib=rules["host_gib_per_process"],
-        notes=tuple(notes),
     )
     cards = request.layout.devices()[: parallel.world]
     held = [

@@ -1,8 +1,10 @@
 """Backends that claim a share of each card and fill it with KV cache: what is needed, what is taken, what
 fits."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
+from modelyard_models.estimators.context import Context
 from modelyard_models.estimators.hosts import hosts_of
 from modelyard_models.estimators.parts import GIB, gib, margin_bytes, part
 from modelyard_models.estimators.request import Request
@@ -49,12 +51,14 @@ class Server:
     fraction: float
     takes_share: bool
     """Else it takes what it needs: encoders keep no cache."""
-    context: int
-    shortens: bool
-    """Whether the context shrinks to what fits."""
+    context: Context
     kv_element_bytes: float
     process_gib: float
     notes: tuple[str, ...] = ()
+
+    def fitting(self, longest: int) -> int:
+        """The length that is provided for: shortened to what fits, if that is allowed."""
+        return min(self.context.tokens, max(longest, self.context.least))
 
 
 def need_of(
@@ -68,17 +72,15 @@ def need_of(
     """`held` by rank."""
     cards = request.layout.devices()[: parallel.world]
     rooms = [_room(one, card, server, sure) for one, card in zip(held, cards, strict=True)]
-    longest = largest_context(rooms, model.shape.max_positions or server.context)
-    context = (longest or server.context) if server.shortens else server.context
+    longest = largest_context(rooms, model.shape.max_positions or server.context.tokens)
+    context = server.fitting(longest)
     devices = [
         _device(rank, one, card, server, context, sure)
         for rank, (one, card) in enumerate(zip(held, cards, strict=True))
     ]
-    lacks = [
-        lack
-        for one, device, card in zip(held, devices, cards, strict=True)
-        if (lack := _lack(one, device, card, server))
-    ]
+    lacks = _told_once(
+        _lack(one, device, card, server) for one, device, card in zip(held, devices, cards, strict=True)
+    )
     needed, claimed = [one.needed_bytes for one in devices], [one.claim_bytes for one in devices]
     keeps_cache = not model.shape.is_encoder_only
     return MemoryNeed(
@@ -95,13 +97,14 @@ def need_of(
         cache_tokens=cache_tokens(rooms, context) if keeps_cache and cards else None,
         concurrency=concurrency(rooms, context) if keeps_cache and cards else None,
         total_layers=len(model.shape.layers),
-        notes=(*server.notes, *model.doubts, *lacks),
+        notes=(*server.notes, *server.context.notes, *model.doubts, *lacks),
     )
 
 
 def need_on_cpu(model: LoadedModel, server: Server, held: Held, sure: Confidence) -> MemoryNeed:
     """On a machine without devices everything is in main memory, whose size a layout does not tell."""
-    cache = part("kv_cache", held.kv_bytes(server.context), f"one sequence of {server.context} tokens")
+    tokens = server.context.least
+    cache = part("kv_cache", held.kv_bytes(tokens), f"one sequence of {tokens} tokens")
     parts = (*held.inside, *([cache] if cache.bytes else []))
     processes = part("processes", CPU_PROCESSES * server.process_gib * GIB, f"{CPU_PROCESSES} processes")
     host = HostNeed(worker=0, parts=(*parts, processes), margin_bytes=margin_bytes(parts, sure))
@@ -111,17 +114,22 @@ def need_on_cpu(model: LoadedModel, server: Server, held: Held, sure: Confidence
         confidence=sure,
         devices=(),
         hosts=(host,),
-        context_tokens=server.context,
+        context_tokens=tokens,
         kv_bytes_per_token=held.cache.token_bytes,
         fits=True,
         total_layers=len(model.shape.layers),
-        notes=(*server.notes, "without devices: whether main memory suffices is not known", *model.doubts),
+        notes=(
+            *server.notes,
+            *server.context.notes,
+            "without devices: whether main memory suffices is not known",
+            *model.doubts,
+        ),
     )
 
 
 def _room(held: Held, card: Device, server: Server, sure: Confidence) -> Room:
     pool = card.memory_bytes * server.fraction - sum(one.bytes for one in held.inside)
-    return Room(held.cache, pool, margin_bytes(held.fixed, sure))
+    return Room(held.cache, pool, margin_bytes(held.fixed, sure), held.draft_token_bytes)
 
 
 def _device(
@@ -149,9 +157,19 @@ def _lack(held: Held, need: DeviceNeed, card: Device, server: Server) -> str | N
     room = need.claim_bytes if server.takes_share else card.memory_bytes
     if inside > room:
         share = f"{server.fraction:g} of {gib(card.memory_bytes)}" if server.takes_share else "the device"
-        return f"device {need.rank}: {gib(inside)} are needed, and {share} is {gib(room)}"
+        only = "; without the margin it would fit" if inside - need.margin_bytes <= room else ""
+        return f"{gib(inside)} are needed, and {share} is {gib(room)}{only}"
     free = card.memory_bytes if card.free_bytes is None else card.free_bytes
     taken = need.claim_bytes + need.beside_bytes
     if taken <= free + card.memory_bytes * ROUNDING:
         return None
-    return f"device {need.rank}: {gib(taken)} would be taken, and {gib(free)} are free"
+    return f"{gib(taken)} would be taken, and {gib(free)} are free"
+
+
+def _told_once(lacks: Iterable[str | None]) -> list[str]:
+    """What devices lack, those that lack the same together."""
+    ranks: dict[str, list[int]] = {}
+    for rank, lack in enumerate(lacks):
+        if lack is not None:
+            ranks.setdefault(lack, []).append(rank)
+    return [f"device {', '.join(map(str, found))}: {lack}" for lack, found in ranks.items()]

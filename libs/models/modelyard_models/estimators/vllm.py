@@ -45,18 +45,16 @@ def estimate_vllm(request: Request) -> MemoryNeed:
     parallel = with_experts(parallel, request.flags)
     if reason := splits_blocks(model.shape, model.quantization, parallel):
         raise BadParameters(f"{FLAG_NAMES.tensor[0]}: {reason} (--enable-expert-parallel)")
-    context, shortens, notes = context_of(request, model.shape, "--max-model-len")
-    settings = settings_of(request, rules, model.shape, context)
+    context = context_of(request, model.shape, "--max-model-len")
+    settings = settings_of(request, rules, model.shape, context.tokens)
     server = Server(
         backend="vLLM",
         version=version,
         fraction=settings.fraction,
         takes_share=not model.shape.is_encoder_only,
         context=context,
-        shortens=shortens,
         kv_element_bytes=settings.kv_element_bytes,
         process_gib=rules["host_gib_per_process"],
-        notes=tuple(notes),
     )
     sure = confidence_of(request, model)
     if not request.layout.devices():
@@ -119,7 +117,7 @@ def _activation(
     request: Request, model: LoadedModel, parallel: Parallel, stage: int, settings: Settings
 ) -> Part:
     batch, rules = settings.batch, settings.activation(model.quantization)
-    if is_pooling(request):
+    if is_pooling(request) or model.shape.is_encoder_only:
         first_of_two = Parallel(parallel.tensor, 2)
         size = activation_bytes(model.shape, first_of_two, 0, batch, rules) + POOLING_BYTES
         return part("activation", size, f"{batch.tokens} tokens at once, nothing sampled")
