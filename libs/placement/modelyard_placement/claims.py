@@ -6,12 +6,11 @@ from dataclasses import dataclass
 
 from modelyard_contracts.deployments import Backend, Claim
 from modelyard_contracts.models import ModelFacts
-from modelyard_contracts.parameters import BadParameters, value_of
+from modelyard_contracts.parameters import BadParameters
 from modelyard_models.estimate import Beside, estimate
 from modelyard_models.layout import Device, Layout, WorkerLayout
 from modelyard_models.need import DeviceNeed, MemoryNeed
 
-from modelyard_placement.counts import PIPELINE, TENSOR
 from modelyard_placement.demand import Demand
 from modelyard_placement.picture import DeviceKind
 from modelyard_placement.rough import rough_estimate
@@ -107,6 +106,8 @@ class Sizer:
         layout: Layout,
         beside: Beside,
     ) -> MemoryNeed:
+        if backend == Backend.LLAMA_CPP and model.gguf is None and self._estimator is estimate:
+            return rough_estimate(model, backend, version, arguments, layout, beside)
         try:
             return self._estimator(model, backend, version, arguments, layout, beside)
         except NotImplementedError:
@@ -119,26 +120,13 @@ class Sizer:
                 model,
                 demand.backend,
                 demand.spec.backend_version,
-                arguments_on(demand, place),
+                demand.arguments,
                 layout_of(place),
                 beside,
             )
         except BadParameters as error:
             return str(error)
         return _sized(demand, place, need)
-
-
-def arguments_on(demand: Demand, place: Place) -> tuple[str, ...]:
-    """The parameters, with the parallel sizes that the launcher would add."""
-    devices = len(place.kinds)
-    if not demand.rules.shards or devices * place.workers <= 1:
-        return demand.arguments
-    if value_of(demand.arguments, *TENSOR, *PIPELINE) is not None:
-        return demand.arguments
-    added: tuple[str, ...] = ("--tensor-parallel-size", str(devices))
-    if place.workers > 1:
-        added += ("--pipeline-parallel-size", str(place.workers))
-    return (*demand.arguments, *added)
 
 
 def layout_of(place: Place) -> Layout:

@@ -10,13 +10,13 @@ from modelyard_placement.picture import DeviceKind, DeviceView
 from modelyard_placement.room import Room
 from modelyard_placement.search import Search
 from modelyard_placement.sizes import gib
-from modelyard_placement.strategies import may_use_ram, steps
+from modelyard_placement.strategies import Step, may_use_ram, steps
 
 
 def obstacles(search: Search) -> tuple[Reason, ...]:
     """In the order of the workers' ids."""
-    counts = sorted({step.devices for step in steps(search) if step.devices and step.workers == 1})
-    nearest = _Nearest(search, counts or [search.counts.world or 1])
+    plan = list(steps(search))
+    nearest = _Nearest(search, plan)
     reasons: list[Reason] = []
     for room in search.rooms.everyone():
         stands_against = worker_obstacle(search.demand, room.worker)
@@ -33,38 +33,47 @@ def _of_worker(search: Search, room: Room, nearest: "_Nearest") -> list[Reason]:
     unfit = {device.key: device_obstacle(demand, room.worker, device) for device in room.worker.devices}
     fit = [device for device in room.worker.devices if unfit[device.key] is None]
     reasons = [reason for reason in unfit.values() if reason is not None]
-    count, sized = nearest.of(tuple(device.kind for device in fit))
-    if count > len(fit):
-        return [*reasons, _too_few(room, count, len(fit))]
+    step, sized = nearest.of(tuple(device.kind for device in fit))
+    if step.devices > len(fit):
+        return reasons if reasons and not fit else [*reasons, _too_few(room, step.devices, len(fit))]
     if isinstance(sized, str):
         return [*reasons, Reason(worker=room.worker.name, check="model", message=sized)]
     lacking = list(_of_devices(room, fit, sized))
-    return [*reasons, *(lacking or _of_whole(room, fit, sized))]
+    return [*reasons, *(lacking or _of_whole(room, fit, step, sized))]
 
 
 class _Nearest:
-    """The way of placing on one worker that asks the least of each device, by the kinds that are there."""
+    """The way of placing that asks the least of each device of a worker, by the kinds there; those on
+    one worker before those on several."""
 
-    def __init__(self, search: Search, counts: Sequence[int]) -> None:
-        self._search, self._counts = search, counts
-        self._known: dict[tuple[DeviceKind, ...], tuple[int, Sized | str]] = {}
+    def __init__(self, search: Search, plan: Sequence[Step]) -> None:
+        self._search = search
+        alone = [step for step in plan if step.devices and step.workers == 1]
+        spanning = [step for step in plan if step.workers > 1]
+        self._ways = alone, spanning
+        self._fewest = (alone or spanning or [Step("one_device", search.counts.world or 1)])[0]
+        self._known: dict[tuple[DeviceKind, ...], tuple[Step, Sized | str]] = {}
 
-    def of(self, kinds: tuple[DeviceKind, ...]) -> tuple[int, Sized | str]:
-        """How many devices, and what is asked of them; more than there are, if there are too few for any."""
+    def of(self, kinds: tuple[DeviceKind, ...]) -> tuple[Step, Sized | str]:
+        """With more devices than there are, if there are too few for any."""
         if kinds not in self._known:
             self._known[kinds] = self._found(sorted(kinds, key=lambda kind: -kind.total_bytes))
         return self._known[kinds]
 
-    def _found(self, kinds: Sequence[DeviceKind]) -> tuple[int, Sized | str]:
-        found: tuple[int, Sized | str] = self._counts[0], ""
-        for count in self._counts:
-            if count > len(kinds):
-                break
-            sized = self._search.sizer.size(self._search.demand, Place(tuple(kinds[:count])))
-            known = found[1]
-            if isinstance(known, str) or (not isinstance(sized, str) and _asked(sized) < _asked(known)):
-                found = count, sized
-        return found
+    def _found(self, kinds: Sequence[DeviceKind]) -> tuple[Step, Sized | str]:
+        for way in self._ways:
+            sizes = [(step, self._size(kinds, step)) for step in way if step.devices <= len(kinds)]
+            known = [(step, sized) for step, sized in sizes if not isinstance(sized, str)]
+            if known:
+                return min(known, key=lambda one: _asked(one[1]))
+            if sizes:
+                return sizes[0]
+        return self._fewest, ""
+
+    def _size(self, kinds: Sequence[DeviceKind], step: Step) -> Sized | str:
+        if step.workers == 1:
+            return self._search.sizer.size(self._search.demand, Place(tuple(kinds[: step.devices])))
+        return self._search.sizer.size(self._search.demand, Place((kinds[0],) * step.devices, step.workers))
 
 
 def _asked(sized: Sized) -> int:
@@ -77,19 +86,23 @@ def _of_devices(room: Room, fit: Sequence[DeviceView], sized: Sized) -> Iterator
     shares = dict(zip((device.key for device in roomiest), sized.shares, strict=False))
     for device in fit:
         share = shares.get(device.key, smallest)
-        if share.asked_bytes > room.free[device.key]:
+        if share.asked_bytes > min(share.claim_bytes, room.free[device.key]):
             yield vram_reason(room, device, share)
 
 
-def _of_whole(room: Room, fit: Sequence[DeviceView], sized: Sized) -> Iterator[Reason]:
+def _of_whole(room: Room, fit: Sequence[DeviceView], step: Step, sized: Sized) -> Iterator[Reason]:
     """What stands against the worker though each of its devices has room."""
-    if sized.ram_bytes[0] > room.ram_free:
-        yield ram_reason(room, sized.ram_bytes[0])
-        return
-    needed = sum(share.asked_bytes for share in sized.shares)
-    free = sum(max(room.free[device.key], 0) for device in fit)
-    message = f"the devices of {room.worker.name} have {gib(free)} free together, {gib(needed)} are needed"
-    yield Reason(worker=room.worker.name, check="group", needed=needed, available=free, message=message)
+    name = room.worker.name
+    if max(sized.ram_bytes) > room.ram_free:
+        yield ram_reason(room, max(sized.ram_bytes))
+    elif step.workers > 1:
+        message = f"{name} has room for its part, but not {step.workers} workers of a group have"
+        yield Reason(worker=name, check="group", needed=step.workers, message=message)
+    else:
+        needed = sum(share.asked_bytes for share in sized.shares)
+        free = sum(max(room.free[device.key], 0) for device in fit)
+        message = f"the devices of {name} have {gib(free)} free together, {gib(needed)} are needed"
+        yield Reason(worker=name, check="group", needed=needed, available=free, message=message)
 
 
 def _of_ram(search: Search, room: Room) -> list[Reason]:
@@ -100,7 +113,8 @@ def _of_ram(search: Search, room: Room) -> list[Reason]:
 
 
 def vram_reason(room: Room, device: DeviceView, share: Share) -> Reason:
-    needed, free, name = share.asked_bytes, max(room.free[device.key], 0), room.worker.name
+    needed, name = share.asked_bytes, room.worker.name
+    free = max(room.free[device.key], 0)
     has = f"{device.key} of {name} has {gib(free)} of {gib(device.total_bytes)} free"
     if device.foreign_bytes:
         has += f" ({gib(device.foreign_bytes)} are held by other processes)"
@@ -108,8 +122,9 @@ def vram_reason(room: Room, device: DeviceView, share: Share) -> Reason:
         message = f"{has}, of which the backend takes {gib(share.claim_bytes)}; {gib(needed)} are needed"
     else:
         message = f"{has}, {gib(needed)} are needed"
+    available = min(free, share.claim_bytes) if share.asked_bytes > share.claim_bytes else free
     return Reason(
-        worker=name, device=device.key, check="vram", needed=needed, available=free, message=message
+        worker=name, device=device.key, check="vram", needed=needed, available=available, message=message
     )
 
 

@@ -28,7 +28,7 @@ def rough_estimate(
     total = int(weights * 1.1) + context * _kv_bytes(model)
     said = value_of(parameters, *FRACTION_FLAGS)
     fraction = float(said) if said else FRACTIONS.get(Backend(backend)) if backend in FRACTIONS else None
-    layers = 32 if backend == Backend.LLAMA_CPP else None
+    layers = (model.config or {}).get("num_hidden_layers", 32) if backend == Backend.LLAMA_CPP else None
     offloaded = layers if layout.offload_layers is None or layers is None else layout.offload_layers
     on_devices = total * (offloaded or 0) // layers if layers else total
     needs = []

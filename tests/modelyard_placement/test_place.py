@@ -1,0 +1,253 @@
+"""What must always hold of a placement, attacked by generators."""
+
+from dataclasses import replace
+
+from hypothesis import assume, given, settings
+from hypothesis import strategies as st
+from modelyard_contracts.deployments import Backend, PlacementStrategy, Reason
+from modelyard_placement.demand import Demand
+from modelyard_placement.index import Index
+from modelyard_placement.picture import Holding, Picture, WorkerView
+from modelyard_placement.place import MOST_REASONS, Placement, Unplaceable, place, place_in
+from modelyard_placement_world import (
+    GIB,
+    RAM_BESIDE_DEVICES,
+    demand,
+    demands,
+    device,
+    held,
+    pictures,
+    sizer,
+    worker,
+    workers,
+)
+
+EVERY = settings(max_examples=100, deadline=None)
+
+
+def found_in(picture: Picture, wanted: Demand) -> Placement | Unplaceable:
+    return place(wanted, picture, sizer=sizer())
+
+
+def of_worker(picture: Picture, ident: int) -> WorkerView:
+    return next(worker for worker in picture.workers if worker.ident == ident)
+
+
+def free_bytes(picture: Picture, ident: int, key: str) -> int:
+    """Of a device, added up from scratch."""
+    found = of_worker(picture, ident)
+    [device] = [one for one in found.devices if one.key == key]
+    claims = [holding.claim for holding in picture.holdings if holding.worker == ident]
+    taken = sum(claim.vram_bytes.get(key, 0) for claim in claims)
+    free = device.total_bytes - taken - max(device.foreign_bytes, device.reserved_bytes)
+    return min(free, free_ram(picture, ident)) if found.is_unified_memory else free
+
+
+def free_ram(picture: Picture, ident: int) -> int:
+    found = of_worker(picture, ident)
+    claims = [holding.claim for holding in picture.holdings if holding.worker == ident]
+    taken = sum(claim.ram_bytes for claim in claims)
+    if found.is_unified_memory:
+        taken += sum(sum(claim.vram_bytes.values()) for claim in claims)
+    return found.ram_total_bytes - taken - max(found.ram_foreign_bytes, found.ram_reserved_bytes)
+
+
+def settled(picture: Picture, found: Placement, wanted: Demand, instance: object) -> Picture:
+    parts = [(found.worker.ident, found.claim), *((one.worker_id, one.claim) for one in found.subordinates)]
+    held = tuple(Holding(str(instance), wanted.deployment, ident, claim) for ident, claim in parts)
+    return replace(picture, holdings=(*picture.holdings, *held))
+
+
+@EVERY
+@given(picture=pictures(), wanted=st.lists(demands(), min_size=1, max_size=6))
+def test_claims_never_exceed_a_device_or_a_worker(picture: Picture, wanted: list[Demand]) -> None:
+    for number, one in enumerate(wanted):
+        found = found_in(picture, one)
+        if not isinstance(found, Placement):
+            continue
+        picture = settled(picture, found, one, f"new {number}")
+        parts = [(found.worker.ident, found.claim), *((s.worker_id, s.claim) for s in found.subordinates)]
+        for ident, claim in parts:
+            assert free_ram(picture, ident) >= 0
+            assert all(free_bytes(picture, ident, key) >= 0 for key in claim.vram_bytes)
+
+
+@EVERY
+@given(picture=pictures(), gib=st.sampled_from([1, 2, 4, 7]), policy=st.sampled_from(list(PlacementStrategy)))
+def test_a_device_with_room_is_never_missed(picture: Picture, gib: int, policy: PlacementStrategy) -> None:
+    found = found_in(picture, demand(gib, policy=policy))
+    needed = gib * GIB
+    fitting = [
+        (one.ident, device.key)
+        for one in picture.workers
+        if one.state == "ready"
+        for device in one.devices
+        if free_bytes(picture, one.ident, device.key) >= needed
+        if free_ram(picture, one.ident) >= RAM_BESIDE_DEVICES + (needed if one.is_unified_memory else 0)
+    ]
+    if fitting:
+        assert isinstance(found, Placement)
+        assert (found.worker.ident, *found.claim.vram_bytes) in fitting
+    elif isinstance(found, Placement):
+        assert found.strategy != "one_device"
+
+
+@EVERY
+@given(picture=pictures(), wanted=demands(), data=st.data())
+def test_the_order_of_what_is_told_never_matters(
+    picture: Picture, wanted: Demand, data: st.DataObject
+) -> None:
+    shuffled = Picture(
+        tuple(data.draw(st.permutations(picture.workers))),
+        tuple(data.draw(st.permutations(picture.holdings))),
+    )
+    assert found_in(shuffled, wanted) == found_in(picture, wanted)
+
+
+@EVERY
+@given(picture=pictures(), wanted=demands())
+def test_the_names_of_workers_never_matter(picture: Picture, wanted: Demand) -> None:
+    renamed = replace(
+        picture, workers=tuple(replace(one, name=f"x{97 - one.ident}") for one in picture.workers)
+    )
+    before, after = found_in(picture, wanted), found_in(renamed, wanted)
+    if isinstance(before, Placement):
+        assert isinstance(after, Placement)
+        assert (before.worker.ident, before.claim) == (after.worker.ident, after.claim)
+    else:
+        assert isinstance(after, Unplaceable)
+        assert [one.check for one in before.reasons] == [one.check for one in after.reasons]
+
+
+@EVERY
+@given(picture=pictures(4), wanted=demands(), another=workers(9))
+def test_another_worker_never_makes_unfit_what_fitted(
+    picture: Picture, wanted: Demand, another: WorkerView
+) -> None:
+    assume(isinstance(found_in(picture, wanted), Placement))
+    assert isinstance(found_in(replace(picture, workers=(*picture.workers, another)), wanted), Placement)
+
+
+@EVERY
+@given(picture=pictures(), world=st.sampled_from([2, 4, 6, 8]), gib=st.sampled_from([8, 16, 24]))
+def test_a_group_is_placed_whole_or_not_at_all(picture: Picture, world: int, gib: int) -> None:
+    wanted = demand(gib, Backend.VLLM, backend_parameters=(f"--tensor-parallel-size={world}",))
+    found = found_in(picture, wanted)
+    if isinstance(found, Unplaceable):
+        return
+    claims = [found.claim, *(part.claim for part in found.subordinates)]
+    assert sum(len(claim.vram_bytes) for claim in claims) == world
+    assert len({len(claim.vram_bytes) for claim in claims}) == 1
+    idents = [found.worker.ident, *(part.worker_id for part in found.subordinates)]
+    assert len(set(idents)) == len(idents)
+
+
+def mended(picture: Picture, reason: Reason) -> Picture:
+    """The picture without the shortfall that a reason tells of."""
+    return replace(
+        picture,
+        workers=tuple(_mended(one, reason) if one.name == reason.worker else one for one in picture.workers),
+    )
+
+
+def _mended(one: WorkerView, reason: Reason) -> WorkerView:
+    lacks = 0
+    if isinstance(reason.needed, int) and isinstance(reason.available, int):
+        lacks = reason.needed - reason.available
+        assert lacks > 0
+    match reason.check:
+        case "state":
+            return replace(one, state="ready")
+        case "labels":
+            return replace(one, labels={"zone": "a"})
+        case "vram":
+            more = tuple(
+                replace(device, total_bytes=device.total_bytes + lacks)
+                if device.key == reason.device
+                else device
+                for device in one.devices
+            )
+            return replace(one, devices=more)
+        case "ram":
+            return replace(one, ram_total_bytes=one.ram_total_bytes + lacks)
+        case "devices":
+            more = tuple(device(index, 16) for index in range(10, 10 + lacks))
+            return replace(one, devices=(*one.devices, *more))
+        case _:
+            return one
+
+
+@EVERY
+@given(
+    picture=pictures(),
+    gib=st.sampled_from([6, 12, 20, 90]),
+    backend=st.sampled_from([Backend.CUSTOM, Backend.VOXBOX]),
+)
+def test_the_reasons_are_true(picture: Picture, gib: int, backend: Backend) -> None:
+    """Without the shortfall that is told, that check passes there."""
+    overfull = [one.ident for one in picture.workers if free_ram(picture, one.ident) < 0]
+    overfull += [
+        one.ident for one in picture.workers for d in one.devices if free_bytes(picture, one.ident, d.key) < 0
+    ]
+    assume(not overfull and not any(one.is_unified_memory for one in picture.workers))
+    wanted = demand(gib, backend, worker_selector={"zone": "a"})
+    found = found_in(picture, wanted)
+    if isinstance(found, Placement):
+        return
+    assert {reason.worker for reason in found.reasons} == {one.name for one in picture.workers}
+    for reason in found.reasons:
+        again = found_in(mended(picture, reason), wanted)
+        if isinstance(again, Placement) or reason.check == "device_type":
+            continue
+        same = [
+            one
+            for one in again.reasons
+            if (one.worker, one.device, one.check) == (reason.worker, reason.device, reason.check)
+        ]
+        assert not same, (reason, same)
+
+
+def test_each_worker_and_device_has_its_own_reason() -> None:
+    picture = Picture(
+        (
+            worker(1, device(0), device(1, foreign=7), device(2, type="cann")),
+            worker(2, device(0), state="silent"),
+            worker(3, device(0), ram=0),
+        )
+    )
+    wanted = demand(20, Backend.VOXBOX)
+    found = found_in(picture, wanted)
+    assert isinstance(found, Unplaceable)
+    assert [(one.worker, one.device, one.check) for one in found.reasons] == [
+        ("w1", "cann:2", "device_type"),
+        ("w1", "cuda:0", "vram"),
+        ("w1", "cuda:1", "vram"),
+        ("w2", None, "state"),
+        ("w3", "cuda:0", "vram"),
+    ]
+
+
+def test_a_thousand_reasons_are_summed_up_with_the_closest_first() -> None:
+    fleet = [
+        worker(ident, device(0, 4), state="silent" if ident > 9 else "ready") for ident in range(1, 1001)
+    ]
+    found = place_in(Index(Picture(tuple(fleet))), demand(20, Backend.VOXBOX), sizer=sizer())
+    assert isinstance(found, Unplaceable)
+    assert len(found.stated()) == MOST_REASONS
+    assert [one.check for one in found.stated()[:10]] == ["vram"] * 9 + ["state"]
+    assert found.message().endswith("In all 1000 reasons, by what is lacking: state 991, vram 9.")
+
+
+def test_what_is_forced_says_what_does_not_suffice() -> None:
+    picture = Picture((worker(1, device(0), device(1)),), (held(1, 1, {"cuda:0": 6, "cuda:1": 7}),))
+    refused = found_in(picture, demand(4, gpu_ids=("w1:cuda:0",)))
+    assert isinstance(refused, Unplaceable)
+    assert {(one.device, one.check) for one in refused.reasons} == {
+        ("cuda:0", "vram"),
+        ("cuda:1", "gpu_selector"),
+    }
+    forced = found_in(picture, demand(4, gpu_ids=("w1:cuda:0",), force=True))
+    assert isinstance(forced, Placement)
+    assert forced.claim.vram_bytes == {"cuda:0": 4 * GIB}
+    [lack] = forced.overcommits
+    assert (lack.device, lack.needed, lack.available) == ("cuda:0", 4 * GIB, 2 * GIB)
