@@ -7,13 +7,13 @@ from dataclasses import dataclass
 from modelyard_contracts.deployments import Backend, Claim
 from modelyard_contracts.models import ModelFacts
 from modelyard_contracts.parameters import BadParameters
-from modelyard_models.estimate import Beside, estimate
+from modelyard_models.estimate import Beside
 from modelyard_models.layout import Device, Layout, WorkerLayout
 from modelyard_models.need import DeviceNeed, MemoryNeed
 
+from modelyard_placement.by_size import estimate_any
 from modelyard_placement.demand import Demand
 from modelyard_placement.picture import DeviceKind
-from modelyard_placement.rough import rough_estimate
 from modelyard_placement.sizes import GIB
 
 Estimator = Callable[[ModelFacts, str, str | None, Sequence[str], Layout, Beside], MemoryNeed]
@@ -75,7 +75,7 @@ class Place:
 class Sizer:
     """Estimates, remembered: the same model on the same kind of place needs the same."""
 
-    def __init__(self, estimator: Estimator = estimate) -> None:
+    def __init__(self, estimator: Estimator = estimate_any) -> None:
         self._estimator = estimator
         self._known: OrderedDict[tuple[str, Place], Sized | str] = OrderedDict()
 
@@ -97,26 +97,10 @@ class Sizer:
             self._known.popitem(last=False)
         return found
 
-    def _estimate(
-        self,
-        model: ModelFacts,
-        backend: str,
-        version: str | None,
-        arguments: Sequence[str],
-        layout: Layout,
-        beside: Beside,
-    ) -> MemoryNeed:
-        if backend == Backend.LLAMA_CPP and model.gguf is None and self._estimator is estimate:
-            return rough_estimate(model, backend, version, arguments, layout, beside)
-        try:
-            return self._estimator(model, backend, version, arguments, layout, beside)
-        except NotImplementedError:
-            return rough_estimate(model, backend, version, arguments, layout, beside)
-
     def _estimated(self, demand: Demand, model: ModelFacts, place: Place) -> Sized | str:
         beside = Beside(adapters=demand.adapters, draft=demand.draft)
         try:
-            need = self._estimate(
+            need = self._estimator(
                 model,
                 demand.backend,
                 demand.spec.backend_version,
