@@ -26,6 +26,7 @@ CHECKS = (
     "devices",
     "group",
     "ram",
+    "held",
 )
 """In the order in which they are looked at."""
 

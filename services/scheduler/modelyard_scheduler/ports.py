@@ -6,8 +6,7 @@ from typing import Protocol
 
 from modelyard_contracts.messages import Want
 from modelyard_contracts.models import ModelCoordinates, ModelFacts
-
-from modelyard_scheduler.domain.placement import PathSaid
+from modelyard_placement.demand import PathSaid
 
 
 class Wants(Protocol):

@@ -32,6 +32,7 @@ from modelyard_contracts.events.instances import (
     AgentInstanceEvent,
     Decision,
     FailureCause,
+    Held,
     InstanceDeletionRequested,
     InstanceDownloading,
     InstanceEvent,
@@ -46,6 +47,7 @@ from modelyard_contracts.events.instances import (
     InstanceStopping,
     InstanceUnready,
     InstanceUnschedulable,
+    PathsSaid,
 )
 from modelyard_contracts.events.models import ModelInspected, model_number
 from modelyard_contracts.events.names import NameClaimed, NameEvent, NameReleased, name_id

@@ -20,6 +20,23 @@ class InstanceEvent(Event):
         return str(self.instance_id)
 
 
+class PathsSaid(Contract):
+    """What some workers said of the model's path."""
+
+    found: bool
+    message: str = ""
+    worker_ids: tuple[int, ...]
+
+
+class Held(Contract):
+    """Workers that were kept for an older instance that waits for room."""
+
+    instance_id: int
+    instance: str
+    since: Instant
+    worker_ids: tuple[int, ...]
+
+
 class Decision(Contract):
     """What a placement was decided on, so that it can be recomputed: policy and position in the log."""
 
@@ -32,6 +49,11 @@ class Decision(Contract):
     """The way of placing that found room, as in `one_device`; None if none did."""
     best: tuple[Candidate, ...] = ()
     """The place that was chosen, then the next best; not all of them."""
+    workers: int = 0
+    """How many there were in all."""
+    paths: tuple[PathsSaid, ...] = ()
+    """What workers said of a local path; empty if it has none."""
+    held: Held | None = None
 
 
 class InstanceRequested(InstanceEvent):
@@ -47,7 +69,7 @@ class InstanceRequested(InstanceEvent):
 
 class InstanceScheduled(InstanceEvent):
     owner: ClassVar[Owner] = Owner.SCHEDULER
-    version: ClassVar[int] = 2
+    version: ClassVar[int] = 3
     worker_id: int
     worker_name: str
     claim: Claim
@@ -60,7 +82,7 @@ class InstanceScheduled(InstanceEvent):
 
 class InstanceUnschedulable(InstanceEvent):
     owner: ClassVar[Owner] = Owner.SCHEDULER
-    version: ClassVar[int] = 2
+    version: ClassVar[int] = 3
     message: str
     reasons: tuple[Reason, ...]
     decision: Decision

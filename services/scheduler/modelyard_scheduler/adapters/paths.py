@@ -5,8 +5,7 @@ from collections.abc import Collection, Mapping
 
 from modelyard_contracts.messages import PathAnswer, PathQuestion
 from modelyard_eventlog.questions import NoAnswer, Questions
-
-from modelyard_scheduler.domain.placement import PathSaid
+from modelyard_placement.demand import PathSaid
 
 
 class WorkerPaths:
@@ -20,8 +19,9 @@ class WorkerPaths:
 
     async def _ask(self, path: str, worker_id: int) -> PathSaid:
         try:
-            return await self._questions.ask(
+            answer = await self._questions.ask(
                 worker_id, "path", PathQuestion(path=path), PathAnswer, timeout_s=self._timeout_s
             )
         except NoAnswer as error:
             return str(error)
+        return answer.found or answer.message or False

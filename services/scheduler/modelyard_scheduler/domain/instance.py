@@ -126,6 +126,7 @@ class InstanceState:
     correlation_id: str
     """Of the last thing that somebody wanted of it (the agent's own facts leave this and `actor`)."""
     actor: str
+    requested_at: datetime
     traceparent: str | None = None
     """Of the same event as `correlation_id`."""
     worker_id: int | None = None
@@ -146,6 +147,11 @@ class InstanceState:
     """Why it is unschedulable."""
     deletion_requested: bool = False
     leaves_because: str | None = None
+
+
+def homes(state: InstanceState) -> tuple[int, ...]:
+    """The workers it is on, the primary one first."""
+    return () if state.worker_id is None else (state.worker_id, *(part.worker_id for part in state.subordinates))
 
 
 def may(state: InstanceState, fact: type[InstanceFact]) -> bool:
@@ -201,6 +207,7 @@ def _requested(fact: InstanceRequested, recorded: Recorded[InstanceFact]) -> Ins
         correlation_id=recorded.correlation_id,
         actor=recorded.actor,
         traceparent=recorded.traceparent,
+        requested_at=recorded.time,
     )
 
 

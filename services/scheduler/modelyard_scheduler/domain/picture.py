@@ -6,19 +6,40 @@ those whose worker was gone: their model server may still run there (`leftovers`
 """
 
 from collections import defaultdict
+from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from modelyard_contracts.backends import InferenceBackend
 from modelyard_contracts.base import Aggregate
 from modelyard_contracts.deployments import DeploymentSpec
 from modelyard_contracts.envelope import Recorded
-from modelyard_contracts.events import InferenceBackendDefined, InferenceBackendDeleted, ModelInspected
+from modelyard_contracts.events import (
+    InferenceBackendDefined,
+    InferenceBackendDeleted,
+    InstanceRequested,
+    ModelInspected,
+    WorkerDevicesReleased,
+    WorkerDevicesReserved,
+)
 from modelyard_contracts.models import ModelFacts, coordinates_of
+from modelyard_placement.demand import Demand, PathSaid
+from modelyard_placement.index import Index
+from modelyard_placement.picture import Holding
 
 from modelyard_scheduler.domain import deployment, fleet, instance, worker
 from modelyard_scheduler.domain.deployment import DeploymentFact, DeploymentState
 from modelyard_scheduler.domain.fleet import FleetState
-from modelyard_scheduler.domain.instance import UNPLACED, WORKER_GONE, InstanceFact, InstanceState, Phase
+from modelyard_scheduler.domain.instance import (
+    UNPLACED,
+    WORKER_GONE,
+    InstanceFact,
+    InstanceState,
+    Phase,
+    homes,
+)
+from modelyard_scheduler.domain.views import demand as demand_for
+from modelyard_scheduler.domain.views import worker_view
 from modelyard_scheduler.domain.worker import WorkerFact, WorkerPhase, WorkerState
 
 
@@ -35,26 +56,13 @@ class Picture:
         self.fleet = FleetState()
         self.backends: dict[str, InferenceBackend] = {}
         """Inference backends as they are defined now, by name."""
+        self.rooms = Index()
+        """What is free on each worker."""
         self.highest_instance_id = 0
         self._of_deployment: dict[int, set[int]] = defaultdict(set)
         self._on_worker: dict[int, set[int]] = defaultdict(set)
         self._unplaced: set[int] = set()
-
-    def draft(self) -> "Picture":
-        """One to try things out on: what is applied to it leaves this one as it is."""
-        other = Picture()
-        other.position, other.highest_instance_id = self.position, self.highest_instance_id
-        other.deployments, other.instances = dict(self.deployments), dict(self.instances)
-        other.leftovers, other.workers = dict(self.leftovers), dict(self.workers)
-        other.fleet = self.fleet
-        other.models, other.backends = dict(self.models), dict(self.backends)
-        for mine, theirs in (
-            (self._of_deployment, other._of_deployment),
-            (self._on_worker, other._on_worker),
-        ):
-            theirs.update((key, set(idents)) for key, idents in mine.items())
-        other._unplaced = set(self._unplaced)
-        return other
+        self._demands: dict[int, tuple[DeploymentSpec, ModelFacts | None, int, Demand]] = {}
 
     def instances_of(self, deployment_id: int) -> list[InstanceState]:
         """By id, the oldest first."""
@@ -66,6 +74,17 @@ class Picture:
     def facts_of(self, spec: DeploymentSpec) -> ModelFacts | None:
         """None: its model was not inspected yet."""
         return self.models.get(coordinates_of(spec).model_id())
+
+    def demand(self, state: InstanceState, paths: Mapping[int, PathSaid] | None) -> Demand:
+        """What the instance asks of a place. Raises `BadParameters`."""
+        deployment = self.deployments.get(state.deployment_id)
+        replicas = max(1, deployment.replicas if deployment else 1)
+        model = self.facts_of(state.spec)
+        known = self._demands.get(state.deployment_id)
+        if known is None or known[0] is not state.spec or known[1] is not model or known[2] != replicas:
+            known = state.spec, model, replicas, demand_for(state, model, replicas)
+            self._demands[state.deployment_id] = known
+        return replace(known[3], paths=paths)
 
     def count_on(self, worker_id: int) -> int:
         return len(self._on_worker.get(worker_id, ()))
@@ -114,6 +133,21 @@ class Picture:
             self.workers.pop(ident, None)
         else:
             self.workers[ident] = state
+        self._follow(state, recorded.data)
+
+    def _follow(self, state: WorkerState, fact: WorkerFact) -> None:
+        """Keeps the rooms as the workers are."""
+        match fact:
+            case WorkerDevicesReserved():
+                instance = self.instances.get(fact.instance_id)
+                deployment_id = instance.deployment_id if instance else None
+                self.rooms.take(Holding(fact.instance_id, deployment_id, state.worker_id, fact.claim))
+            case WorkerDevicesReleased():
+                self.rooms.give_back(state.worker_id, fact.instance_id)
+            case _ if state.phase is WorkerPhase.DELETED:
+                self.rooms.remove_worker(state.worker_id)
+            case _:
+                self.rooms.put_worker(worker_view(state))
 
     def _apply_instance(self, ident: int, recorded: Recorded[InstanceFact]) -> None:
         state = instance.evolve(self.instances.get(ident), recorded)
@@ -123,24 +157,33 @@ class Picture:
         if state.phase is Phase.REMOVED:
             self._drop(state)
             return
+        if isinstance(recorded.data, InstanceRequested):
+            state = self._with_shared_spec(state)
         self.instances[ident] = state
         self._of_deployment[state.deployment_id].add(ident)
-        if state.worker_id is not None:
-            self._on_worker[state.worker_id].add(ident)
+        for worker_id in homes(state):
+            self._on_worker[worker_id].add(ident)
         if state.phase in UNPLACED:
             self._unplaced.add(ident)
         else:
             self._unplaced.discard(ident)
+
+    def _with_shared_spec(self, state: InstanceState) -> InstanceState:
+        """Thousands of replicas share one spec."""
+        deployment = self.deployments.get(state.deployment_id)
+        if deployment is None or deployment.spec != state.spec:
+            return state
+        return replace(state, spec=deployment.spec)
 
     def _drop(self, state: InstanceState) -> None:
         ident = state.instance_id
         self.instances.pop(ident, None)
         self._unplaced.discard(ident)
         self._of_deployment[state.deployment_id].discard(ident)
-        if state.worker_id is not None:
-            self._on_worker[state.worker_id].discard(ident)
-            if state.leaves_because in WORKER_GONE:
-                self.leftovers[ident] = state
+        for worker_id in homes(state):
+            self._on_worker[worker_id].discard(ident)
+        if state.worker_id is not None and state.leaves_because in WORKER_GONE:
+            self.leftovers[ident] = state
         self._drop_if_over(state.deployment_id)
 
     def _drop_if_over(self, deployment_id: int) -> None:
@@ -148,4 +191,5 @@ class Picture:
         state = self.deployments.get(deployment_id)
         if state is not None and state.deleted and not self._of_deployment.get(deployment_id):
             del self.deployments[deployment_id]
+            self._demands.pop(deployment_id, None)
             self._of_deployment.pop(deployment_id, None)

@@ -14,7 +14,7 @@ from modelyard_contracts.events import (
 from modelyard_eventlog.log import Write
 
 from modelyard_scheduler.domain.deployment import DeploymentState
-from modelyard_scheduler.domain.instance import UNPLACED, InstanceState, Phase, may
+from modelyard_scheduler.domain.instance import UNPLACED, InstanceState, Phase, homes, may
 from modelyard_scheduler.domain.names import SUFFIX_ALPHABET, SUFFIX_LENGTH, instance_name
 from modelyard_scheduler.domain.reconcile import ReplicasPlan, Stop, replicas_plan
 from modelyard_scheduler.domain.worker import WorkerPhase
@@ -185,12 +185,14 @@ class InstanceHandler:
         return self.decider.about_many("remove", writes)
 
     def _releases(self, state: InstanceState, opened: set[int]) -> list[Write]:
-        """What its worker gets back. A worker that this batch writes to already (`opened`) is checked by the
+        """What its workers get back. A worker that this batch writes to already (`opened`) is checked by the
         first of those writes."""
-        worker = self.decider.picture.workers.get(state.worker_id) if state.worker_id is not None else None
-        if worker is None or state.instance_id not in worker.reservations:
-            return []
-        released = WorkerDevicesReleased(worker_id=worker.worker_id, instance_id=state.instance_id)
-        expected = None if worker.worker_id in opened else worker.seq
-        opened.add(worker.worker_id)
-        return [Write(released, expected)]
+        writes = []
+        for worker_id in homes(state):
+            worker = self.decider.picture.workers.get(worker_id)
+            if worker is None or state.instance_id not in worker.reservations:
+                continue
+            released = WorkerDevicesReleased(worker_id=worker_id, instance_id=state.instance_id)
+            writes.append(Write(released, None if worker_id in opened else worker.seq))
+            opened.add(worker_id)
+        return writes
