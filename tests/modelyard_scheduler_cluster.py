@@ -10,11 +10,11 @@ from typing import Any
 
 from modelyard_contracts.base import Event
 from modelyard_contracts.envelope import Cause
-from modelyard_contracts.messages import PathAnswer, Want
+from modelyard_contracts.messages import Want
 from modelyard_eventlog.log import AnyRecorded, Appended, Conflict, EventLog, Write
 from modelyard_eventlog.memory import InMemoryEventLog
+from modelyard_placement.demand import PathSaid
 from modelyard_scheduler.domain.fleet import FleetPolicy, Presence
-from modelyard_scheduler.domain.placement import PathSaid
 from modelyard_scheduler.domain.restart import RestartPolicy
 from modelyard_scheduler.handlers.admission import Admission
 from modelyard_scheduler.handlers.deciding import Decider, because
@@ -25,7 +25,7 @@ from modelyard_scheduler.handlers.restarts import RestartHandler
 from modelyard_scheduler.handlers.wants import WantsHandler
 from modelyard_scheduler.projections.feed import PictureFeed
 from modelyard_scheduler.subscribers.reacting import Scheduler
-from modelyard_scheduler_world import GIB, START
+from modelyard_scheduler_world import START
 
 POLICY = FleetPolicy(silent_after_s=10, grace_s=60, max_lost_share=0.3)
 
@@ -38,7 +38,6 @@ class Outside:
 
     wants: dict[tuple[int, int], Want] = field(default_factory=dict)
     alarms: dict[str, datetime] = field(default_factory=dict)
-    weight_bytes: int = GIB
     connected: bool = True
     lacking: set[int] = field(default_factory=set)
     """Workers that do not have the model."""
@@ -60,9 +59,7 @@ class Outside:
         self.alarms[name] = at
 
     async def ask(self, path: str, worker_ids: Collection[int]) -> Mapping[int, PathSaid]:
-        found = PathAnswer(found=True, message="", file=path, weight_bytes=self.weight_bytes)
-        nothing = PathAnswer(found=False, message="no such file")
-        return {ident: nothing if ident in self.lacking else found for ident in worker_ids}
+        return {ident: "no such file" if ident in self.lacking else True for ident in worker_ids}
 
 
 class OvertakenLog(InMemoryEventLog):

@@ -36,6 +36,7 @@ from modelyard_contracts.events import (
 )
 from modelyard_contracts.inventory import Inventory
 from modelyard_contracts.models import ModelFacts, ModelFormat, coordinates_of
+from modelyard_placement.claims import UNKNOWN_RAM_BYTES
 from modelyard_scheduler.domain.instance import InstanceState
 from modelyard_scheduler.domain.picture import Picture
 from modelyard_scheduler.domain.reconcile import StopReason
@@ -43,6 +44,8 @@ from modelyard_scheduler.domain.reconcile import StopReason
 START = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 GIB = 1024**3
 SPEC = DeploymentSpec(source=Source.LOCAL_PATH, local_path="/models/a.gguf")
+SLOT = UNKNOWN_RAM_BYTES
+"""Main memory that an instance takes whose model is not known."""
 CLAIM = Claim(ram_bytes=GIB)
 DECISION = Decision(policy="spread/1", decided_at_seq=1)
 

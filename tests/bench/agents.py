@@ -16,8 +16,9 @@ from modelyard_contracts.events import (
     WorkerInventoryChanged,
     WorkerReady,
 )
-from modelyard_contracts.inventory import Inventory
+from modelyard_contracts.inventory import GpuDevice, Inventory
 from modelyard_contracts.messages import Heartbeat, Observation, Want
+from modelyard_contracts.telemetry import DeviceUse, Telemetry
 from modelyard_eventlog import subjects
 from modelyard_eventlog.heartbeats import Heartbeats
 from modelyard_eventlog.observations import Observations
@@ -28,15 +29,38 @@ GIB = 1024**3
 SESSION = "bench"
 
 
+GPUS = 8
+
+
 def inventory() -> Inventory:
     return Inventory(
         os="linux",
         kernel="6",
         architecture="x86_64",
         cpu_count=64,
-        memory_total_bytes=512 * GIB,
-        backends={"llama.cpp": "1"},
+        memory_total_bytes=1024 * GIB,
+        gpu_devices=tuple(
+            GpuDevice(
+                vendor="nvidia",
+                type="cuda",
+                index=index,
+                name="gpu-80",
+                uuid=f"gpu-{index}",
+                memory_total_bytes=80 * GIB,
+                compute_capability="9.0",
+            )
+            for index in range(GPUS)
+        ),
+        backends={"vLLM": "1"},
     )
+
+
+def telemetry(now: datetime) -> Telemetry:
+    used = [
+        DeviceUse(device=f"cuda:{index}", memory_used_bytes=GIB, utilization_percent=50)
+        for index in range(GPUS)
+    ]
+    return Telemetry(read_at=now, cpu_percent=10, memory_used_bytes=GIB, devices=tuple(used))
 
 
 class Agents:
@@ -63,7 +87,8 @@ class Agents:
         due = loop.time()
         while True:
             for ident in self._workers:
-                beat = Heartbeat(worker_id=ident, session=SESSION, sent_at=datetime.now(UTC))
+                now = datetime.now(UTC)
+                beat = Heartbeat(worker_id=ident, session=SESSION, sent_at=now, telemetry=telemetry(now))
                 await self._heartbeats.beat(beat)
                 due += pause_s
                 if due > loop.time():

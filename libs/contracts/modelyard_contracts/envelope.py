@@ -86,6 +86,25 @@ class Recorded(NamedTuple, Generic[E_co]):
         return event
 
 
+def from_cloud_event(event: dict[str, Any]) -> Recorded[Event]:
+    """What `cloud_event` made of it. Raises `UnknownEventType`."""
+    seq, version = int(event["sequence"]), int(event["dataschemaversion"])
+    return Recorded(
+        seq=seq,
+        id=event["id"],
+        type=event["type"],
+        source=event["source"],
+        subject=event["subject"],
+        time=datetime.fromisoformat(event["time"]),
+        version=version,
+        actor=event["actor"],
+        correlation_id=event["correlationid"],
+        causation_id=event["causationid"],
+        traceparent=event.get("traceparent"),
+        data=parse_data(event["type"], version, event["data"], seq=seq),
+    )
+
+
 def parse_body(event_type: str, version: int, body: str | bytes, *, seq: int = 0) -> Event:
     """As `parse_data`, from JSON; much faster for today's shapes."""
     cls = _known(event_type, version, seq)

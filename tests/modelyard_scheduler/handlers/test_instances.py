@@ -13,7 +13,7 @@ from modelyard_contracts.events import (
 )
 from modelyard_scheduler_cluster import Cluster
 from modelyard_scheduler_world import (
-    GIB,
+    SLOT,
     deleted,
     deletion_requested,
     deployment,
@@ -56,7 +56,7 @@ async def test_reconciling_again_states_nothing(cluster: Cluster) -> None:
 async def test_what_does_not_fit_waits_with_its_reason_stated_once_and_goes_when_there_is_room(
     cluster: Cluster,
 ) -> None:
-    await cluster.tell(*worker(ram_bytes=GIB), deployment())
+    await cluster.tell(*worker(ram_bytes=SLOT // 2), deployment())
     async with cluster.scheduler() as scheduler:
         await scheduler.instances.reconcile(3)
         await scheduler.placement.place_waiting()
@@ -137,7 +137,7 @@ async def test_every_statement_says_what_it_was_decided_on(cluster: Cluster) -> 
             "story",
         )
     [reserved] = await cluster.facts(WorkerDevicesReserved)
-    assert reserved.claim.ram_bytes > GIB
+    assert reserved.claim.ram_bytes == SLOT
     assert cluster.clock() - (await cluster.story())[-1].time < timedelta(seconds=1)
 
 

@@ -8,11 +8,11 @@ from modelyard_eventlog.nats_log import NatsEventLog
 from modelyard_eventlog.provision import provision
 from modelyard_scheduler.subscribers.reacting import Scheduler
 from modelyard_scheduler_cluster import Cluster
-from modelyard_scheduler_world import GIB, deployment, worker
+from modelyard_scheduler_world import SLOT, deployment, worker
 from nats.aio.client import Client
 
 WORKERS, DEPLOYMENTS, REPLICAS = 3, 4, 3
-RAM_BYTES = 4 * GIB
+RAM_BYTES = 3 * SLOT
 
 
 async def test_two_schedulers_at_once_take_no_room_twice_and_request_no_instance_twice(

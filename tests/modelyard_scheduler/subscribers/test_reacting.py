@@ -16,11 +16,11 @@ from modelyard_contracts.events import (
 )
 from modelyard_eventlog.log import EventLog
 from modelyard_eventlog.memory import InMemoryEventLog
-from modelyard_scheduler.domain.placement import PathSaid
+from modelyard_placement.demand import PathSaid
 from modelyard_scheduler.subscribers.reacting import Scheduler
 from modelyard_scheduler_cluster import POLICY, Cluster, Outside
 from modelyard_scheduler_world import (
-    GIB,
+    SLOT,
     deleted,
     deployment,
     failed,
@@ -106,16 +106,16 @@ async def test_a_wish_becomes_instances_and_its_end_removes_them(cluster: Cluste
 
 
 async def test_what_waits_goes_as_soon_as_there_is_room(cluster: Cluster) -> None:
-    await cluster.tell(*worker(ram_bytes=2 * GIB), deployment(replicas=2))
+    await cluster.tell(*worker(ram_bytes=SLOT), deployment(replicas=2))
     async with reacting(cluster) as found:
         assert set(cluster.outside.wants) == {(1, 1)}
-        await cluster.tell(inventory(ram_bytes=4 * GIB))
+        await cluster.tell(inventory(ram_bytes=2 * SLOT))
         await found.settled()
         assert set(cluster.outside.wants) == {(1, 1), (1, 2)}
 
 
 async def test_the_room_of_what_was_stopped_is_taken_by_what_waits(cluster: Cluster) -> None:
-    await cluster.tell(*worker(ram_bytes=2 * GIB), deployment(3), deployment(4))
+    await cluster.tell(*worker(ram_bytes=SLOT), deployment(3), deployment(4))
     async with reacting(cluster) as found:
         await cluster.tell(scaled(0, 3))
         await found.settled()

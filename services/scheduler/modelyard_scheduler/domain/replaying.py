@@ -1,0 +1,119 @@
+"""A past placement, decided once more from the log alone: it must come to the same fact, byte for byte."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+
+from modelyard_contracts.base import Aggregate, Event
+from modelyard_contracts.envelope import Recorded
+from modelyard_contracts.events import InstanceScheduled, InstanceUnschedulable, WorkerDevicesReserved
+from modelyard_placement.claims import Sizer
+from modelyard_placement.picture import Holding
+
+from modelyard_scheduler.domain.decisions import Question, facts, ungrouped
+from modelyard_scheduler.domain.holding_back import held_again
+from modelyard_scheduler.domain.picture import Picture
+
+PlacementFact = InstanceScheduled | InstanceUnschedulable
+NEEDED = frozenset(
+    {Aggregate.DEPLOYMENT, Aggregate.INSTANCE, Aggregate.WORKER, Aggregate.FLEET, Aggregate.MODEL}
+)
+"""Facts about anything else decide no placement."""
+INSPECTION = "inspect/"
+"""Policy of what was decided for want of the metadata of a model: its source may answer otherwise now."""
+
+
+class NotReplayable(Exception):
+    """The event is no placement, or was not decided on the log alone; the message says which."""
+
+
+@dataclass(frozen=True, slots=True)
+class Replayed:
+    recorded: PlacementFact
+    again: PlacementFact | None
+    """None: nothing would be stated."""
+
+    @property
+    def identical(self) -> bool:
+        return self.again is not None and _bytes(self.again) == _bytes(self.recorded)
+
+
+@dataclass(slots=True)
+class Replay:
+    """Give it the events of the log in their order, up to the decision. It can go on to later ones."""
+
+    picture: Picture = field(default_factory=Picture)
+    sizer: Sizer = field(default_factory=Sizer)
+    _beyond: list[Recorded[Event]] = field(default_factory=list)
+    """Events beyond what the next decision was made on."""
+
+    def add(self, events: Iterable[Recorded[Event]]) -> None:
+        self._beyond.extend(events)
+
+    def decide(self, decision: Recorded[Event]) -> Replayed:
+        """The decision once more. Raises `NotReplayable`."""
+        fact = placement_fact(decision)
+        self._fold(fact.decision.decided_at_seq)
+        state = self.picture.instances.get(fact.instance_id)
+        if state is None:
+            raise NotReplayable(f"event {decision.seq}: the log up to it has no instance {fact.instance_id}")
+        said = {state.spec.local_path or "": ungrouped(fact.decision.paths)}
+        hold = held_again(fact.decision.held)
+        question = Question(said, fact.decision.decided_at_seq, self.sizer, hold)
+        taken = self._taken_before(decision)
+        try:
+            for holding in taken:
+                self.picture.rooms.take(holding)
+            again = [event for event in facts(self.picture, state, question) if type(event) is type(fact)]
+        finally:
+            for holding in taken:
+                self.picture.rooms.give_back(holding.worker, holding.instance)
+        return Replayed(fact, placement_or_none(again))
+
+    def _fold(self, seq: int) -> None:
+        kept = len(self._beyond)
+        for position, event in enumerate(self._beyond):
+            if event.seq > seq:
+                kept = position
+                break
+            self.picture.apply(event)
+        del self._beyond[:kept]
+
+    def _taken_before(self, decision: Recorded[Event]) -> list[Holding]:
+        """What the same command had reserved before: its events stand in a row, by their positions."""
+        command, _, position = decision.id.rpartition("/")
+        earlier = {f"{command}/{number}" for number in range(int(position))}
+        found = []
+        for event in self._beyond:
+            reserved = event.data
+            if event.id in earlier and isinstance(reserved, WorkerDevicesReserved):
+                instance = self.picture.instances.get(reserved.instance_id)
+                deployment_id = instance.deployment_id if instance else None
+                own = reserved.instance_id == int(decision.data.aggregate_id())
+                if not own:
+                    found.append(
+                        Holding(reserved.instance_id, deployment_id, reserved.worker_id, reserved.claim)
+                    )
+        return found
+
+
+def placement_fact(decision: Recorded[Event]) -> PlacementFact:
+    """Raises `NotReplayable`."""
+    fact = decision.data
+    if not isinstance(fact, (InstanceScheduled, InstanceUnschedulable)):
+        raise NotReplayable(f"event {decision.seq} is {decision.type}, not the decision of a placement")
+    if fact.decision.policy.startswith(INSPECTION):
+        raise NotReplayable(
+            f"event {decision.seq} was decided by what the model's source said, which is not in the log"
+        )
+    return fact
+
+
+def placement_or_none(events: Sequence[Event]) -> PlacementFact | None:
+    for event in events:
+        if isinstance(event, (InstanceScheduled, InstanceUnschedulable)):
+            return event
+    return None
+
+
+def _bytes(event: Event) -> bytes:
+    return event.model_dump_json().encode()
