@@ -4,7 +4,7 @@ import argparse
 import asyncio
 from collections.abc import Callable, Coroutine
 
-from bench import append, deploy, placement, schedule, visible
+from bench import append, deploy, placement, restart, schedule, visible
 from bench.report import Figure, print_figures
 
 BENCHES: dict[str, tuple[str, Callable[[], Coroutine[None, None, list[Figure]]]]] = {
@@ -12,6 +12,7 @@ BENCHES: dict[str, tuple[str, Callable[[], Coroutine[None, None, list[Figure]]]]
     "visible": ("Read models (baseline: the append alone; reading the log alone)", visible.measure),
     "schedule": ("The scheduler through the log (baseline: a loop that only writes)", schedule.measure),
     "placement": ("Placements (baseline: a loop over all workers)", placement.measure),
+    "restart": ("A scheduler starts on 100,000 events (baseline: reading them)", restart.measure),
     "deploy": ("Deploy to process (baseline: the operating system's own start of it)", deploy.measure),
 }
 

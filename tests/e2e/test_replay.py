@@ -16,8 +16,9 @@ TYPES = [name for name, event in EVENT_TYPES.items() if event.aggregate in NEEDE
 async def log_of(api: httpx.AsyncClient) -> AsyncIterator[Recorded[Event]]:
     since = 0
     while True:
-        params = {"since": since, "limit": 1000, "type": TYPES}
-        page: Json = (await api.get("/v2/events", params=params)).json()
+        page: Json = (
+            await api.get("/v2/events", params={"since": since, "limit": 1000, "type": tuple(TYPES)})
+        ).json()
         for event in page["items"]:
             yield from_cloud_event(event)
         if not page["items"]:

@@ -1,10 +1,10 @@
 """What the scheduler's handlers need from the outside."""
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import AsyncIterator, Collection, Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Protocol
 
-from modelyard_contracts.messages import Want
+from modelyard_contracts.messages import Observation, Want
 from modelyard_contracts.models import ModelCoordinates, ModelFacts
 from modelyard_placement.demand import PathSaid
 
@@ -41,4 +41,30 @@ class Models(Protocol):
 class Inspections(Protocol):
     def placeable(self, instance_ids: Iterable[int]) -> list[int]:
         """Those whose model is known."""
+        ...
+
+
+class Turn(Protocol):
+    """Which of several schedulers is at work (`modelyard_eventlog.leases.Lease`)."""
+
+    position: int
+
+    async def take(self) -> None: ...
+
+    async def keep(self) -> None: ...
+
+    async def release(self) -> None: ...
+
+
+class Observed(Protocol):
+    @property
+    def seq(self) -> int: ...
+
+    @property
+    def observations(self) -> Sequence[Observation]: ...
+
+
+class Hearing(Protocol):
+    def follow(self, after: int) -> AsyncIterator[Observed]:
+        """What agents state beyond `after`, in order, without end."""
         ...

@@ -10,6 +10,7 @@ from modelyard_contracts.events import (
     WorkerDevicesReserved,
 )
 from modelyard_placement.claims import Sizer
+from modelyard_placement.demand import PathSaid
 from modelyard_scheduler.domain.decisions import Said, grouped, placed, question, ungrouped
 from modelyard_scheduler.domain.holding_back import HOLD_AFTER_S
 from modelyard_scheduler.domain.picture import Picture
@@ -62,7 +63,7 @@ def test_parameters_that_cannot_be_read_are_the_reason() -> None:
 
 
 def test_what_workers_said_is_kept_with_the_decision() -> None:
-    said = {1: "no such file", 2: True, 3: "no such file"}
+    said: dict[int, PathSaid] = {1: "no such file", 2: True, 3: "no such file"}
     picture = told(*worker(1), *worker(2), *worker(3), requested(5))
     events = decided(picture, 5, said={"/models/a.gguf": said})
     assert placements(events) == [(5, 2)]

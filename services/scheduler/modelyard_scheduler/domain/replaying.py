@@ -1,5 +1,6 @@
 """A past placement, decided once more from the log alone: it must come to the same fact, byte for byte."""
 
+import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
@@ -116,4 +117,5 @@ def placement_or_none(events: Sequence[Event]) -> PlacementFact | None:
 
 
 def _bytes(event: Event) -> bytes:
-    return event.model_dump_json().encode()
+    """As JSON with sorted keys: over REST, events come without the order of theirs."""
+    return json.dumps(event.model_dump(mode="json"), sort_keys=True).encode()

@@ -10,11 +10,11 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 
 import structlog
-from modelyard_eventlog.leases import Lease, LeaseLost
+from modelyard_eventlog.leases import LeaseLost
 from modelyard_eventlog.log import AnyRecorded, Conflict, LogUnavailable
-from modelyard_eventlog.observations import Observations
 from modelyard_runtime.tracing import span
 
+from modelyard_scheduler.ports import Hearing, Turn
 from modelyard_scheduler.subscribers.reacting import Scheduler
 
 logger = structlog.stdlib.get_logger()
@@ -26,8 +26,8 @@ KEEP_S = 0.5
 @dataclass(slots=True)
 class Work:
     scheduler: Scheduler
-    lease: Lease
-    observations: Observations
+    lease: Turn
+    observations: Hearing
     reconcile_s: float
     at_work: bool = False
     failed: asyncio.Event = field(default_factory=asyncio.Event)

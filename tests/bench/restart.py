@@ -1,0 +1,142 @@
+"""A scheduler that starts on a long log."""
+
+import asyncio
+import time
+from datetime import UTC, datetime
+from itertools import count
+
+from bench.agents import GIB, GPUS, SESSION, inventory
+from bench.control_plane import WORKERS, Plane, fill, plane
+from bench.facts import MODEL_KNOWN, SPEC, registered, wish
+from bench.report import Figure
+from modelyard_contracts.base import Event
+from modelyard_contracts.deployments import Claim
+from modelyard_contracts.events import (
+    Decision,
+    InstanceFailed,
+    InstanceRequested,
+    InstanceRestartScheduled,
+    InstanceRunning,
+    InstanceScheduled,
+    InstanceStarting,
+    WorkerDevicesReserved,
+    WorkerInventoryChanged,
+    WorkerReady,
+)
+from modelyard_eventlog.nats_log import NatsEventLog
+from nats.aio.client import Client
+
+EVENTS = 100_000
+INSTANCES = 10_000
+
+
+async def measure() -> list[Figure]:
+    async with plane() as found:
+        return await _restart(found)
+
+
+async def _restart(plane: Plane) -> list[Figure]:
+    """A log of 100,000 events, of which 10,000 instances are left."""
+    await fill(plane.client, history())
+    last = (await NatsEventLog(plane.client).position()).last_seq
+    reading_s = await _reading(plane.client, last)
+    begun = time.perf_counter()
+    scheduler = plane.start_scheduler()
+    await plane.said("scheduler", "scheduler is up")
+    up_s = time.perf_counter() - begun
+    await plane.said("scheduler", "at work")
+    at_work_s = time.perf_counter() - begun
+    await asyncio.sleep(5)
+    rss = scheduler.memory_info().rss / 1024**2
+    return [
+        Figure(f"reading {last:,} events, no more", reading_s, "s", 1.0),
+        Figure("restart of the scheduler until it has all of them", up_s, "s", up_s / reading_s, "< 5 s"),
+        Figure("... and until it is at work", at_work_s, "s", at_work_s / reading_s),
+        Figure(f"its memory at {INSTANCES:,} instances on {WORKERS:,} workers", rss, "MiB", None, "<= 500"),
+    ]
+
+
+async def _reading(client: Client, last: int) -> float:
+    """What a loop takes that decodes every event and keeps none."""
+    begun = time.perf_counter()
+    async for batch in NatsEventLog(client).follow(0):
+        if batch[-1].seq >= last:
+            break
+    return time.perf_counter() - begun
+
+
+def history() -> list[Event]:
+    """Workers, a wish, and instances that ran; then restarts until there are enough events."""
+    events: list[Event] = [MODEL_KNOWN, wish(INSTANCES)]
+    for ident in range(1, WORKERS + 1):
+        events += [
+            registered(ident),
+            joined(ident),
+            WorkerInventoryChanged(worker_id=ident, inventory=inventory()),
+        ]
+    for ident in range(1, INSTANCES + 1):
+        events += lived(ident)
+    attempts = count(1)
+    while len(events) < EVENTS:
+        attempt = next(attempts)
+        for ident in range(1, INSTANCES + 1):
+            events += restarted(ident, attempt)
+    return events[:EVENTS]
+
+
+def joined(ident: int) -> WorkerReady:
+    return WorkerReady(worker_id=ident, address="127.0.0.1", agent_version="1", session=SESSION)
+
+
+def lived(ident: int) -> list[Event]:
+    worker = ident % WORKERS + 1
+    device = f"cuda:{ident // WORKERS % GPUS}"
+    claim = Claim(vram_bytes={device: 24 * GIB}, fraction=0.3)
+    return [
+        InstanceRequested(
+            instance_id=ident,
+            deployment_id=1,
+            name=f"d1-{ident:05d}",
+            deployment_name="d1",
+            cluster_id=1,
+            spec=SPEC,
+            spec_seq=2,
+        ),
+        WorkerDevicesReserved(worker_id=worker, instance_id=ident, claim=claim),
+        InstanceScheduled(
+            instance_id=ident,
+            deployment_id=1,
+            worker_id=worker,
+            worker_name=f"w{worker}",
+            claim=claim,
+            decision=Decision(policy="spread/2", decided_at_seq=1),
+        ),
+        *started(ident, 0),
+    ]
+
+
+def started(ident: int, attempt: int) -> list[Event]:
+    of = {"instance_id": ident, "deployment_id": 1, "worker_id": ident % WORKERS + 1, "attempt": attempt}
+    return [
+        InstanceStarting.model_validate({**of, "pid": 1, "command": ("server",)}),
+        InstanceRunning.model_validate(
+            {**of, "host": "127.0.0.1", "port": 1, "pid": 1, "backend_version": "1", "startup_s": 0.1}
+        ),
+    ]
+
+
+def restarted(ident: int, attempt: int) -> list[Event]:
+    of = {"instance_id": ident, "deployment_id": 1}
+    failed = {**of, "worker_id": ident % WORKERS + 1, "attempt": attempt - 1}
+    again = {
+        **of,
+        "attempt": attempt,
+        "streak": 1,
+        "delay_s": 0,
+        "restart_at": datetime(2026, 1, 2, tzinfo=UTC),
+    }
+    return [
+        InstanceFailed.model_validate({**failed, "cause": "crashed", "message": "it crashed"}),
+        InstanceRestartScheduled.model_validate(again),
+        *started(ident, attempt),
+    ]
