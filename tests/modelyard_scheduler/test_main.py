@@ -4,7 +4,7 @@ import asyncio
 import subprocess
 import sys
 from collections import Counter, defaultdict
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -26,13 +26,29 @@ from modelyard_eventlog.desired import DesiredState
 from modelyard_eventlog.log import AnyRecorded
 from modelyard_eventlog.nats_log import NatsEventLog
 from modelyard_eventlog.provision import provision
+from modelyard_placement.claims import Place, Sizer
+from modelyard_placement.demand import demand_of
 from modelyard_scheduler_cluster import Cluster
-from modelyard_scheduler_world import GIB, deployment, failed, inspected, starting, worker
+from modelyard_scheduler_world import deployment, failed, inspected, inventory, ready, registered, starting
 from nats.aio.client import Client
 from waiting import until
 
-HUB = DeploymentSpec(source=Source.HUGGINGFACE, huggingface_repo_id="org/repo")
-"""What it is is known, no worker has to be asked about it, and each instance takes a quarter of a GiB."""
+HUB = DeploymentSpec(source=Source.HUGGINGFACE, huggingface_repo_id="org/repo", backend="own-custom")
+"""No worker has to be asked about it."""
+
+
+def claim_bytes() -> int:
+    """What an instance of it takes."""
+    sized = Sizer().size(demand_of("chat", HUB, model=inspected(HUB).facts), Place(()))
+    assert not isinstance(sized, str), sized
+    return sized.ram_bytes[0]
+
+
+def hub_worker(ident: int = 1, *, slots: int = 8) -> Sequence[Event]:
+    room = inventory(ident, ram_bytes=slots * claim_bytes(), backend="own-custom")
+    return (registered(ident), ready(ident), room)
+
+
 WORKERS, SLOTS = 3, 8
 DEPLOYMENTS, REPLICAS = 6, 6
 
@@ -123,7 +139,7 @@ async def test_two_at_once_of_which_one_is_killed_place_each_instance_once_and_t
     world: World, schedulers: Schedulers
 ) -> None:
     for ident in range(1, WORKERS + 1):
-        await world.cluster.tell(*worker(ident, ram_bytes=SLOTS * GIB // 4))
+        await world.cluster.tell(*hub_worker(ident, slots=SLOTS))
     first, _ = schedulers.start(reconcile_s=0.05), schedulers.start(reconcile_s=0.05)
     await until(lambda: schedulers.said().count("scheduler is up") == 2)
     for ident in range(1, DEPLOYMENTS + 1):
@@ -143,13 +159,13 @@ async def test_two_at_once_of_which_one_is_killed_place_each_instance_once_and_t
     taken: dict[int, int] = defaultdict(int)
     for reserved in world.facts(WorkerDevicesReserved):
         taken[reserved.worker_id] += reserved.claim.ram_bytes
-    assert taken == {ident: SLOTS * GIB // 4 for ident in range(1, WORKERS + 1)}
+    assert taken == {ident: SLOTS * claim_bytes() for ident in range(1, WORKERS + 1)}
 
 
 async def test_one_that_is_killed_between_a_failure_and_its_restart_goes_on_when_started_anew(
     world: World, schedulers: Schedulers
 ) -> None:
-    await world.cluster.tell(*worker(), deployment(spec=HUB))
+    await world.cluster.tell(*hub_worker(), deployment(spec=HUB))
     first = schedulers.start()
     await until(lambda: world.wanted_attempt(1) == 0)
     await world.cluster.tell(starting(0, ident=1), failed(0, ident=1))
@@ -171,7 +187,7 @@ async def test_one_that_is_killed_between_a_failure_and_its_restart_goes_on_when
 async def test_a_restart_that_comes_due_while_no_scheduler_is_there_is_not_missed(
     world: World, schedulers: Schedulers
 ) -> None:
-    await world.cluster.tell(*worker(), deployment(spec=HUB))
+    await world.cluster.tell(*hub_worker(), deployment(spec=HUB))
     first = schedulers.start(restart_base_s=1.5)
     await until(lambda: world.wanted_attempt(1) == 0)
     await world.cluster.tell(starting(0, ident=1), failed(0, ident=1))
@@ -190,7 +206,7 @@ async def test_a_restart_that_comes_due_while_no_scheduler_is_there_is_not_misse
 async def test_a_timer_that_the_server_lost_is_made_up_for_by_a_sweep(
     world: World, schedulers: Schedulers
 ) -> None:
-    await world.cluster.tell(*worker(), deployment(spec=HUB))
+    await world.cluster.tell(*hub_worker(), deployment(spec=HUB))
     schedulers.start(restart_base_s=1.5)
     await until(lambda: world.wanted_attempt(1) == 0)
     await world.cluster.tell(starting(0, ident=1), failed(0, ident=1))

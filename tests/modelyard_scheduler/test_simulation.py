@@ -127,7 +127,7 @@ class Simulation:
             for beat in beats:
                 for scheduler in schedulers:
                     if not self.weather.happens(0.1):
-                        await scheduler.on_heartbeat(beat.worker_id, beat)
+                        await scheduler.on_heartbeat(beat)
             due = [(at, name) for at, name in self.between.rung if START + timedelta(seconds=at) <= now()]
             self.between.rung = [one for one in self.between.rung if one not in due]
             for _, name in due:
