@@ -26,6 +26,7 @@ from modelyard_contracts.events import (
     InstanceStopping,
     InstanceUnschedulable,
     ModelInspected,
+    StopReason,
     WorkerDevicesReleased,
     WorkerDevicesReserved,
     WorkerInventoryChanged,
@@ -39,7 +40,6 @@ from modelyard_contracts.models import ModelFacts, ModelFormat, coordinates_of
 from modelyard_placement.claims import UNKNOWN_RAM_BYTES
 from modelyard_scheduler.domain.instance import InstanceState
 from modelyard_scheduler.domain.picture import Picture
-from modelyard_scheduler.domain.reconcile import StopReason
 
 START = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 GIB = 1024**3

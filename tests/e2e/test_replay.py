@@ -43,6 +43,7 @@ async def test_every_decision_is_made_again_identically(stack: Stack, tiny_model
         )
         for ident in (made["id"], waits["id"]):
             await api.delete(f"/v2/models/{ident}")
+            await until_instances(api, ident, lambda items: items == [])
 
         replay, replayed = Replay(), []
         async for event in log_of(api):

@@ -76,6 +76,7 @@ def build(settings: SchedulerSettings, nc: Client, at_work: Callable[[], bool]) 
         wants=wants,
         admission=Admission(decider, desired),
         fleet=FleetHandler(decider, Presence(now()), fleet_policy, lambda: nc.is_connected, at_work),
+        failed_grace_s=settings.failed_grace_s,
     )
     inspections.after = scheduler.place_waiting
     return scheduler

@@ -24,6 +24,9 @@ class SchedulerSettings(NatsSettings, ModelSourceSettings):
     restart_reset_s: float = Field(
         600.0, description="A stretch of running that long makes the next failure the first again."
     )
+    failed_grace_s: float = Field(
+        300.0, description="For how long an instance that failed for good keeps its room."
+    )
     reconcile_s: float = Field(10.0, description="Time between sweeps that close every gap.")
     presence_s: float = Field(1.0, description="Time between looks at who is there.")
     path_question_s: float = Field(2.0, description="Time a worker may take to say if it has a path.")

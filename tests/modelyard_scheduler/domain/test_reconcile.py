@@ -2,25 +2,33 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from modelyard_contracts.base import Event
+from modelyard_contracts.deployments import Claim
+from modelyard_contracts.events import DeploymentUpdated, WorkerMaintenanceChanged
 from modelyard_scheduler.domain.reconcile import ReplicasPlan, Stop, replicas_plan
+from modelyard_scheduler.domain.standing import standings
 from modelyard_scheduler_world import (
+    SPEC,
     deleted,
     deletion_requested,
     deployment,
     failed,
     requested,
+    reserved,
     running,
     scaled,
     scheduled,
+    silent,
     starting,
     stopping,
     told,
+    unschedulable,
+    worker,
 )
 
 
-def plan(*events: Event, silent_workers: frozenset[int] = frozenset()) -> ReplicasPlan:
+def plan(*events: Event) -> ReplicasPlan:
     picture = told(*events)
-    return replicas_plan(picture.deployments.get(3), picture.instances_of(3), silent_workers)
+    return replicas_plan(picture.deployments.get(3), picture.instances_of(3), standings(picture, 3))
 
 
 def runs(ident: int, worker_id: int = 1) -> tuple[Event, ...]:
@@ -61,26 +69,86 @@ def test_deleting_one_of_too_many_stops_no_other() -> None:
 def test_every_instance_of_a_deleted_deployment_goes() -> None:
     expected = ReplicasPlan(stop=(Stop(5, "deployment_deleted"), Stop(6, "deployment_deleted")))
     assert plan(deployment(replicas=2), *runs(5), *runs(6), deleted()) == expected
-    assert replicas_plan(None, told(*runs(5)).instances_of(3)).stop == (Stop(5, "deployment_deleted"),)
+    assert replicas_plan(None, told(*runs(5)).instances_of(3), {}).stop == (Stop(5, "deployment_deleted"),)
+
+
+def of_layers(ident: int, offloaded: int) -> Event:
+    """Its room, with so many of ten layers on devices."""
+    claim = Claim(ram_bytes=1, total_layers=10, offload_layers=offloaded)
+    return reserved(ident, worker_id=1, claim=claim)
 
 
 WORST_FIRST: list[tuple[Event, ...]] = [
-    (requested(11),),
-    (requested(10), scheduled(10), failed(ident=10)),
-    runs(9, worker_id=2),
-    (requested(8), scheduled(8), starting(ident=8)),
-    runs(7),
-    runs(6),
+    (requested(20),),
+    (requested(19), scheduled(19), failed(ident=19)),
+    runs(18, worker_id=2),
+    (requested(17), scheduled(17), starting(ident=17)),
+    runs(16, worker_id=3),
+    (*runs(15), of_layers(15, 2)),
+    (*runs(14), of_layers(14, 7)),
+    (*runs(13, worker_id=4), *runs(12, worker_id=4), reserved(13, worker_id=4), reserved(12, worker_id=4)),
+    (*runs(11, worker_id=5), reserved(11, worker_id=5)),
+    (*runs(10, worker_id=6), reserved(10, worker_id=6)),
 ]
+"""Not placed, failed, on a silent worker, starting, on a worker in maintenance, most offloaded, most crowded,
+then the youngest."""
+FLEET = (
+    *(event for ident in range(1, 7) for event in worker(ident)),
+    WorkerMaintenanceChanged(worker_id=3, enabled=True),
+)
 
 
-@pytest.mark.parametrize("replicas", range(len(WORST_FIRST)))
+@pytest.mark.parametrize("replicas", range(len(WORST_FIRST) + 2))
 def test_scale_down_removes_the_worst_first(replicas: int) -> None:
-    """Not placed, failed, on a silent worker, starting, then the youngest of those that run."""
     events = [event for one in reversed(WORST_FIRST) for event in one]
-    found = plan(deployment(replicas=replicas), *events, silent_workers=frozenset({2}))
+    found = plan(deployment(replicas=replicas), *FLEET, *events, silent(2))
     assert found.request == 0
-    assert [stop.instance_id for stop in found.stop] == [11, 10, 9, 8, 7, 6][: 6 - replicas]
+    assert [stop.instance_id for stop in found.stop] == list(range(20, 9, -1))[: max(0, 11 - replicas)]
+
+
+def test_one_that_waits_as_the_deployment_was_before_is_replaced_by_one_as_it_is_now() -> None:
+    changed = DeploymentUpdated(
+        deployment_id=3, name="chat3", spec=SPEC.model_copy(update={"cpu_offloading": True})
+    )
+    given = (deployment(replicas=2), *runs(5), requested(6), changed)
+    assert plan(*given) == ReplicasPlan(request=1, stop=(Stop(6, "outdated"),))
+
+
+# --- drains ----------------------------------------------------------------------------------------
+
+DRAIN = WorkerMaintenanceChanged(worker_id=1, enabled=True, drain=True)
+TWO_TO_MOVE = (*worker(1), *worker(2), deployment(replicas=2), *runs(5), *runs(6), DRAIN)
+
+
+def test_a_worker_in_maintenance_that_is_not_drained_keeps_what_it_has() -> None:
+    closed = WorkerMaintenanceChanged(worker_id=1, enabled=True)
+    assert plan(*worker(1), deployment(replicas=1), *runs(5), closed) == ReplicasPlan()
+
+
+def test_of_what_is_to_move_one_is_replaced_at_a_time_and_stopped_once_its_replacement_runs() -> None:
+    assert plan(*TWO_TO_MOVE) == ReplicasPlan(request=1)
+    on_its_way = (*TWO_TO_MOVE, requested(7), scheduled(7, worker_id=2))
+    assert plan(*on_its_way) == ReplicasPlan()
+    there = (*TWO_TO_MOVE, *runs(7, worker_id=2))
+    assert plan(*there) == ReplicasPlan(stop=(Stop(6, "drained"),))
+    assert plan(*there, stopping(6)) == ReplicasPlan(request=1)
+    all_there = (*there, stopping(6), *runs(8, worker_id=2), stopping(5))
+    assert plan(*all_there) == ReplicasPlan()
+
+
+def test_without_room_for_a_replacement_what_is_to_move_stays() -> None:
+    assert plan(*TWO_TO_MOVE, requested(7), unschedulable(7)) == ReplicasPlan()
+
+
+def test_what_is_to_move_is_the_first_to_go_when_fewer_are_wanted() -> None:
+    given = (*TWO_TO_MOVE, *runs(7, worker_id=2), scaled(1))
+    assert plan(*given) == ReplicasPlan(stop=(Stop(6, "drained"), Stop(5, "drained")))
+
+
+def test_a_drain_that_is_called_off_leaves_no_more_than_are_wanted() -> None:
+    over = WorkerMaintenanceChanged(worker_id=1, enabled=False)
+    given = (*TWO_TO_MOVE, requested(7), scheduled(7, worker_id=2), over)
+    assert plan(*given) == ReplicasPlan(stop=(Stop(7, "scale_down"),))
 
 
 @given(

@@ -48,6 +48,7 @@ from modelyard_contracts.events.instances import (
     InstanceUnready,
     InstanceUnschedulable,
     PathsSaid,
+    StopReason,
 )
 from modelyard_contracts.events.models import ModelInspected, model_number
 from modelyard_contracts.events.names import NameClaimed, NameEvent, NameReleased, name_id

@@ -143,6 +143,7 @@ class InstanceState:
     """For how long it ran before its last failure."""
     failure: FailureCause | None = None
     """Of its last failure."""
+    failed_at: datetime | None = None
     reasons: tuple[Reason, ...] = ()
     """Why it is unschedulable."""
     deletion_requested: bool = False
@@ -235,7 +236,8 @@ def _entered(state: InstanceState, fact: InstanceFact, recorded: Recorded[Instan
         case InstanceUnschedulable():
             return replace(state, reasons=fact.reasons)
         case InstanceFailed():
-            return replace(state, healthy_s=fact.healthy_s, failure=fact.cause)
+            failed = replace(state, healthy_s=fact.healthy_s, failure=fact.cause)
+            return replace(failed, failed_at=recorded.time)
         case InstanceRestartScheduled():
             return replace(
                 state, attempt=fact.attempt, streak=fact.streak, restart_at=fact.restart_at, healthy_s=0.0

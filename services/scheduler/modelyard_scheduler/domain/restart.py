@@ -51,6 +51,17 @@ def next_restart(
     )
 
 
+def failed_for_good(state: InstanceState, now: datetime, grace_s: float) -> bool:
+    """Whether it failed longer ago than the grace and is not started again."""
+    return (
+        state.phase is Phase.FAILED
+        and not state.spec.restart_on_error
+        and state.failure is not FailureCause.WORKER_STOPPED
+        and state.failed_at is not None
+        and now - state.failed_at >= timedelta(seconds=grace_s)
+    )
+
+
 def delay(streak: int, policy: RestartPolicy, *, jitter: float) -> float:
     """`base_s` after the first failure, doubled with each further one."""
     # beyond 2**32 the limit has long been reached, and floats would overflow later on

@@ -17,6 +17,8 @@ from modelyard_scheduler.domain.deployment import DeploymentState
 from modelyard_scheduler.domain.instance import UNPLACED, InstanceState, Phase, homes, may
 from modelyard_scheduler.domain.names import SUFFIX_ALPHABET, SUFFIX_LENGTH, instance_name
 from modelyard_scheduler.domain.reconcile import ReplicasPlan, Stop, replicas_plan
+from modelyard_scheduler.domain.restart import failed_for_good
+from modelyard_scheduler.domain.standing import standings
 from modelyard_scheduler.domain.worker import WorkerPhase
 from modelyard_scheduler.handlers.deciding import AT_ONCE, Decider, Decision, because
 from modelyard_scheduler.handlers.placement import PlacementHandler
@@ -49,14 +51,11 @@ class InstanceHandler:
 
     def _plan(self, deployment_id: int) -> ReplicasPlan:
         picture = self.decider.picture
-        instances = picture.instances_of(deployment_id)
-        homes = {state.worker_id for state in instances if state.worker_id is not None}
-        silent = frozenset(
-            ident
-            for ident in homes
-            if ident in picture.workers and picture.workers[ident].phase is WorkerPhase.SILENT
+        return replicas_plan(
+            picture.deployments.get(deployment_id),
+            picture.instances_of(deployment_id),
+            standings(picture, deployment_id),
         )
-        return replicas_plan(picture.deployments.get(deployment_id), instances, silent)
 
     def _request(self, deployment_id: int) -> Decision | None:
         deployment = self.decider.picture.deployments.get(deployment_id)
@@ -136,6 +135,22 @@ class InstanceHandler:
             some = states[start : start + AT_ONCE]
             await self._remove({s.instance_id: s.leaves_because or "scale_down" for s in some})
             await self.wants.forget(some)
+
+    async def give_back_claims(self, grace_s: float) -> None:
+        """What has failed for good holds its room no longer than the grace, so that somebody may look."""
+
+        def decide() -> Decision | None:
+            opened: set[int] = set()
+            over = [
+                state
+                for state in self.decider.picture.instances.values()
+                if failed_for_good(state, self.decider.now(), grace_s)
+            ]
+            writes = [(state, write) for state in over[:AT_ONCE] for write in self._releases(state, opened)]
+            return self.decider.about_many("give-back", writes)
+
+        while await self.decider.state(decide):
+            pass
 
     def _of(self, instance_ids: Iterable[int], phase: Phase) -> list[InstanceState]:
         found = [self.decider.picture.instances.get(ident) for ident in sorted(instance_ids)]

@@ -15,6 +15,7 @@ from modelyard_contracts.events import (
     InstanceRemoved,
     InstanceRequested,
     InstanceRestartScheduled,
+    InstanceRunning,
     InstanceStopped,
     ModelInspected,
     WorkerDeleted,
@@ -34,6 +35,8 @@ class Due:
     """Deployments, workers and instances, by id, with what they are due."""
 
     give_up: set[int] = field(default_factory=set)
+    empty: set[int] = field(default_factory=set)
+    """Workers in or out of maintenance: what is on them may have to move."""
     reconcile: set[int] = field(default_factory=set)
     remove: set[int] = field(default_factory=set)
     restart: set[int] = field(default_factory=set)
@@ -64,13 +67,20 @@ class Due:
                 self.wake.add(ident)
             case InstanceStopped(instance_id=ident):
                 self.remove.add(ident)
-            case InstanceDeletionRequested(deployment_id=ident) | InstanceRemoved(deployment_id=ident):
+            case (
+                InstanceDeletionRequested(deployment_id=ident)
+                | InstanceRunning(deployment_id=ident)
+                | InstanceRemoved(deployment_id=ident)
+            ):
                 self.reconcile.add(ident)
             case _:
                 pass
 
     def _add_of_worker(self, event: WorkerEvent) -> None:
         match event:
+            case WorkerMaintenanceChanged(worker_id=ident):
+                self.empty.add(ident)
+                self.place_waiting = True
             case WorkerLost(worker_id=ident) | WorkerDeleted(worker_id=ident):
                 self.give_up.add(ident)
             case (
@@ -78,7 +88,6 @@ class Due:
                 | WorkerRecovered()
                 | WorkerInventoryChanged()
                 | WorkerLabelsChanged()
-                | WorkerMaintenanceChanged()
                 | WorkerDevicesReleased()
             ):
                 self.place_waiting = True

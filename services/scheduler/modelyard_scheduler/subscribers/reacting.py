@@ -32,6 +32,7 @@ class Scheduler:
     wants: WantsHandler
     admission: Admission
     fleet: FleetHandler
+    failed_grace_s: float = 300.0
     busy: asyncio.Lock = field(default_factory=asyncio.Lock)
 
     async def react(self, events: Iterable[Event]) -> None:
@@ -42,12 +43,16 @@ class Scheduler:
             await self.instances.remove_stopped(todo.remove)
             await asyncio.gather(*(self.restarts.restart(ident) for ident in sorted(todo.restart)))
             await asyncio.gather(*(self.restarts.wake(ident) for ident in sorted(todo.wake)))
-            for deployment_id in sorted(todo.reconcile):
+            for deployment_id in sorted(todo.reconcile | self._deployments_on(todo.empty)):
                 await self.instances.reconcile(deployment_id)
             if todo.place_waiting:
                 await self.placement.place_waiting()
             else:
                 await self.placement.place_new(sorted(todo.place))
+
+    def _deployments_on(self, worker_ids: Iterable[int]) -> set[int]:
+        on = self.decider.picture.instances_on
+        return {state.deployment_id for worker_id in worker_ids for state in on(worker_id)}
 
     async def place_waiting(self) -> None:
         async with self.busy:
@@ -90,6 +95,7 @@ class Scheduler:
             for state in ended:
                 await self.restarts.restart(state.instance_id)
             await self.instances.remove_stopped([state.instance_id for state in ended])
+            await self.instances.give_back_claims(self.failed_grace_s)
         wished_or_there = {state.deployment_id for state in picture.instances.values()}
         for ident in sorted(wished_or_there.union(picture.deployments)):
             async with self.busy:
