@@ -152,7 +152,9 @@ class InstanceState:
 
 def homes(state: InstanceState) -> tuple[int, ...]:
     """The workers it is on, the primary one first."""
-    return () if state.worker_id is None else (state.worker_id, *(part.worker_id for part in state.subordinates))
+    return (
+        () if state.worker_id is None else (state.worker_id, *(part.worker_id for part in state.subordinates))
+    )
 
 
 def may(state: InstanceState, fact: type[InstanceFact]) -> bool:
