@@ -7,6 +7,7 @@ import pytest
 from modelyard_cli.errors import UsageError
 from modelyard_cli.main import app
 from real_models import config_of
+from tiny_gguf import write_tiny_gguf
 from typer.testing import CliRunner, Result
 
 
@@ -48,6 +49,36 @@ def test_json_holds_every_part_and_the_sums(config: Path) -> None:
     device = json.loads(result.output)["devices"][0]
     assert device["needed_bytes"] == sum(part["bytes"] for part in device["parts"]) + device["margin_bytes"]
     assert json.loads(result.output)["fits"] is True
+
+
+def test_a_directory_here_is_read_and_its_weights_are_counted_once(config: Path) -> None:
+    header = b'{"t":{"dtype":"BF16","shape":[4],"data_offsets":[0,8]}}'
+    weights = config.parent / "model.safetensors"
+    weights.write_bytes(len(header).to_bytes(8, "little") + header)
+    with weights.open("ab") as file:
+        file.truncate(16_381_470_720)  # sparse: no disk is taken
+    (config.parent / "pytorch_model.bin").write_bytes(b"the same again")
+    result = run(config.parent, "--gpus", "H100", "-o", "json")
+    assert result.exit_code == 0, result.output
+    weights_part = json.loads(result.output)["devices"][0]["parts"][0]
+    assert weights_part["bytes"] == 16_381_470_720 + 40960 * 128 * 2
+
+
+def test_a_gguf_file_here_runs_with_llama_cpp(tmp_path: Path) -> None:
+    write_tiny_gguf(tmp_path / "tiny.gguf")
+    result = run(tmp_path / "tiny.gguf", "--gpus", "24GiB")
+    assert result.exit_code == 0, result.output
+    assert "with llama.cpp" in result.output
+    assert "layers on devices" in result.output
+
+
+def test_what_is_not_there_is_named(tmp_path: Path) -> None:
+    result = run(tmp_path / "none", "--gpus", "H100").exception
+    assert isinstance(result, UsageError)
+    assert "none" in result.message
+    neither = run("only-a-name", "--gpus", "H100").exception
+    assert isinstance(neither, UsageError)
+    assert "'only-a-name' is no path here and no repository" in neither.message
 
 
 def test_several_workers_are_several_options(config: Path) -> None:
