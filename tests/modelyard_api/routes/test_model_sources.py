@@ -74,9 +74,21 @@ async def test_a_model_is_described_before_it_is_downloaded(api: httpx.AsyncClie
     model = await body(api, f"/{name}/models/org/tiny-gguf?file=*padded*")
     assert model["facts"]["format"] == "gguf"
     assert model["default_backend"] == "llama.cpp"
+    assert model["backends"]["llama.cpp"] is None
+    assert "gguf" in model["backends"]["vLLM"]
     assert [choice["file"] for choice in model["gguf_files"]] == ["tiny-F32.gguf", "tiny-padded.gguf"]
     assert model["readme"].startswith("# Tiny")
     assert {file["path"] for file in model["files"]} == {"tiny-F32.gguf", "tiny-padded.gguf", "README.md"}
+
+
+async def test_what_can_run_a_model_depends_on_the_devices(api: httpx.AsyncClient) -> None:
+    anywhere = await body(api, "/huggingface/models/org/tiny")
+    assert anywhere["backends"]["vLLM"] is None
+    assert anywhere["backends"]["MindIE"] is None
+    on_cpu = await body(api, "/huggingface/models/org/tiny?accelerator=cpu")
+    assert "not on cpu" in on_cpu["backends"]["vLLM"]
+    ascend = await body(api, "/huggingface/models/org/tiny?accelerator=cann")
+    assert ascend["default_backend"] == "MindIE"
 
 
 async def test_callers_may_show_a_token_of_their_own(api: httpx.AsyncClient) -> None:

@@ -122,6 +122,7 @@ def _facts(found: Json) -> dict[str, Any]:
         "format": facts["format"],
         "category": f"{facts['category']} ({facts['category_rule']})",
         "backend": found["default_backend"],
+        "runs with": ", ".join(name for name, why in found["backends"].items() if why is None),
         "architecture": ", ".join(facts["architectures"]),
         "parameters": _count(facts["parameters"]),
         "active parameters": _count(facts["active_parameters"]),

@@ -19,6 +19,8 @@ Page = Annotated[int, Query(ge=1, le=100)]
 PerPage = Annotated[int, Query(alias="perPage", ge=1, le=100)]
 HubToken = Annotated[str | None, Header(alias="X-Hub-Token", max_length=512)]
 """The caller's own token at the hub, in place of the configured one; it is not kept."""
+Accelerators = Annotated[tuple[str, ...], Query(max_length=16)]
+"""Kinds of devices, as workers name them: `cuda`, `cann`, `cpu`."""
 
 
 class Hub(StrEnum):
@@ -64,10 +66,11 @@ def _add_model(router: APIRouter) -> None:
         _: CallerOf,
         revision: Annotated[str | None, Query(max_length=256)] = None,
         file: Annotated[str | None, Query(max_length=512)] = None,
+        accelerator: Accelerators = (),
         token: HubToken = None,
     ) -> Json:
         coordinates = ModelCoordinates(source=hub.source(), repo=repo, file=file, revision=revision)
-        return view_of(await context.catalogue.inspect(coordinates, token))
+        return view_of(await context.catalogue.inspect(coordinates, token), accelerator)
 
 
 def _add_local(router: APIRouter) -> None:
