@@ -56,7 +56,7 @@ async def test_a_failed_start_is_not_repeated_until_a_later_attempt_is_wanted(
 
 
 async def test_a_hung_server_fails_as_unresponsive_and_is_ended(machine: Machine, tiny_model: Path) -> None:
-    machine.start_agent(MODELYARD_LIVENESS_TIMEOUT_S="0.3")
+    machine.start_agent()
     await machine.wish(want(spec_of(tiny_model)))
     running = await machine.observe("InstanceRunning")
 
@@ -65,6 +65,22 @@ async def test_a_hung_server_fails_as_unresponsive_and_is_ended(machine: Machine
     failed = await machine.observe("InstanceFailed", seconds=30)
     assert failed["cause"] == "unresponsive"
     assert is_gone(running["pid"])
+
+
+async def test_a_server_that_pauses_leaves_routing_and_comes_back(machine: Machine, tiny_model: Path) -> None:
+    machine.start_agent(MODELYARD_LIVENESS_FAILURES="100000")
+    await machine.wish(want(spec_of(tiny_model)))
+    running = await machine.observe("InstanceRunning")
+    os.kill(running["pid"], signal.SIGSTOP)
+    assert "did not answer" in (await machine.observe("InstanceUnready"))["message"]
+    machine.end_agent(signal.SIGKILL)
+    machine.start_agent(MODELYARD_LIVENESS_FAILURES="100000")
+    await until(lambda: len(machine.seen("WorkerReady")) == 2)
+
+    os.kill(running["pid"], signal.SIGCONT)
+
+    await until(lambda: len(machine.seen("InstanceRunning")) == 2)
+    assert machine.story() == ["InstanceStarting", "InstanceRunning", "InstanceUnready", "InstanceRunning"]
 
 
 async def test_a_server_that_never_answers_fails_at_its_deadline(machine: Machine, tiny_model: Path) -> None:

@@ -17,6 +17,7 @@ from modelyard_runtime.shutdown import ends_before, stop_signal
 from modelyard_runtime.tracing import configure_traces
 
 from modelyard_worker_agent.adapters.accelerators import accelerators_of_this_machine
+from modelyard_worker_agent.adapters.connections import TcpConnections
 from modelyard_worker_agent.adapters.gauge import Gauge
 from modelyard_worker_agent.adapters.identity import IdentityFiles, StateInUse, held
 from modelyard_worker_agent.adapters.joining import Joiner
@@ -47,6 +48,7 @@ def build_machine(
         worker_id=joined.worker_id,
         executor=ProcessExecutor(settings.log_instance_bytes),
         probe=HttpProbe(client, settings.probe_timeout_s),
+        connections=TcpConnections(),
         models=ModelStore(settings.worker_state / "models"),
         programs=programs,
         reports=outbox,
@@ -58,6 +60,7 @@ def build_machine(
             liveness_s=settings.liveness_s,
             unready_failures=settings.unready_failures,
             liveness_failures=settings.liveness_failures,
+            drain_s=settings.drain_s,
             stop_grace_s=settings.stop_grace_s,
             runs_kept=settings.log_runs_kept,
             host=settings.model_server_host,

@@ -120,6 +120,12 @@ class Probe(Protocol):
         ...
 
 
+class Connections(Protocol):
+    async def open_to(self, at: Listening) -> int:
+        """How many requests it may still be answering."""
+        ...
+
+
 class Models(Protocol):
     async def resolve(self, spec: DeploymentSpec, downloading: Callable[[], Awaitable[None]]) -> Path:
         """The file to serve; `downloading` is awaited once if it must be fetched first.

@@ -37,6 +37,9 @@ class WorkerSettings(NatsSettings):
     liveness_failures: int = Field(
         12, ge=1, description="Failed looks in a row after which it counts as hung and is started anew."
     )
+    drain_s: float = Field(
+        300.0, ge=0, description="For how long requests may be finished before a model server is ended."
+    )
     stop_grace_s: float = Field(
         30.0, description="For how long a model server may take to end before it is killed."
     )

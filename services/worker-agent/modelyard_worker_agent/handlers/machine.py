@@ -7,7 +7,7 @@ from modelyard_runtime.secrets import Sealer
 
 from modelyard_worker_agent.adapters.programs import Programs
 from modelyard_worker_agent.adapters.run_files import RunFiles
-from modelyard_worker_agent.ports import Executor, Models, Probe, Reports
+from modelyard_worker_agent.ports import Connections, Executor, Models, Probe, Reports
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,6 +16,7 @@ class Limits:
     liveness_s: float
     unready_failures: int
     liveness_failures: int
+    drain_s: float
     stop_grace_s: float
     runs_kept: int
     host: str
@@ -29,6 +30,7 @@ class Machine:
     worker_id: int
     executor: Executor
     probe: Probe
+    connections: Connections
     models: Models
     programs: Programs
     reports: Reports

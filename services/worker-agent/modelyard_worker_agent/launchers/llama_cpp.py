@@ -31,6 +31,10 @@ class _Parser(argparse.ArgumentParser):
         sys.exit(BAD_ARGUMENT)
 
 
+def _shares(text: str) -> list[float]:
+    return [float(share) for share in text.split(",")]
+
+
 def parser() -> argparse.ArgumentParser:
     """The llama-server flags that we pass on, by their own names."""
     made = _Parser(prog="llama_cpp", allow_abbrev=False)
@@ -44,6 +48,7 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument("--batch-size", "-b", type=int)
     made.add_argument("--ubatch-size", "-ub", type=int)
     made.add_argument("--n-gpu-layers", "--gpu-layers", "-ngl", type=int)
+    made.add_argument("--tensor-split", "-ts", type=_shares)
     made.add_argument("--alias", "-a")
     made.add_argument("--embedding", "--embeddings", action="store_true")
     made.add_argument("--reranking", "--rerank", action="store_true")
@@ -82,6 +87,7 @@ def parameters(flags: argparse.Namespace) -> Any:
         "n_ubatch": flags.ubatch_size,
         "n_gpu_layers": flags.n_gpu_layers,
         "n_predict": flags.n_predict,
+        "tensor_split": flags.tensor_split,
         "pooling_type": POOLING.get(flags.pooling),
         "cache_type_k": CACHE_TYPES.get(flags.cache_type_k),
         "cache_type_v": CACHE_TYPES.get(flags.cache_type_v),
