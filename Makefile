@@ -50,3 +50,8 @@ $(VENV)/ready: requirements.lock pyproject.toml
 	$(BIN)/pip install --quiet --disable-pip-version-check -r requirements.lock
 	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
 	@touch $@
+
+.PHONY: test-docker
+test-docker: $(VENV)/ready ## containers on a real Docker engine: make test-docker [SOCKET=/var/run/docker.sock]
+	MODELYARD_TEST_DOCKER=$(or $(SOCKET),/var/run/docker.sock) $(BIN)/python -m pytest -q \
+	  tests/modelyard_worker_agent/adapters/test_executors.py tests/modelyard_worker_agent/test_containers.py

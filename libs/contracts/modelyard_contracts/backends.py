@@ -68,7 +68,7 @@ class InferenceBackend(Contract):
     """Come first, so that a deployment's parameters win."""
     default_env: dict[str, str] = {}
     health_check_path: UrlPath | None = None
-    """None: it is healthy when it takes connections."""
+    """None: it is healthy when it answers anything at all."""
     parameter_format: Literal["space", "equal"] | None = None
     """How flags and values are put together; None: as they were written."""
     common_parameters: tuple[str, ...] = ()

@@ -18,6 +18,7 @@ from modelyard_runtime.tracing import configure_traces
 
 from modelyard_worker_agent.adapters.accelerators import accelerators_of_this_machine
 from modelyard_worker_agent.adapters.connections import TcpConnections
+from modelyard_worker_agent.adapters.docker import Docker, DockerExecutor
 from modelyard_worker_agent.adapters.gauge import Gauge
 from modelyard_worker_agent.adapters.identity import IdentityFiles, StateInUse, held
 from modelyard_worker_agent.adapters.joining import Joiner
@@ -31,7 +32,7 @@ from modelyard_worker_agent.adapters.run_files import RunFiles
 from modelyard_worker_agent.handlers.agent import Agent
 from modelyard_worker_agent.handlers.machine import Limits, Machine
 from modelyard_worker_agent.handlers.renewal import AnotherWorker, Renewal
-from modelyard_worker_agent.ports import JoinRefused
+from modelyard_worker_agent.ports import Executor, JoinRefused
 from modelyard_worker_agent.settings import WorkerSettings
 from modelyard_worker_agent.subscribers.link import Link, Presence
 
@@ -46,7 +47,7 @@ def build_machine(
     outbox = Outbox(settings.worker_state / "outbox", joined.worker_id, now)
     machine = Machine(
         worker_id=joined.worker_id,
-        executor=ProcessExecutor(settings.log_instance_bytes),
+        executor=executor_of(settings, joined.worker_id),
         probe=HttpProbe(client, settings.probe_timeout_s),
         connections=TcpConnections(),
         models=ModelStore(settings.worker_state / "models"),
@@ -68,6 +69,13 @@ def build_machine(
         ),
     )
     return machine, outbox
+
+
+def executor_of(settings: WorkerSettings, worker_id: int) -> Executor:
+    if settings.executor == "process":
+        return ProcessExecutor(settings.log_instance_bytes)
+    docker = Docker(settings.docker_socket, settings.docker_network, worker_id)
+    return DockerExecutor(settings.log_instance_bytes, docker)
 
 
 async def run(settings: WorkerSettings) -> int:

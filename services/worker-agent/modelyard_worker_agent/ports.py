@@ -40,6 +40,20 @@ class Listening:
 
 
 @dataclass(frozen=True, slots=True)
+class Container:
+    """`mounts` are at the same paths inside, read-only; `memory_bytes` 0: no limit."""
+
+    image: str
+    port: int
+    version: str
+    entrypoint: tuple[str, ...] = ()
+    mounts: tuple[str, ...] = ()
+    devices: tuple[str, ...] = ()
+    memory_bytes: int = 0
+    labels: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
 class Launch:
     """What an executor starts. `directory` must be new; `files` are put there first."""
 
@@ -49,6 +63,7 @@ class Launch:
     files: Mapping[str, str] = field(default_factory=dict)
     listening: "Listening | None" = None
     """Where it will listen; None: it says so itself."""
+    container: Container | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +87,8 @@ class Accelerators(Protocol):
 
 class Executor(Protocol):
     """Runs model servers so that they outlive the agent."""
+
+    in_container: bool
 
     async def start(self, launch: Launch) -> Process:
         """Raises `StartFailed`."""
@@ -112,7 +129,7 @@ class Executor(Protocol):
 
 class Probe(Protocol):
     async def healthy(self, at: Listening, path: str | None) -> bool:
-        """Without a path: whether it takes connections."""
+        """Without a path: whether it answers anything at all."""
         ...
 
     async def answers(self, at: Listening, asks: Sequence[Ask]) -> bool:

@@ -2,6 +2,7 @@
 
 import socket
 from pathlib import Path
+from typing import Literal
 
 from modelyard_runtime.settings import NatsSettings
 from pydantic import Field, SecretStr
@@ -19,6 +20,14 @@ class WorkerSettings(NatsSettings):
     )
     labels: dict[str, str] = Field({}, description='Labels to join with, as JSON: {"zone": "a"}.')
     worker_address: str = Field("127.0.0.1", description="Address other machines reach this one by.")
+    executor: Literal["process", "docker"] = Field(
+        "process", description="How model servers run: as processes, or in containers of a Docker engine."
+    )
+    docker_socket: str = Field("/var/run/docker.sock", description="Unix socket of the Docker engine.")
+    docker_network: str | None = Field(
+        None,
+        description="Network for containers, where the agent is on it too; else ports are published.",
+    )
     backend_programs: dict[str, str] = Field(
         {}, description='Programs of backends that are not on PATH, as JSON: {"vLLM": "/opt/vllm/bin/vllm"}.'
     )

@@ -1,8 +1,6 @@
 """Looks at model servers over HTTP."""
 
-import asyncio
 from collections.abc import Sequence
-from contextlib import suppress
 
 import httpx
 
@@ -23,9 +21,8 @@ class HttpProbe:
         self._timeout_s = timeout_s
 
     async def healthy(self, at: Listening, path: str | None) -> bool:
-        if path is None:
-            return await self._takes_connections(at)
-        return await self._status("GET", at, path, None, self._timeout_s) == 200
+        status = await self._status("GET", at, path or "/", None, self._timeout_s)
+        return status is not None if path is None else status == 200
 
     async def answers(self, at: Listening, asks: Sequence[Ask]) -> bool:
         for ask in asks:
@@ -35,14 +32,6 @@ class HttpProbe:
             if status not in NOT_THIS_KIND:
                 return False
         return not asks
-
-    async def _takes_connections(self, at: Listening) -> bool:
-        with suppress(OSError, TimeoutError):
-            async with asyncio.timeout(self._timeout_s):
-                _, writer = await asyncio.open_connection(at.host, at.port)
-            writer.close()
-            return True
-        return False
 
     async def _status(
         self, method: str, at: Listening, path: str, body: object, timeout_s: float

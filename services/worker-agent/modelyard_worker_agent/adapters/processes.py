@@ -8,7 +8,8 @@ import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Collection
+import time
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -32,6 +33,8 @@ START_S = 10.0
 class ProcessExecutor:
     """`log_bytes`: most that is kept of the logs of one instance."""
 
+    in_container = False
+
     def __init__(self, log_bytes: int) -> None:
         self._log_bytes = log_bytes
         self._own: dict[int, subprocess.Popen[bytes]] = {}
@@ -42,32 +45,7 @@ class ProcessExecutor:
         directory, command = launch.directory, launch.command
         directory.mkdir(parents=True)
         prepare(launch)
-        with (directory / LOG).open("ab") as log:
-            try:
-                started = subprocess.Popen(
-                    [
-                        sys.executable,
-                        "-I",
-                        "-S",
-                        shim.__file__,
-                        str(directory),
-                        str(bytes_of_a_start(self._log_bytes)),
-                        *command,
-                    ],
-                    stdin=subprocess.DEVNULL,
-                    stdout=log,
-                    stderr=log,
-                    env={
-                        **_own_environment(),
-                        **launch.env,
-                        RUN_VARIABLE: str(directory),
-                    },
-                    cwd=directory,
-                    start_new_session=True,
-                )
-            except OSError as error:
-                raise StartFailed(f"cannot start {command[0]}: {error}") from error
-        self._own[started.pid] = started
+        started = self._spawn(directory, command, launch.env)
         try:
             async with asyncio.timeout(START_S):
                 while not (directory / "child.json").exists():
@@ -81,6 +59,37 @@ class ProcessExecutor:
             await self.end_leftovers(directory)
             raise
         return _recorded(directory)
+
+    def take_up(self, directory: Path, command: Sequence[str]) -> Process:
+        """A new process in the place of one that is gone: for a run that it only stood for. Blocks."""
+        for name in ("shim.json", "child.json", "exit.json"):
+            (directory / name).unlink(missing_ok=True)
+        self._spawn(directory, command, {})
+        deadline = time.monotonic() + START_S
+        while not (directory / "child.json").exists() and time.monotonic() < deadline:
+            time.sleep(POLL_S)
+        return _recorded(directory)
+
+    def _spawn(
+        self, directory: Path, command: Sequence[str], env: Mapping[str, str]
+    ) -> "subprocess.Popen[bytes]":
+        parts = shim.log_parts(directory)
+        log_bytes = str(bytes_of_a_start(self._log_bytes))
+        with (parts[-1][1] if parts else directory / LOG).open("ab") as log:
+            try:
+                started = subprocess.Popen(
+                    [sys.executable, "-I", "-S", shim.__file__, str(directory), log_bytes, *command],
+                    stdin=subprocess.DEVNULL,
+                    stdout=log,
+                    stderr=log,
+                    env={**_own_environment(), **env, RUN_VARIABLE: str(directory)},
+                    cwd=directory,
+                    start_new_session=True,
+                )
+            except OSError as error:
+                raise StartFailed(f"cannot start {command[0]}: {error}") from error
+        self._own[started.pid] = started
+        return started
 
     def find(self, directory: Path) -> Process | None:
         found = _recorded(directory)

@@ -2,14 +2,15 @@
 
 import asyncio
 import os
+import shlex
 import sys
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 
 from modelyard_backends.builtin import BUILT_IN
 from modelyard_backends.command import command_line
-from modelyard_backends.start import Adapter, CannotStart, Start
-from modelyard_backends.versions import check_installed, version_wanted
+from modelyard_backends.start import Adapter, CannotStart, CommandLine, Start
+from modelyard_backends.versions import check_installed, image_of, settings_of, version_wanted
 from modelyard_contracts.backends import BackendVersion, InferenceBackend
 from modelyard_contracts.deployments import Backend, Source
 from modelyard_contracts.events import FailureCause
@@ -23,6 +24,7 @@ from modelyard_worker_agent.domain.failures import Failure
 from modelyard_worker_agent.domain.launching import backend_of, framework_of, visible_devices
 from modelyard_worker_agent.handlers.machine import Machine
 from modelyard_worker_agent.ports import (
+    Container,
     DownloadFailed,
     Launch,
     Listening,
@@ -65,11 +67,82 @@ async def _launch(machine: Machine, want: Want, directory: Path, model: Path) ->
     backend = unsealed(backend_of(want, model), machine.sealer)
     if backend.backend_name == Backend.LLAMA_CPP and model.suffix != ".gguf":
         raise CannotStart(f"backend: llama.cpp serves .gguf files, and {model} is none")
+    env = machine.sealer.unseal_all(want.spec.env)
+    if machine.executor.in_container:
+        return await machine.executor.start(contained(machine, want, directory, model, backend, env))
     installed = await asyncio.to_thread(machine.programs.version, backend)
+    return await machine.executor.start(bare(machine, want, directory, model, backend, installed, env))
+
+
+def bare(
+    machine: Machine,
+    want: Want,
+    directory: Path,
+    model: Path,
+    backend: InferenceBackend,
+    installed: str | None,
+    env: Mapping[str, str],
+) -> Launch:
+    """As a process, with what is installed. Raises `CannotStart`, `BadParameters`."""
     asked = want.spec.backend_version
     version = check_installed(backend, asked, installed) if installed else version_wanted(backend, asked)
     host, port = machine.limits.host, free_port(machine.limits.host)
-    begin = Start(
+    begin = start_of(machine, want, directory, model, version, host, port)
+    line = command_line(backend, want.spec, begin, env=env, in_container=False)
+    command = machine.programs.command(backend.backend_name, line.arguments)
+    launched = launched_as(
+        backend, version, line, machine.programs.command(backend.backend_name, line.shown), None
+    )
+    reports_itself = "{{report}}" in _template(backend, want)
+    return Launch(
+        directory=directory,
+        command=command,
+        env={**_path(machine, backend), **visible_devices(want.claim), **line.env},
+        files={**line.files, LAUNCHED: launched.text()},
+        listening=None if reports_itself else Listening(host, port, version or ""),
+    )
+
+
+def contained(
+    machine: Machine,
+    want: Want,
+    directory: Path,
+    model: Path,
+    backend: InferenceBackend,
+    env: Mapping[str, str],
+) -> Launch:
+    """In a container, on all of its own addresses. Raises `CannotStart`, `BadParameters`."""
+    version = version_wanted(backend, want.spec.backend_version)
+    framework = framework_of(want.claim)
+    image = image_of(backend, version, framework, want.spec.image_name)
+    port = backend.container_port
+    begin = start_of(machine, want, directory, model, version, "0.0.0.0", port)
+    line = command_line(backend, want.spec, begin, env=env, in_container=True)
+    seen = visible_devices(want.claim) if framework not in ("cpu", "cuda") else {}
+    container = Container(
+        image=image,
+        port=port,
+        version=version or "",
+        entrypoint=entrypoint_of(backend, version),
+        mounts=(*mounts_of(model, begin), *([str(directory)] if line.files else [])),
+        devices=want.claim.devices(),
+        memory_bytes=want.claim.ram_bytes,
+        labels={"instance": str(want.instance_id), "generation": str(want.attempt)},
+    )
+    launched = launched_as(backend, version, line, line.shown, image)
+    return Launch(
+        directory=directory,
+        command=line.arguments,
+        env={**seen, **line.env},
+        files={**line.files, LAUNCHED: launched.text()},
+        container=container,
+    )
+
+
+def start_of(
+    machine: Machine, want: Want, directory: Path, model: Path, version: str | None, host: str, port: int
+) -> Start:
+    return Start(
         model_path=str(model),
         model_name=want.deployment_name,
         host=host,
@@ -83,25 +156,35 @@ async def _launch(machine: Machine, want: Want, directory: Path, model: Path) ->
         adapters=adapters_of(want),
         vram_bytes=sum(want.claim.vram_bytes.values()),
     )
-    env = machine.sealer.unseal_all(want.spec.env)
-    line = command_line(backend, want.spec, begin, env=env, in_container=False)
-    launched = Launched(
+
+
+def launched_as(
+    backend: InferenceBackend,
+    version: str | None,
+    line: CommandLine,
+    shown: tuple[str, ...],
+    image: str | None,
+) -> Launched:
+    return Launched(
         backend=backend.backend_name,
         version=version,
         health_path=backend.health_check_path,
         arguments=(*line.injected, *line.given),
-        command=machine.programs.command(backend.backend_name, line.shown),
+        command=shown,
         injected=line.injected,
+        image=image,
     )
-    reports_itself = "{{report}}" in _template(backend, want)
-    launch = Launch(
-        directory=directory,
-        command=machine.programs.command(backend.backend_name, line.arguments),
-        env={**_path(machine, backend), **visible_devices(want.claim), **line.env},
-        files={**line.files, LAUNCHED: launched.text()},
-        listening=None if reports_itself else Listening(host, port, version or ""),
-    )
-    return await machine.executor.start(launch)
+
+
+def mounts_of(model: Path, begin: Start) -> tuple[str, ...]:
+    """A file's directory, since a split model has its other parts there; and the adapters."""
+    own = model if model.is_dir() else model.parent
+    return tuple(dict.fromkeys([str(own), *(adapter.path for adapter in begin.adapters)]))
+
+
+def entrypoint_of(backend: InferenceBackend, version: str | None) -> tuple[str, ...]:
+    text = settings_of(backend, version).entrypoint or backend.default_entrypoint
+    return tuple(shlex.split(text)) if text else ()
 
 
 def _template(backend: InferenceBackend, want: Want) -> str:

@@ -59,7 +59,7 @@ def main(directory: Path, log_bytes: int, command: list[str]) -> int:
 
 def keep(directory: Path, said: int, part_bytes: int) -> None:
     """Copies what is said to our own standard output, which is the part that is being written."""
-    begin, size = 0, os.fstat(1).st_size
+    begin, size = first_byte(1), os.fstat(1).st_size
     while data := os.read(said, READ_BYTES):
         if size and size + READ_BYTES > part_bytes:
             line, newline, data = data.rpartition(b"\n")
@@ -67,6 +67,14 @@ def keep(directory: Path, said: int, part_bytes: int) -> None:
             begin, size = begin + size, 0
             next_part(directory, begin)
         size += write_all(data)
+
+
+def first_byte(descriptor: int) -> int:
+    """Of the part that is open there; 0 where its name does not tell."""
+    with suppress(OSError):
+        name = PART.fullmatch(Path(f"/proc/self/fd/{descriptor}").readlink().name)
+        return int(name[1] or 0) if name else 0
+    return 0
 
 
 def next_part(directory: Path, begin: int) -> None:
