@@ -3,6 +3,7 @@
 from datetime import UTC, datetime, timedelta
 
 from modelyard_contracts.base import Event
+from modelyard_contracts.deployments import DeploymentSpec, LoraAdapter, Source
 from modelyard_contracts.envelope import Cause, Recorded
 from modelyard_contracts.events import (
     ApiKeyCreated,
@@ -10,6 +11,7 @@ from modelyard_contracts.events import (
     FailureCause,
     InstanceFailed,
     InstanceRemoved,
+    InstanceRequested,
     InstanceRunning,
     InstanceStarting,
     InstanceStopped,
@@ -91,6 +93,26 @@ def running(
         pid=1,
         backend_version="1",
         startup_s=0.1,
+    )
+
+
+def requested(
+    instance_id: int, *, name: str, deployment_id: int = 1, adapters: tuple[str, ...] = ()
+) -> InstanceRequested:
+    """An instance of the deployment `name`, which is what its model server calls the model."""
+    spec = DeploymentSpec(
+        source=Source.LOCAL_PATH,
+        local_path="/m.gguf",
+        lora_list=tuple(LoraAdapter(lora_name=adapter) for adapter in adapters),
+    )
+    return InstanceRequested(
+        instance_id=instance_id,
+        deployment_id=deployment_id,
+        name=f"{name}-{instance_id}",
+        deployment_name=name,
+        cluster_id=1,
+        spec=spec,
+        spec_seq=1,
     )
 
 

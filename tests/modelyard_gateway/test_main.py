@@ -7,7 +7,9 @@ import sys
 from asyncio.subprocess import Process
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from pathlib import Path
 
 import httpx
 import nats
@@ -17,8 +19,10 @@ from modelyard_contracts.base import Event
 from modelyard_eventlog.nats_log import NatsEventLog
 from modelyard_eventlog.provision import provision
 from modelyard_eventlog.wire import encode_event
+from modelyard_gateway.adapters.snapshot_file import read_snapshot, write_snapshot
+from modelyard_gateway.domain.snapshot import restore, snapshot_of
 from modelyard_gateway.main import main
-from modelyard_gateway_facts import cause, route, running, stopping
+from modelyard_gateway_facts import cause, fold, route, running, stopping
 from modelyard_gateway_world import API_KEY, ModelServer, Seen, a_key, append, bound, model_servers, read_body
 from modelyard_runtime.listening import listen
 from starlette.types import Receive, Send
@@ -136,6 +140,49 @@ async def test_it_waits_for_a_nats_server_that_is_not_there(own_nats_server: Nat
         await process.until_status(200)
         process.process.send_signal(signal.SIGTERM)
         assert await process.end() == 0
+
+
+async def test_it_starts_from_its_snapshot_while_the_log_is_away(
+    own_nats_server: NatsServer, tmp_path: Path
+) -> None:
+    kept = tmp_path / "snapshot.json"
+    flags = ("--snapshot", str(kept))
+    tiny = ModelServer("tiny")
+    async with model_servers(tiny):
+        async with gateway(own_nats_server.url, *flags) as process:
+            await happen(own_nats_server.url, a_key(), route(1, "tiny"), running(10, port=tiny.port))
+            await process.until_status(200)
+            await process.until_asked(200)
+            async with asyncio.timeout(20):
+                while not kept.exists() or b"tiny" not in kept.read_bytes():
+                    await asyncio.sleep(0.02)
+        assert kept.stat().st_mode & 0o777 == 0o600
+        own_nats_server.kill()
+        async with gateway(own_nats_server.url, *flags) as process:
+            await process.until_status(503)
+            await process.until_asked(200)
+            assert (await process.client.get("/readyz")).json()["from_snapshot"] is True
+            own_nats_server.start()
+            await own_nats_server.wait_until_ready()
+            await happen(own_nats_server.url, stopping(10))
+            await process.until_asked(503)
+            assert (await process.client.get("/readyz")).json()["from_snapshot"] is False
+
+
+async def test_a_snapshot_of_another_log_or_shape_is_not_used(
+    own_nats_server: NatsServer, tmp_path: Path
+) -> None:
+    kept = tmp_path / "snapshot.json"
+    table = fold(a_key(), route(1, "elsewhere"), running(10), running(11), running(12))
+    write_snapshot(kept, snapshot_of(table, datetime(2020, 1, 1, tzinfo=UTC)))
+    assert restore(read_snapshot(kept) or pytest.fail("unreadable")) == replace(table, changes=1)
+    async with gateway(own_nats_server.url, "--snapshot", str(kept)) as process:
+        await happen(own_nats_server.url, a_key(), route(2, "here"))
+        await process.until_status(200)
+        listed = (await process.client.get("/v1/models")).json()["data"]
+        assert [model["id"] for model in listed] == ["here"]
+    kept.write_text('{"shape": 99}')
+    assert read_snapshot(kept) is None
 
 
 async def test_a_running_stream_may_finish_when_the_gateway_is_stopped(own_nats_server: NatsServer) -> None:

@@ -16,15 +16,19 @@ from modelyard_eventlog.nats_log import NatsEventLog
 from modelyard_runtime.clock import now
 from modelyard_runtime.listening import listen
 from modelyard_runtime.logs import configure_logs
+from modelyard_runtime.secrets import Sealer, Unsealable
 from modelyard_runtime.settings import BadSettings, parse_settings
 from modelyard_runtime.shutdown import stop_signal
 from nats.aio.client import Client
 
 from modelyard_gateway.adapters.pool import UpstreamPool
+from modelyard_gateway.adapters.snapshot_file import read_snapshot, write_snapshot
 from modelyard_gateway.domain.balance import Balancer
 from modelyard_gateway.domain.readiness import Readiness
+from modelyard_gateway.domain.snapshot import restore, snapshot_of
 from modelyard_gateway.domain.table import RoutingTable
 from modelyard_gateway.handlers.gate import Gate
+from modelyard_gateway.handlers.ledger import Ledger
 from modelyard_gateway.handlers.plane import Plane
 from modelyard_gateway.routes.front import Front
 from modelyard_gateway.settings import GatewaySettings
@@ -33,6 +37,9 @@ from modelyard_gateway.subscribers.follow import follow
 logger = structlog.stdlib.get_logger()
 
 SWEEP_S = 0.1
+SNAPSHOT_EVERY_S = 1.0
+SNAPSHOT_PATIENCE_S = 3.0
+"""For how long the event log is waited for before the snapshot is taken for good."""
 BACKLOG = 4096
 BAD_START = 2
 
@@ -40,13 +47,17 @@ BAD_START = 2
 class Gateway:
     """The gateway but for its sources: the event log feeds `table` and `readiness`.
 
-    Made in a running loop."""
+    Made in a running loop. Begins with the snapshot if there is one.
+    """
 
     def __init__(self, settings: GatewaySettings) -> None:
-        self.table = RoutingTable()
-        self.readiness = Readiness()
-        self.balancer = Balancer(self.table)
+        self._snapshot = settings.snapshot
+        kept = read_snapshot(settings.snapshot) if settings.snapshot is not None else None
+        self.table = RoutingTable() if kept is None else restore(kept)
+        self.readiness = Readiness(log_created=None if kept is None else kept.log_created)
+        self.balancer = Balancer(self.table, opener(settings.secret_key))
         limits = settings.limits()
+        ledger = Ledger()
         clock = asyncio.get_running_loop().time
         self._pool = UpstreamPool(clock, connect_timeout_s=limits.connect_s)
         self.plane = Plane(
@@ -56,16 +67,18 @@ class Gateway:
             limits=limits,
             clock=clock,
             wall=time.time,
-            on_finished=lambda record: None,
+            on_finished=ledger.add,
         )
-        self.front = Front(self.plane, self.table, self.readiness, new_id=request_ids())
+        self.front = Front(self.plane, self.table, self.readiness, ledger, new_id=request_ids())
         self._grace_s = settings.shutdown_grace_s
 
     async def serve(self, listener: socket.socket, stop: asyncio.Event) -> None:
         """Until `stop` is set; then running exchanges get their grace."""
         loop = asyncio.get_running_loop()
         server = await loop.create_server(self.front.connection, sock=listener, backlog=BACKLOG)
-        sweeping = asyncio.create_task(self._sweep())
+        chores = [asyncio.create_task(self._sweep()), asyncio.create_task(self._keep_snapshot())]
+        if self.table.seq:
+            loop.call_later(SNAPSHOT_PATIENCE_S, self._trust_snapshot)
         await stop.wait()
         server.close()
         self.front.drain()
@@ -74,14 +87,51 @@ class Gateway:
         for connection in tuple(self.front.connections):
             logger.warning("request cut by shutdown", request_id=connection.request_id.decode())
             connection.cut()
-        sweeping.cancel()
-        await asyncio.wait({sweeping})
+        for chore in chores:
+            chore.cancel()
+        await asyncio.wait(chores)
         await self._pool.aclose()
+
+    def _trust_snapshot(self) -> None:
+        if not self.readiness.caught_up and self.table.seq:
+            self.readiness.from_snapshot = self.readiness.caught_up = True
+            logger.warning("the event log is away: serving from the snapshot", seq=self.table.seq)
+
+    async def _keep_snapshot(self) -> None:
+        """Every few seconds, if the table has changed."""
+        kept = self.table.seq
+        while self._snapshot is not None:
+            await asyncio.sleep(SNAPSHOT_EVERY_S)
+            created, seq = self.readiness.log_created, self.table.seq
+            if created is None or seq == kept or not self.readiness.caught_up:
+                continue
+            try:
+                await asyncio.to_thread(write_snapshot, self._snapshot, snapshot_of(self.table, created))
+            except OSError as error:
+                logger.warning("the snapshot cannot be written", path=str(self._snapshot), error=str(error))
+            kept = seq
 
     async def _sweep(self) -> None:
         while True:
             await asyncio.sleep(SWEEP_S)
             self.front.sweep()
+
+
+def opener(secret_key: str | None) -> Callable[[str], str]:
+    """Opens what is sealed; what does not open becomes nothing, which every relay refuses."""
+
+    def unseal(sealed: str) -> str:
+        if sealer is None:
+            logger.error("an instance is behind an agent's relay: set --secret-key (MODELYARD_SECRET_KEY)")
+            return ""
+        try:
+            return sealer.unseal(sealed)
+        except Unsealable as error:
+            logger.error("the token of an agent's relay does not open", error=str(error))
+            return ""
+
+    sealer = None if secret_key is None else Sealer(secret_key)
+    return unseal
 
 
 def request_ids() -> Callable[[], bytes]:
@@ -122,7 +172,8 @@ async def feed(settings: GatewaySettings, gateway: Gateway) -> None:
     client: Client | None = None
     try:
         client = await connect(settings, name="modelyard-gateway")
-        await follow(NatsEventLog(client), gateway.table, gateway.readiness)
+        log = NatsEventLog(client)
+        await follow(log, gateway.table, gateway.readiness, gateway.readiness.log_created)
     except Exception as error:
         gateway.readiness.halted = str(error) or type(error).__name__
         logger.critical("the routing table no longer changes", error=gateway.readiness.halted, exc_info=True)

@@ -1,5 +1,7 @@
 """What the gateway takes from its environment and its flags."""
 
+from pathlib import Path
+
 from modelyard_runtime.settings import NatsSettings
 from pydantic import Field
 
@@ -44,6 +46,14 @@ class GatewaySettings(NatsSettings):
         64 * 1024 * 1024,
         gt=0,
         description="How much of a request's body is read at most to find its model.",
+    )
+    snapshot: Path | None = Field(
+        None,
+        description="File that keeps the routes and keys, to start from while NATS is away; none if not set.",
+    )
+    secret_key: str | None = Field(
+        None,
+        description="Opens the tokens of agents' relays: 32 bytes in URL-safe base64, as the api's.",
     )
     max_head_bytes: int = Field(64 * 1024, gt=0, description="The longest headers of a request.")
 

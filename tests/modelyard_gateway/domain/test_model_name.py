@@ -8,6 +8,7 @@ from modelyard_gateway.domain.model_name import (
     MultipartModel,
     first_model,
     missing_in,
+    renamed,
     scan_for,
 )
 from modelyard_gateway.domain.refusals import Refusal
@@ -162,4 +163,7 @@ def test_a_form_without_the_field_is_refused() -> None:
     ],
 )
 def test_what_begins_with_its_model_needs_no_scan(body: bytes, model: str | None) -> None:
-    assert first_model(body) == model
+    found = first_model(body)
+    assert (found.name if found else None) == model
+    if found:
+        assert renamed(body, found, 'n"').startswith(body[: found.start] + b'"n\\""')

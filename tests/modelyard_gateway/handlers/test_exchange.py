@@ -6,12 +6,13 @@ from collections.abc import AsyncIterator
 import pytest
 from modelyard_contracts.base import Event
 from modelyard_gateway.domain.record import Record
-from modelyard_gateway_facts import lost, route, running, silent
+from modelyard_gateway_facts import lost, requested, route, running, silent
 from modelyard_gateway_world import (
     TEST_SETTINGS,
     ModelServer,
     Seen,
     World,
+    a_key,
     dead_port,
     echo,
     error_of,
@@ -19,6 +20,7 @@ from modelyard_gateway_world import (
     model_servers,
     read_body,
 )
+from modelyard_runtime import keys
 from starlette.types import Receive, Send
 
 
@@ -173,3 +175,86 @@ async def test_every_exchange_is_recorded_once_however_it_ends(world: World, tin
     await world.client.get("/model/proxy/42/x")
     assert [record.code for record in records] == ["model_not_found", "invalid_json", None, None]
     assert [record.status for record in records] == [404, 400, 200, 200]
+
+
+async def test_a_model_server_is_asked_by_the_name_it_knows(world: World) -> None:
+    server = ModelServer("one")
+    async with model_servers(server):
+        await world.happen(route(1, "public"), requested(1, name="inner"), running(1, port=server.port))
+        bodies = [
+            (b'{"model": "public", "x": "\\u00e9"}', b'{"model": "inner", "x": "\\u00e9"}'),
+            (
+                b'{ "x": {"model": "public"}, "model":"public"}',
+                b'{ "x": {"model": "public"}, "model":"inner"}',
+            ),
+        ]
+        for sent, got in bodies:
+            response = await world.client.post("/v1/chat/completions", content=sent)
+            assert response.json()["got"] == len(got)
+            assert server.seen[-1].body == got
+        form = await world.client.post(
+            "/v1/audio/transcriptions", data={"model": "public"}, files={"file": ("a.wav", b"abc" * 1000)}
+        )
+        assert form.status_code == 200
+        assert b'name="model"\r\n\r\ninner\r\n' in server.seen[-1].body
+        assert server.seen[-1].header("content-length") == [str(len(server.seen[-1].body))]
+        assert server.seen[-1].target == b"/v1/audio/transcriptions"
+
+
+async def test_an_adapter_is_asked_of_the_instances_that_serve_it(world: World) -> None:
+    servers = [ModelServer("plain"), ModelServer("adapted")]
+    async with model_servers(*servers):
+        await world.happen(
+            route(1, "public"),
+            requested(1, name="inner"),
+            requested(2, name="inner", adapters=("sql",)),
+            *(running(n, port=server.port) for n, server in enumerate(servers, start=1)),
+        )
+        for _ in range(4):
+            assert (await world.chat("public:sql")).json()["server"] == "adapted"
+        assert b'"model":"inner:sql"' in servers[1].seen[0].body.replace(b": ", b":")
+        assert (await world.chat("public:none")).status_code == 503
+        assert (await world.chat("other:sql")).status_code == 404
+        narrow = keys.generate()
+        await world.happen(a_key(2, narrow, allowed=("other",)))
+        world.client.headers["Authorization"] = f"Bearer {narrow.text()}"
+        assert (await world.chat("public:sql")).status_code == 403
+
+
+async def test_what_became_of_a_request_can_be_asked_by_its_user(world: World, tiny: ModelServer) -> None:
+    with dead_port() as port:
+        await world.happen(running(11, port=port))
+        while (
+            not (response := await world.chat()).headers["x-request-id"]
+            or not (
+                told := (await world.client.get(f"/v2/requests/{response.headers['x-request-id']}")).json()
+            )["failed_attempts"]
+        ):
+            pass
+    assert response.headers["x-modelyard-instance"] == "10"
+    assert (told["status"], told["model"], told["route_id"], told["instance_id"]) == (200, "tiny", 42, 10)
+    assert told["failed_attempts"][0]["instance_id"] == 11
+    assert told["failed_attempts"][0]["outcome"] == "unreachable"
+    assert told["reason"]
+    other = keys.generate()
+    await world.happen(a_key(2, other, user_id=2))
+    headers = {"Authorization": f"Bearer {other.text()}"}
+    hidden = await world.client.get(f"/v2/requests/{response.headers['x-request-id']}", headers=headers)
+    assert (hidden.status_code, error_of(hidden)["code"]) == (404, "request_not_found")
+
+
+@pytest.mark.parametrize(
+    "path", ["responses", "rerank", "score", "moderations", "images/generations", "audio/speech", "messages"]
+)
+async def test_every_protocols_paths_are_forwarded(world: World, tiny: ModelServer, path: str) -> None:
+    assert (await world.client.post(f"/v1/{path}", json={"model": "tiny"})).status_code == 200
+    assert tiny.seen[0].target == f"/v1/{path}".encode()
+
+
+async def test_refusals_of_anthropics_paths_have_anthropics_shape(world: World) -> None:
+    refused = await world.client.post("/v1/messages", json={"model": "none"})
+    assert refused.status_code == 404
+    body = refused.json()
+    assert body["type"] == "error"
+    assert (body["error"]["type"], body["error"]["code"]) == ("not_found_error", "model_not_found")
+    assert body["request_id"] == refused.headers["x-request-id"]

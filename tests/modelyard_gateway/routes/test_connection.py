@@ -331,6 +331,67 @@ async def test_an_answer_that_breaks_http_is_502(world: World) -> None:
             assert (await world.chat()).status_code == 502
 
 
+HANDSHAKE = (
+    b"Host: a\r\nConnection: keep-alive, Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Key: x\r\n"
+    b"Sec-WebSocket-Version: 13\r\n" + AUTH + b"\r\n"
+)
+
+
+@contextlib.asynccontextmanager
+async def echoing(world: World) -> AsyncIterator[list[bytes]]:
+    """The instance of the model takes a handshake and gives every byte back, to the end."""
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        heads.append(await reader.readuntil(b"\r\n\r\n"))
+        writer.write(b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n")
+        writer.write(b"Sec-WebSocket-Accept: y\r\n\r\nhello")
+        while data := await reader.read(1000):
+            writer.write(data)
+        writer.write(b"bye")
+        await writer.drain()
+        writer.close()
+
+    heads: list[bytes] = []
+    server = await asyncio.start_server(serve, "127.0.0.1", 0)
+    async with server:
+        port = server.sockets[0].getsockname()[1]
+        await world.happen(route(42, "tiny", generic_proxy=True), running(10, port=port))
+        yield heads
+
+
+@pytest.mark.parametrize("path", [b"/model/proxy/42/ws?a=b", b"/v1/realtime?model=tiny"])
+async def test_a_websocket_goes_both_ways_until_both_sides_are_done(world: World, path: bytes) -> None:
+    async with echoing(world) as heads, raw(world) as client:
+        client.send(b"GET " + path + b" HTTP/1.1\r\n" + HANDSHAKE + b"early")
+        head = await client.until(b"\r\n\r\n")
+        assert statuses(head) == [101]
+        assert b"Upgrade: websocket\r\n" in head
+        assert b"Sec-WebSocket-Accept: y\r\n" in head
+        assert await client.until(b"early") == b"helloearly"
+        client.send(b"\x00" * 50_000 + b"end")
+        assert (await client.until(b"end")).count(0) == 50_000
+        client.writer.write_eof()
+        assert await client.all() == b"bye"
+    assert b"Upgrade: websocket\r\n" in heads[0]
+    assert b"Sec-WebSocket-Key: x\r\n" in heads[0]
+    assert b"Authorization" not in heads[0]
+    assert heads[0].startswith(b"GET /ws?a=b " if b"proxy" in path else b"GET /v1/realtime?model=tiny ")
+    await until(lambda: world.gateway.balancer.in_flight() == 0)
+
+
+async def test_realtime_without_a_handshake_a_model_or_a_key_is_refused(world: World) -> None:
+    async with raw(world) as client:
+        client.send(b"GET /v1/realtime?model=tiny HTTP/1.1\r\nHost: a\r\n" + AUTH + CLOSE + b"\r\n")
+        assert statuses(await client.all()) == [426]
+    for path, status in ((b"/v1/realtime", 400), (b"/v1/realtime?model=none", 404)):
+        async with raw(world) as client:
+            client.send(b"GET " + path + b" HTTP/1.1\r\n" + HANDSHAKE)
+            assert statuses(await client.until(b"}")) == [status]
+    async with raw(world) as client:
+        client.send(b"GET /v1/realtime?model=tiny HTTP/1.1\r\n" + HANDSHAKE.replace(AUTH, b""))
+        assert statuses(await client.until(b"}")) == [401]
+
+
 async def test_a_client_that_does_not_read_stops_the_instance_from_sending(
     world: World, tiny: ModelServer
 ) -> None:

@@ -5,7 +5,8 @@ from datetime import UTC, datetime
 
 import httpx
 import pytest
-from modelyard_contracts.events import RouteCreated, UserDeleted
+from modelyard_contracts.deployments import Category
+from modelyard_contracts.events import RouteCreated, RouteTarget, UserDeleted
 from modelyard_gateway_facts import revoked, route, route_changed, running, stopping
 from modelyard_gateway_world import (
     API_KEY,
@@ -54,6 +55,23 @@ async def test_one_model_is_found_by_its_name(world: World) -> None:
     assert (await world.client.get("/v1/models/org.model:v1")).json()["id"] == "org.model:v1"
     missing = await world.client.get("/v1/models/other")
     assert (missing.status_code, error_of(missing)["code"]) == (404, "model_not_found")
+
+
+async def test_models_can_be_asked_by_category_and_with_what_is_known_of_them(world: World) -> None:
+    await world.happen(
+        RouteCreated(
+            route_id=1, name="a", targets=(RouteTarget(deployment_id=1),), generic_proxy=False,
+            categories=(Category.EMBEDDING,),
+        ),
+        route(2, "b"),
+        running(10),
+    )  # fmt: skip
+    listed = (await world.client.get("/v1/models?categories=embedding&with_meta=true")).json()["data"]
+    assert [model["id"] for model in listed] == ["a"]
+    assert listed[0]["meta"] == {"categories": ["embedding"], "running_instances": 1, "route_id": 1}
+    both = (await world.client.get("/v1/models?categories=embedding&categories=unknown")).json()["data"]
+    assert [model["id"] for model in both] == ["a", "b"]
+    assert "meta" not in both[0]
 
 
 # --- forwarding

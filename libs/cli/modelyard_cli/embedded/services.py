@@ -46,6 +46,8 @@ def gateway(state: StateDir, secrets: Secrets, options: UpOptions) -> Program:
             "NATS_CREDENTIALS": str(write_credentials(state, secrets, "gateway")),
             "HOST": options.host,
             "PORT": str(options.gateway_port),
+            "SECRET_KEY": secrets.secret_key,
+            "SNAPSHOT": str(state.root / "gateway-snapshot.json"),
             "SHUTDOWN_GRACE_S": "5",
         },
     )

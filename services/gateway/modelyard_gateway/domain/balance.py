@@ -5,7 +5,7 @@ row. The table says which instances there are; a route's plan joins the two, and
 table has changed, so that a request allocates nothing.
 """
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from enum import IntEnum
 
 from modelyard_gateway.domain.limits import Ejection
@@ -26,15 +26,19 @@ class Slot:
     """One endpoint, as this process knows it. Times are on one monotonic clock, in seconds."""
 
     __slots__ = (
-        "address", "doubtful", "ejected_until", "ejections", "endpoint", "failures", "host_line",
-        "in_flight", "probing",
+        "address", "doubtful", "ejected_until", "ejections", "endpoint", "failures", "in_flight", "lines",
+        "probing", "said",
     )  # fmt: skip
 
-    def __init__(self, endpoint: Endpoint) -> None:
+    def __init__(self, endpoint: Endpoint, relay_token: str | None = None) -> None:
         self.endpoint = endpoint
         self.address = (endpoint.host, endpoint.port)
         host = f"[{endpoint.host}]" if ":" in endpoint.host else endpoint.host
-        self.host_line = f"Host: {host}:{endpoint.port}\r\n".encode()
+        relay = "" if relay_token is None else f"X-Modelyard-Relay: {relay_token}\r\n"
+        self.lines = f"Host: {host}:{endpoint.port}\r\n{relay}".encode()
+        """Header lines that every request to it carries."""
+        self.said = b"X-Modelyard-Instance: %d\r\n" % endpoint.instance_id
+        """A header line for the client."""
         self.doubtful = False
         self.in_flight = 0
         self.failures = 0
@@ -48,6 +52,17 @@ class Slot:
         if self.ejections and (self.probing or self.ejected_until > now):
             return Trust.FAILED
         return Trust.DOUBTFUL if self.doubtful else Trust.GOOD
+
+    def has(self, adapter: str) -> bool:
+        served = self.endpoint.served
+        return served is not None and adapter in served.adapters
+
+    def served_as(self, adapter: str | None) -> str | None:
+        """What the model server calls the model; None if that is not known."""
+        served = self.endpoint.served
+        if served is None:
+            return None
+        return served.name if adapter is None else f"{served.name}:{adapter}"
 
     def taken(self) -> None:
         self.in_flight += 1
@@ -100,23 +115,37 @@ BUSIEST = 1_000_000
 
 
 class Balancer:
-    def __init__(self, table: RoutingTable) -> None:
+    """`unseal` opens the tokens of relays."""
+
+    def __init__(self, table: RoutingTable, unseal: Callable[[str], str] = lambda sealed: sealed) -> None:
         self._table = table
+        self._unseal = unseal
         self._slots: dict[Endpoint, Slot] = {}
         self._plans: dict[int, Plan] = {}
         self._turn = 0
+        self.reason = ""
+        """Why the latest pick was made."""
 
-    def pick(self, route: Route, tried: Collection[Slot], now: float) -> Slot | None:
+    def pick(
+        self, route: Route, tried: Collection[Slot], now: float, adapter: str | None = None
+    ) -> Slot | None:
         """The target by its weight, then its instance with the fewest requests in flight; a target of
-        weight 0 takes none."""
+        weight 0 takes none. With an adapter, only instances that serve it."""
         plan = self._plans.get(route.id)
         if plan is None or plan.changes != self._table.changes:
             plan = self._plan(route)
         if not plan.shares:
             return None
+        if adapter is not None:
+            tried = [
+                *tried,
+                *(slot for share in plan.shares for slot in share.slots if not slot.has(adapter)),
+            ]
         shares = plan.shares
         if len(shares) == 1 and len(shares[0].slots) == 1 and not tried:
+            self.reason = "the only instance"
             return shares[0].slots[0]
+        self.reason = "least requests in flight"
         self._turn += 1
         place = self._turn * TIE_STEP % 1
         share = shares[0] if len(shares) == 1 else _share_at(plan, self._turn * TARGET_STEP % 1)
@@ -134,6 +163,7 @@ class Balancer:
             min((slot.trust(now) for slot in share.slots if slot not in tried), default=None)
             for share in plan.shares
         ]
+        self.reason = "least requests in flight of those left"
         known = [trust for trust in trusts if trust is not None]
         if not known:
             return None
@@ -162,7 +192,8 @@ class Balancer:
     def _slot(self, endpoint: Endpoint) -> Slot:
         slot = self._slots.get(endpoint)
         if slot is None:
-            slot = self._slots[endpoint] = Slot(endpoint)
+            sealed = endpoint.relay_token
+            slot = self._slots[endpoint] = Slot(endpoint, None if sealed is None else self._unseal(sealed))
         slot.doubtful = self._table.instances.is_doubtful(endpoint)
         return slot
 

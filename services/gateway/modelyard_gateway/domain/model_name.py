@@ -124,15 +124,22 @@ class MultipartModel:
 Scan = JsonModel | MultipartModel
 
 
-def first_model(body: bytes) -> str | None:
+def first_model(body: bytes) -> Found | None:
     """The model of a whole JSON body that begins with it, as most do, and names no other."""
     first = FIRST(body)
     if first is None or body.find(b'"model"', first.end()) >= 0 or body.find(b"\\u006") >= 0:
         return None
     try:
-        return first[1].decode()
+        return Found(first[1].decode(), first.start(1) - 1, first.end(1) + 1)
     except ValueError:
         return None
+
+
+def renamed(body: bytes, found: Found, name: str) -> bytes:
+    """The body with another model, all else byte for byte as it was."""
+    quoted = body[found.start : found.start + 1] == b'"'
+    literal = json.dumps(name) if quoted else name
+    return b"%b%b%b" % (body[: found.start], literal.encode(), body[found.end :])
 
 
 def scan_for(content_type: bytes | None) -> Scan:

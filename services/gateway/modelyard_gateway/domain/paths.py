@@ -5,13 +5,37 @@ from typing import NamedTuple
 
 from modelyard_gateway.domain.proxy_path import PREFIX, parse_proxy_path
 
-INFERENCE = frozenset(b"/v1/" + path for path in (b"chat/completions", b"completions", b"embeddings"))
+INFERENCE = frozenset(
+    b"/v1/" + path
+    for path in (
+        b"chat/completions",
+        b"completions",
+        b"responses",
+        b"embeddings",
+        b"rerank",
+        b"score",
+        b"moderations",
+        b"images/generations",
+        b"images/edits",
+        b"images/variations",
+        b"audio/speech",
+        b"audio/transcriptions",
+        b"audio/translations",
+        b"messages",
+        b"messages/count_tokens",
+    )
+)
+"""OpenAI's paths, those of vLLM beside them, and Anthropic's."""
 ALIAS = b"/v1-openai/"
+RERANK = (b"/v2/rerank", b"/v1/rerank")
+"""Cohere's newer address of the same."""
+REALTIME = b"/v1/realtime"
 
 
 class Kind(Enum):
     INFERENCE = "the body names the model"
     PROXIED = "the generic proxy"
+    REALTIME = "a WebSocket whose query names the model"
     LOCAL = "the gateway answers"
 
 
@@ -26,6 +50,10 @@ class Meaning(NamedTuple):
 def meaning_of(path: bytes) -> Meaning:
     if path.startswith(ALIAS):
         path = b"/v1/" + path[len(ALIAS) :]
+    if path == RERANK[0]:
+        path = RERANK[1]
+    if path == REALTIME:
+        return Meaning(Kind.REALTIME, path)
     if path in INFERENCE:
         return Meaning(Kind.INFERENCE, path)
     proxied = parse_proxy_path(path) if path.startswith(PREFIX) else None

@@ -1,5 +1,6 @@
 """What is remembered of one request."""
 
+from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
 
@@ -37,3 +38,23 @@ class Record:
         self.started_at = started_at
         self.key_id = key_id
         self.user_id = user_id
+
+    def view(self) -> dict[str, Any]:
+        """As JSON tells it; times in seconds after `started_at`."""
+        return {
+            "request_id": self.request_id.decode(),
+            "path": self.path.decode("latin-1"),
+            "model": self.model,
+            "route_id": self.route_id,
+            "instance_id": self.instance_id,
+            "reason": self.reason,
+            "status": self.status,
+            "code": self.code,
+            "started_at": datetime.fromtimestamp(self.started_at, UTC).isoformat(),
+            "first_byte_s": self.first_byte_s,
+            "ended_s": self.ended_s,
+            "bytes_in": self.bytes_in,
+            "bytes_out": self.bytes_out,
+            "usage": self.usage,
+            "failed_attempts": [attempt._asdict() for attempt in self.attempts],
+        }

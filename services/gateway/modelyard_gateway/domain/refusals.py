@@ -38,6 +38,16 @@ def missing_model(message: str) -> Refusal:
     return bad_request(message, "missing_model", param="model")
 
 
+def request_not_found(request_id: str) -> Refusal:
+    message = f"No request {request_id} of yours is remembered by this gateway."
+    return Refusal(404, message, kind=INVALID, code="request_not_found")
+
+
+def no_websocket() -> Refusal:
+    message = "This path speaks WebSocket alone: send a handshake (RFC 6455)."
+    return Refusal(426, message, kind=INVALID, code="upgrade_required")
+
+
 def unknown_url(method: str, path: str) -> Refusal:
     return Refusal(404, f"Not Found: {method} {path}", kind=INVALID, code="unknown_url")
 

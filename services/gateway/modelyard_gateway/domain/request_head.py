@@ -90,6 +90,9 @@ class RequestHead:
         head.message = b"%bContent-Length: %d\r\n" % (self.start, length)
         return head
 
+    def query(self) -> str:
+        return self.target.partition(b"?")[2].decode("latin-1")
+
     def wants_websocket(self) -> bool:
         """RFC 6455 section 4.1. No other protocol may be upgraded to: a tunnel for h2c would carry requests
         that nobody checked."""

@@ -5,7 +5,7 @@ the fold keeps in the order of the log, not of the clock: the same events give t
 """
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
@@ -19,6 +19,7 @@ from modelyard_contracts.events import (
     InstanceEvent,
     InstanceFailed,
     InstanceRemoved,
+    InstanceRequested,
     InstanceRunning,
     InstanceStarting,
     InstanceStopped,
@@ -48,6 +49,7 @@ class Route:
     targets: tuple[RouteTarget, ...]
     generic_proxy: bool
     created: datetime
+    categories: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +62,17 @@ class Endpoint:
     attempt: int
     host: str
     port: int
+    served: "Served | None" = None
+    relay_token: str | None = None
+    """Sealed; with it, the address is the agent's relay."""
+
+
+@dataclass(frozen=True, slots=True)
+class Served:
+    """The names that a model server answers to: its deployment's, and `<deployment>:<adapter>`."""
+
+    name: str
+    adapters: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,18 +95,16 @@ class Routes:
         known = self.by_id.get(event.route_id)
         match event:
             case RouteCreated():
-                self._put(Route(event.route_id, event.name, event.targets, event.generic_proxy, time))
+                self.put(_route(event, time))
             case RouteChanged() if known is not None:
-                self._put(
-                    replace(known, name=event.name, targets=event.targets, generic_proxy=event.generic_proxy)
-                )
+                self.put(_route(event, known.created))
             case RouteDeleted() if known is not None:
                 self._forget_name(known)
                 del self.by_id[known.id]
             case _:
                 pass
 
-    def _put(self, route: Route) -> None:
+    def put(self, route: Route) -> None:
         known = self.by_id.get(route.id)
         if known is not None:
             self._forget_name(known)
@@ -106,6 +117,11 @@ class Routes:
             del self.by_name[route.name]
 
 
+def _route(event: RouteCreated | RouteChanged, created: datetime) -> Route:
+    categories = tuple(category.value for category in event.categories)
+    return Route(event.route_id, event.name, event.targets, event.generic_proxy, created, categories)
+
+
 @dataclass
 class Instances:
     """The endpoints that take requests, and the workers whose endpoints are in doubt."""
@@ -113,18 +129,23 @@ class Instances:
     endpoints: dict[int, Endpoint] = field(default_factory=dict)
     silent_workers: set[int] = field(default_factory=set)
     _of_deployment: dict[int, dict[int, Endpoint]] = field(default_factory=dict)
-    _stopping: set[int] = field(default_factory=set)
+    stopping: set[int] = field(default_factory=set)
     """Asked to stop: a late word that one of them runs does not bring it back."""
+    served: dict[int, Served] = field(default_factory=dict)
 
     def apply(self, event: InstanceEvent) -> None:
         match event:
+            case InstanceRequested():
+                adapters = frozenset(adapter.lora_name for adapter in event.spec.lora_list)
+                self.served[event.instance_id] = Served(event.deployment_name, adapters)
             case InstanceRunning():
                 self._runs(event)
             case InstanceStopping():
-                self._stopping.add(event.instance_id)
+                self.stopping.add(event.instance_id)
                 self._drop(event.instance_id)
             case InstanceRemoved():
-                self._stopping.discard(event.instance_id)
+                self.stopping.discard(event.instance_id)
+                self.served.pop(event.instance_id, None)
                 self._drop(event.instance_id)
             case InstanceFailed() | InstanceStopped() | InstanceUnready():
                 self._does_not_run(event)
@@ -149,9 +170,8 @@ class Instances:
         return endpoint.worker_id in self.silent_workers
 
     def _runs(self, event: InstanceRunning) -> None:
-        if event.instance_id in self._stopping or self._is_older(event):
+        if event.instance_id in self.stopping or self._is_older(event):
             return
-        self._drop(event.instance_id)
         endpoint = Endpoint(
             instance_id=event.instance_id,
             deployment_id=event.deployment_id,
@@ -159,7 +179,13 @@ class Instances:
             attempt=event.attempt,
             host=event.host,
             port=event.port,
+            served=self.served.get(event.instance_id),
+            relay_token=event.relay_token,
         )
+        self.put(endpoint)
+
+    def put(self, endpoint: Endpoint) -> None:
+        self._drop(endpoint.instance_id)
         self.endpoints[endpoint.instance_id] = endpoint
         self._of_deployment.setdefault(endpoint.deployment_id, {})[endpoint.instance_id] = endpoint
 
@@ -187,34 +213,25 @@ class Keys:
     by_access_key: dict[str, Key] = field(default_factory=dict)
     _by_id: dict[int, Key] = field(default_factory=dict)
     _ids_of_user: dict[int, set[int]] = field(default_factory=dict)
-    _deleted_users: set[int] = field(default_factory=set)
+    deleted_users: set[int] = field(default_factory=set)
     """A key that was made while its user was being deleted must not work."""
 
     def apply(self, event: ApiKeyEvent) -> None:
         match event:
-            case ApiKeyCreated() if event.user_id not in self._deleted_users:
-                self._put(event)
+            case ApiKeyCreated() if event.user_id not in self.deleted_users:
+                self.put(_key(event))
             case ApiKeyRevoked():
                 self._drop(event.key_id)
             case _:
                 pass
 
     def drop_user(self, user_id: int) -> None:
-        self._deleted_users.add(user_id)
+        self.deleted_users.add(user_id)
         for key_id in tuple(self._ids_of_user.get(user_id, ())):
             self._drop(key_id)
 
-    def _put(self, event: ApiKeyCreated) -> None:
-        self._drop(event.key_id)
-        names = event.allowed_model_names
-        key = Key(
-            key_id=event.key_id,
-            user_id=event.user_id,
-            access_key=event.access_key,
-            secret_hash=event.secret_hash,
-            expires_at=event.expires_at,
-            allowed_model_names=None if names is None else frozenset(names),
-        )
+    def put(self, key: Key) -> None:
+        self._drop(key.key_id)
         self.by_access_key[key.access_key] = key
         self._by_id[key.key_id] = key
         self._ids_of_user.setdefault(key.user_id, set()).add(key.key_id)
@@ -229,6 +246,18 @@ class Keys:
         ids.discard(key_id)
         if not ids:
             del self._ids_of_user[key.user_id]
+
+
+def _key(event: ApiKeyCreated) -> Key:
+    names = event.allowed_model_names
+    return Key(
+        key_id=event.key_id,
+        user_id=event.user_id,
+        access_key=event.access_key,
+        secret_hash=event.secret_hash,
+        expires_at=event.expires_at,
+        allowed_model_names=None if names is None else frozenset(names),
+    )
 
 
 @dataclass
@@ -262,6 +291,12 @@ class RoutingTable:
                 self.keys.drop_user(event.user_id)
             case _:
                 pass
+
+    def forget(self) -> None:
+        """As if nothing had been applied: the log is another one than it came from."""
+        self.seq = 0
+        self.changes += 1
+        self.routes, self.instances, self.keys = Routes(), Instances(), Keys()
 
     def endpoints(self, route: Route) -> Iterator[tuple[RouteTarget, Endpoint]]:
         for target in route.targets:

@@ -12,7 +12,7 @@ import structlog
 from modelyard_gateway.adapters.upstream import SWITCHING, UpstreamConnection
 from modelyard_gateway.domain import refusals
 from modelyard_gateway.domain.balance import Slot
-from modelyard_gateway.domain.model_name import Scan, first_model, missing_in, scan_for
+from modelyard_gateway.domain.model_name import Found, Scan, first_model, missing_in, renamed, scan_for
 from modelyard_gateway.domain.proxy_path import deprecation
 from modelyard_gateway.domain.record import Attempt, Record
 from modelyard_gateway.domain.refusals import Refusal
@@ -60,6 +60,8 @@ class Exchange:
     total_until = 0.0
 
     _scan: Scan | None = None
+    _found: Found | None = None
+    _adapter: str | None = None
     _body: bytes | bytearray | None = b""
     """What has come of the request's body; None once it was sent and is not kept."""
     _chunked = False
@@ -136,20 +138,21 @@ class Exchange:
     # --- finding the route
 
     def _look(self, body: bytes | bytearray) -> None:
-        name = None
+        found = None
         if self.request_done and self._scan is None:
-            name = first_model(bytes(body))
+            found = first_model(bytes(body))
         try:
-            name = name or self._scanned(body)
-            if name is None:
+            found = found or self._scanned(body)
+            if found is None:
                 return
-            route = self._route(name)
+            self._found = found
+            route = self._route(found.name)
         except Refusal as refusal:
             self._refuse(refusal)
         else:
             self._start(route)
 
-    def _scanned(self, body: bytes | bytearray) -> str | None:
+    def _scanned(self, body: bytes | bytearray) -> Found | None:
         scan = self._scan = self._scan or scan_for(self.head.fields.get(b"content-type"))
         found = scan.find(body)
         if found is None or found.end > self._plane.limits.max_scan_bytes:
@@ -157,7 +160,7 @@ class Exchange:
             return None
         if scan.named_twice(body, found):
             raise refusals.bad_request("The request names 'model' twice.", "invalid_json", param="model")
-        return found.name
+        return found
 
     def _not_found(self, scan: Scan, text: bytes | bytearray) -> None:
         if len(text) > self._plane.limits.max_scan_bytes:
@@ -167,6 +170,11 @@ class Exchange:
 
     def _route(self, name: str) -> Route:
         if not self.proxied:
+            if ":" in name:
+                meant = self._plane.gate.adapter(self.key, name)
+                if meant is not None:
+                    self._adapter = meant[1]
+                    return meant[0]
             return self._plane.gate.route(self.key, name)
         route = self._plane.gate.proxied_route(self.key, name)
         self.extra = deprecation(route, self.head.meaning.target)
@@ -183,7 +191,7 @@ class Exchange:
         self._next_instance(route)
 
     def _next_instance(self, route: Route) -> None:
-        slot = self._plane.balancer.pick(route, self._tried, self._plane.clock())
+        slot = self._plane.balancer.pick(route, self._tried, self._plane.clock(), self._adapter)
         if slot is not None:
             self._use(slot)
         elif self._tried:
@@ -194,6 +202,7 @@ class Exchange:
     def _use(self, slot: Slot) -> None:
         slot.taken()
         self._slot = slot
+        self.record.reason = self._plane.balancer.reason
         upstream = self._plane.pool.take(slot.address)
         if upstream is None:
             self._connecting = self._plane.pool.connect(slot.address, self)
@@ -222,8 +231,14 @@ class Exchange:
         self._upstream = upstream
         upstream.begin(self, head.method)
         body = self._body or b""
+        if self._found is not None and not self.proxied:
+            served = slot.served_as(self._adapter)
+            if served is not None and served != self._found.name:
+                body = renamed(bytes(body), self._found, served)
+                if head.length >= 0:
+                    head = head.with_length(head.length + len(body) - len(self._body or b""))
         end = b"\r\n" if head.length >= 0 else self._framed_body(bytes(body))
-        start = b"%b%bX-Request-Id: %b\r\n%b" % (head.message, slot.host_line, self.record.request_id, end)
+        start = b"%b%bX-Request-Id: %b\r\n%b" % (head.message, slot.lines, self.record.request_id, end)
         upstream.transport.write(start + body if head.length >= 0 else start)
         self.deadline = self._plane.clock() + self._plane.limits.first_byte_s
         if not self.request_done:
@@ -280,12 +295,12 @@ class Exchange:
             record.bytes_out = len(body)
             record.usage = usage_in(body)
             self._end(now)
-            self._client.respond(head, self.extra, body, True)
+            self._client.respond(head, slot.said + self.extra, body, True)
         else:
             self.deadline = now + plane.limits.idle_s
             if body:
                 self._passes(body)
-            self._client.respond(head, self.extra, body, False)
+            self._client.respond(head, slot.said + self.extra, body, False)
 
     def response_body(self, data: bytes, done: bool) -> None:
         now = self._plane.clock()
@@ -355,7 +370,7 @@ class Exchange:
         """Where the request can go a second time, if all of it is still here."""
         if self._body is None or not self.request_done or self.route is None:
             return None
-        return self._plane.balancer.pick(self.route, tried, self._plane.clock())
+        return self._plane.balancer.pick(self.route, tried, self._plane.clock(), self._adapter)
 
     def _failed(self, slot: Slot, outcome: str) -> None:
         slot.failed(self._plane.clock(), self._plane.limits.failing)

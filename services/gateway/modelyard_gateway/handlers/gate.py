@@ -42,6 +42,15 @@ class Gate:
             raise refusals.model_not_found(name)
         return route
 
+    def adapter(self, key: Key, name: str) -> tuple[Route, str] | None:
+        """The route and the adapter that `<route>:<adapter>` means, if there is no route of that name."""
+        base, colon, adapter = name.rpartition(":")
+        if not colon or name in self._table.routes.by_name or base not in self._table.routes.by_name:
+            return None
+        if not may_call(key, base) and not may_call(key, name):
+            raise refusals.model_not_allowed(name)
+        return self._table.routes.by_name[base], adapter
+
     def proxied_route(self, key: Key, name: str) -> Route:
         route = self.route(key, name)
         if not route.generic_proxy:

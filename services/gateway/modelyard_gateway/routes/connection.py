@@ -182,10 +182,7 @@ class ClientConnection(asyncio.Protocol):
                 extra += b"Transfer-Encoding: chunked\r\n"
             else:
                 self._closing = True
-        if extra or self._closing or self._body is not None or self._front.draining:
-            text = self._head_text(head.message, extra)
-        else:
-            text = b"%b%bX-Request-Id: %b\r\n\r\n" % (head.message, self._front.date_line, self.request_id)
+        text = self._head_text(head.message, extra)
         if self._chunked:
             text += self._chunk(body, done)
         else:

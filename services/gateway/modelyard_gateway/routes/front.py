@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Callable
 from email.utils import formatdate
-from urllib.parse import unquote_to_bytes
+from urllib.parse import parse_qs, unquote_to_bytes
 
 from modelyard_gateway.domain import refusals
 from modelyard_gateway.domain.headers import Known
@@ -16,12 +16,14 @@ from modelyard_gateway.domain.refusals import missing_model
 from modelyard_gateway.domain.request_head import RequestHead, parse_request
 from modelyard_gateway.domain.table import Route, RoutingTable
 from modelyard_gateway.handlers.exchange import Exchange
+from modelyard_gateway.handlers.ledger import Ledger
 from modelyard_gateway.handlers.plane import Plane
 from modelyard_gateway.routes.answers import Answer, json_answer
 from modelyard_gateway.routes.connection import ClientConnection
 
 OWNER = "modelyard"
 MODELS = b"/v1/models"
+REQUESTS = b"/v2/requests/"
 HOW = (
     "Call /model/proxy/<route id>/<path>, or name the model in X-GPUStack-Model or as 'model' in a JSON body."
 )
@@ -29,9 +31,16 @@ HOW = (
 
 class Front:
     def __init__(
-        self, plane: Plane, table: RoutingTable, readiness: Readiness, *, new_id: Callable[[], bytes]
+        self,
+        plane: Plane,
+        table: RoutingTable,
+        readiness: Readiness,
+        ledger: Ledger,
+        *,
+        new_id: Callable[[], bytes],
     ) -> None:
         self._plane = plane
+        self._ledger = ledger
         self._table = table
         self._readiness = readiness
         self.new_id = new_id
@@ -56,6 +65,8 @@ class Front:
             return self._exchange(connection, head)
         if kind is Kind.PROXIED:
             return self._proxied(connection, head)
+        if kind is Kind.REALTIME:
+            return self._realtime(connection, head)
         return self._local(head, head.meaning.target)
 
     def _exchange(self, connection: ClientConnection, head: RequestHead) -> Exchange:
@@ -82,21 +93,56 @@ class Front:
             raise missing_model(f"The request names no model. {HOW}")
         return exchange
 
+    def _realtime(self, connection: ClientConnection, head: RequestHead) -> Exchange:
+        exchange = self._exchange(connection, head)
+        exchange.websocket = head.wants_websocket()
+        if not exchange.websocket:
+            raise refusals.no_websocket()
+        name = parse_qs(head.query()).get("model", [""])[0]
+        if not name:
+            raise missing_model("The query has no 'model'.")
+        exchange.route = self._plane.gate.route(exchange.key, name)
+        return exchange
+
     def _local(self, head: RequestHead, path: bytes) -> Answer:
         if path == b"/healthz":
             return json_answer(200, {"status": "ok"})
         if path == b"/readyz":
             return self._ready()
+        if path.startswith(REQUESTS):
+            return self._request(head, path[len(REQUESTS) :])
         if path != MODELS and not path.startswith(MODELS + b"/"):
             raise refusals.unknown_url(head.method.decode(), _text(head.path))
         if head.method not in (b"GET", b"HEAD"):
             raise refusals.method_not_allowed(head.method.decode(), _text(head.path), "GET, HEAD")
         key = self._plane.gate.admit(head.presented)
+        asked = parse_qs(head.query())
+        with_meta = asked.get("with_meta", [""])[0].lower() in ("1", "true")
         name = unquote_to_bytes(path[len(MODELS) + 1 :]).decode(errors="replace")
         if name:
-            return json_answer(200, model_object(self._plane.gate.route(key, name)))
-        models = [model_object(route) for route in self._plane.gate.models(key)]
+            return json_answer(200, self._model(self._plane.gate.route(key, name), with_meta))
+        wanted = set(asked.get("categories", ()))
+        models = [
+            self._model(route, with_meta)
+            for route in self._plane.gate.models(key)
+            if not wanted or wanted & set(route.categories or ("unknown",))
+        ]
         return json_answer(200, {"object": "list", "data": models})
+
+    def _model(self, route: Route, with_meta: bool) -> dict[str, object]:
+        if not with_meta:
+            return model_object(route)
+        running = sum(1 for _ in self._table.endpoints(route))
+        meta = {"categories": list(route.categories), "running_instances": running, "route_id": route.id}
+        return {**model_object(route), "meta": meta}
+
+    def _request(self, head: RequestHead, request_id: bytes) -> Answer:
+        """What became of a request of the same user."""
+        key = self._plane.gate.admit(head.presented)
+        record = self._ledger.find(request_id)
+        if record is None or record.user_id != key.user_id:
+            raise refusals.request_not_found(_text(request_id))
+        return json_answer(200, record.view())
 
     def _ready(self) -> Answer:
         """Ready as long as it can route, even from a table that no longer changes; `halted` tells."""
@@ -105,6 +151,7 @@ class Front:
             "status": "ready" if caught_up else "starting",
             "seq": self._table.seq,
             "halted": self._readiness.halted,
+            "from_snapshot": self._readiness.from_snapshot,
         }
         return json_answer(200 if caught_up else 503, body)
 

@@ -1,0 +1,55 @@
+"""The routing table as it is kept on disk, and the table that comes of it."""
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from modelyard_gateway.domain.table import Endpoint, Key, Route, RoutingTable, Served
+
+SHAPE = 1
+"""Another number means another shape: such a snapshot is not read."""
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    shape: int
+    log_created: datetime
+    """Tells the log that `seq` counts from any other."""
+    seq: int
+    routes: tuple[Route, ...]
+    endpoints: tuple[Endpoint, ...]
+    stopping: tuple[int, ...]
+    served: dict[int, Served]
+    silent_workers: tuple[int, ...]
+    keys: tuple[Key, ...]
+    deleted_users: tuple[int, ...]
+
+
+def snapshot_of(table: RoutingTable, log_created: datetime) -> Snapshot:
+    return Snapshot(
+        shape=SHAPE,
+        log_created=log_created,
+        seq=table.seq,
+        routes=tuple(table.routes.by_id.values()),
+        endpoints=tuple(table.instances.endpoints.values()),
+        stopping=tuple(sorted(table.instances.stopping)),
+        served=dict(table.instances.served),
+        silent_workers=tuple(sorted(table.instances.silent_workers)),
+        keys=tuple(table.keys.by_access_key.values()),
+        deleted_users=tuple(sorted(table.keys.deleted_users)),
+    )
+
+
+def restore(snapshot: Snapshot) -> RoutingTable:
+    table = RoutingTable(seq=snapshot.seq, changes=1)
+    for route in snapshot.routes:
+        table.routes.put(route)
+    instances = table.instances
+    instances.stopping.update(snapshot.stopping)
+    instances.served.update(snapshot.served)
+    instances.silent_workers.update(snapshot.silent_workers)
+    for endpoint in snapshot.endpoints:
+        instances.put(endpoint)
+    table.keys.deleted_users.update(snapshot.deleted_users)
+    for key in snapshot.keys:
+        table.keys.put(key)
+    return table
