@@ -4,8 +4,10 @@ import json
 from pathlib import Path
 
 import pytest
+from hub_server import hub_server
 from modelyard_cli.errors import UsageError
 from modelyard_cli.main import app
+from modelyard_models_hub import fill
 from real_models import config_of
 from tiny_gguf import write_tiny_gguf
 from typer.testing import CliRunner, Result
@@ -70,6 +72,24 @@ def test_a_gguf_file_here_runs_with_llama_cpp(tmp_path: Path) -> None:
     assert result.exit_code == 0, result.output
     assert "with llama.cpp" in result.output
     assert "layers on devices" in result.output
+
+
+@pytest.mark.parametrize(
+    ("model", "backend"), [("org/tiny", "vLLM"), ("org/tiny-gguf/tiny-F32.gguf", "llama.cpp")]
+)
+def test_a_repository_of_a_hub_is_read(
+    model: str, backend: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with hub_server() as hub:
+        fill(hub, tmp_path)
+        monkeypatch.setenv("MODELYARD_HUGGINGFACE_ENDPOINT", hub.url)
+        monkeypatch.setenv("MODELYARD_MODEL_CACHE", str(tmp_path / "cache"))
+        result = run(model, "--gpus", "24GiB", "-o", "json")
+        missing = run("org/none", "--gpus", "24GiB").exception
+    assert result.exit_code == 0, result.output
+    assert json.loads(result.output)["backend"] == backend
+    assert isinstance(missing, UsageError)
+    assert "org/none" in missing.message
 
 
 def test_what_is_not_there_is_named(tmp_path: Path) -> None:
