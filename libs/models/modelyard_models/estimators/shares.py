@@ -71,7 +71,8 @@ def need_of(
 ) -> MemoryNeed:
     """`held` by rank."""
     cards = request.layout.devices()[: parallel.world]
-    rooms = [_room(one, card, server, sure) for one, card in zip(held, cards, strict=True)]
+    alike = dict.fromkeys(zip(held, cards, strict=True))
+    rooms = [_room(one, card, server, sure) for one, card in alike]
     longest = largest_context(rooms, model.shape.max_positions or server.context.tokens)
     context = server.fitting(longest)
     devices = [
