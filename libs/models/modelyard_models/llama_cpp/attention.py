@@ -7,6 +7,7 @@ from modelyard_models.llama_cpp.placement import HOST, Placement
 from modelyard_models.llama_cpp.shape import Layer, Shape
 
 COPY_BYTES = 2
+ROTATED = 64
 FLASH_HEADS = (40, 64, 72, 80, 96, 112, 128, 256)
 """Lengths of heads that CUDA's flash attention knows, where keys and values have the same."""
 
@@ -31,6 +32,19 @@ def mask_bytes(graph: Graph, layers: list[Layer]) -> int:
     kinds = {layer.slides: layer for layer in layers if layer.attends}
     size = COPY_BYTES if graph.flags.flash_attention else ELEMENT_BYTES
     return size * graph.tokens * sum(cells(graph.shape, graph.flags, layer) for layer in kinds.values())
+
+
+def rotation_bytes(shape: Shape, flags: Flags) -> int:
+    """Of the matrices that turn keys and values before they are quantised."""
+    layer = next((layer for layer in shape.layers if layer.attends), None)
+    if layer is None or shape.is_mla:
+        return 0
+    size = 0
+    if CACHE_TYPES[flags.cache_type_k][0] > 1 and layer.key_length % ROTATED == 0:
+        size += ELEMENT_BYTES * (layer.key_length & -layer.key_length) ** 2
+    if CACHE_TYPES[flags.cache_type_v][0] > 1 and layer.value_length % ROTATED == 0:
+        size += ELEMENT_BYTES * ROTATED**2
+    return size
 
 
 def attention_bytes(graph: Graph, layer: Layer, foreign_bytes: int, is_host: bool) -> int:

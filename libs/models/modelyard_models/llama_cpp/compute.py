@@ -7,7 +7,12 @@ planner of b11434. Elements have four bytes, masks two (four without flash atten
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
-from modelyard_models.llama_cpp.attention import attention_bytes, foreign_cache_bytes, mask_bytes
+from modelyard_models.llama_cpp.attention import (
+    attention_bytes,
+    foreign_cache_bytes,
+    mask_bytes,
+    rotation_bytes,
+)
 from modelyard_models.llama_cpp.builds import Build
 from modelyard_models.llama_cpp.flags import Flags
 from modelyard_models.llama_cpp.graph import ELEMENT_BYTES, Graph
@@ -53,7 +58,8 @@ def buffers(shape: Shape, flags: Flags, placement: Placement, weights: Weights, 
 
 
 def _inputs(graph: Graph) -> int:
-    return round(graph.build.of("inputs", "bytes_per_token")) * graph.tokens
+    per_token = round(graph.build.of("inputs", "bytes_per_token"))
+    return per_token * graph.tokens + rotation_bytes(graph.shape, graph.flags)
 
 
 def _outputs(graph: Graph) -> int:
