@@ -109,8 +109,7 @@ async def measure() -> list[Figure]:
             tuple(room.worker for room in index.everyone()),
             tuple(holding for room in index.everyone() for holding in room.holdings.values()),
         )
-        scan = ScannedRooms(picture)
-        _, naive = _timed(scan, scan.take, work, numbers, sizer, SCANNED)
+        _, naive = _timed(ScannedRooms(picture), _nothing, work, numbers, sizer, SCANNED)
         first = first or seconds
         figures += [
             Figure(
@@ -123,6 +122,10 @@ async def measure() -> list[Figure]:
         assert placed == min(MEASURED, 4 * workers), placed
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     return [*figures, Figure("memory of the process at most", peak, "MiB", target="<= 500")]
+
+
+def _nothing(_: Holding) -> None:
+    """The loop starts from the same cluster each time."""
 
 
 def _timed(

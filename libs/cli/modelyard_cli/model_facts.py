@@ -39,7 +39,11 @@ def facts_of_model(
     model: str, source: Source = Source.HUGGINGFACE, revision: str | None = None
 ) -> ModelFacts:
     """Only what describes the model is read. Raises `UsageError`."""
-    coordinates = coordinates_in(model, source, revision)
+    return facts_at(coordinates_in(model, source, revision))
+
+
+def facts_at(coordinates: ModelCoordinates) -> ModelFacts:
+    """Raises `UsageError`."""
     try:
         return asyncio.run(_inspected(coordinates))
     except SourceError as error:

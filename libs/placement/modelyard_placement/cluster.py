@@ -2,143 +2,19 @@
 
 from collections.abc import Iterable, Mapping
 from itertools import pairwise
-from typing import Annotated
 
 from modelyard_contracts.deployments import Claim
-from pydantic import AliasChoices, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import ValidationError
 
 from modelyard_placement.picture import READY, DeviceView, Holding, Picture, WorkerView
+from modelyard_placement.shown import RUNNING, Device, Disk, Held, Instance, ModelFile, Part, Shown, Worker
 
 HOLDS_NOTHING = frozenset({"pending", "analyzing", "unschedulable", "error"})
 """States of an instance that is nowhere, or whose claim is given back."""
-RUNNING = "running"
 
 
 class BadInput(ValueError):
     """The message names the field."""
-
-
-class Shown(BaseModel):
-    """What an api shows has more fields than matter here."""
-
-    model_config = ConfigDict(extra="ignore", frozen=True)
-
-
-def _empty(value: object) -> object:
-    return {} if value is None else value
-
-
-Size = Annotated[int, Field(ge=0)]
-
-
-class Memory(Shown):
-    total: Size = 0
-    used: Size | None = None
-    is_unified_memory: bool = False
-    reserved: Size = 0
-
-
-class Device(Shown):
-    type: str
-    index: Annotated[int, Field(ge=0)]
-    name: str | None = None
-    vendor: str | None = None
-    compute_capability: str | None = None
-    memory: Annotated[Memory, BeforeValidator(_empty)] = Memory()
-    foreign: Size = 0
-
-
-class Disk(Shown):
-    total: Size = 0
-    used: Size | None = None
-    available: Size | None = None
-
-    def free(self) -> int | None:
-        if self.available is not None or self.used is None:
-            return self.available
-        return max(0, self.total - self.used)
-
-
-class Status(Shown):
-    memory: Annotated[Memory, BeforeValidator(_empty)] = Memory()
-    gpu_devices: tuple[Device, ...] | None = ()
-    backends: dict[str, str] | None = None
-    filesystem: tuple[Disk, ...] | None = None
-
-
-class Reserved(Shown):
-    ram: Size = Field(0, validation_alias=AliasChoices("ram", "memory"))
-    vram: Size = Field(0, validation_alias=AliasChoices("vram", "gpu_memory"))
-
-
-class Maintenance(Shown):
-    enabled: bool = False
-
-
-class Worker(Shown):
-    id: int | None = None
-    name: Annotated[str, Field(min_length=1)]
-    cluster_id: int | None = None
-    labels: dict[str, str] | None = None
-    state: str | None = None
-    maintenance: Maintenance | None = None
-    status: Annotated[Status, BeforeValidator(_empty)] = Status()
-    system_reserved: Annotated[Reserved, BeforeValidator(_empty)] = Reserved()
-
-
-class Held(Shown):
-    """`computed_resource_claim`, whose `vram` is keyed by index, or by type and index."""
-
-    ram: Size | None = 0
-    vram: dict[str, Size] | None = None
-    vram_utilization: float | None = None
-    offload_layers: int | None = None
-    total_layers: int | None = None
-
-
-class Part(Shown):
-    """What an instance has of one worker."""
-
-    worker_id: int | None = None
-    worker_name: str | None = Field(None, validation_alias=AliasChoices("worker_name", "name"))
-    gpu_type: str | None = None
-    gpu_indexes: tuple[int, ...] | None = None
-    computed_resource_claim: Held | None = None
-
-
-class Distributed(Shown):
-    subordinate_workers: tuple[Part, ...] | None = ()
-
-
-class Instance(Part):
-    id: int | None = None
-    name: str | None = None
-    worker_name: str | None = None
-    model_name: str | None = None
-    state: str = RUNNING
-    distributed_servers: Distributed | None = None
-
-    @property
-    def deployment(self) -> str:
-        return self.model_name or (self.name or "").rpartition("-")[0] or f"instance {self.id}"
-
-
-class ModelFile(Shown):
-    worker_id: int | None = None
-    worker_name: str | None = None
-    state: str = READY
-    huggingface_repo_id: str | None = None
-    huggingface_filename: str | None = None
-    model_scope_model_id: str | None = None
-    model_scope_file_path: str | None = None
-    local_path: str | None = None
-    resolved_paths: tuple[str, ...] | None = ()
-
-    def locations(self) -> set[str]:
-        repository = self.huggingface_repo_id or self.model_scope_model_id
-        file = self.huggingface_filename or self.model_scope_file_path
-        hub = "/".join(part for part in (repository, file) if part)
-        return {one for one in (hub, self.local_path, *(self.resolved_paths or ())) if one}
 
 
 class Cluster(Shown):
@@ -207,9 +83,7 @@ def _view(ident: int, worker: Worker, ours: Mapping[str, int], files: frozenset[
         maintenance=in_maintenance,
         ram_total_bytes=memory.total,
         ram_reserved_bytes=max(reserved.ram, memory.reserved),
-        ram_foreign_bytes=_foreign(
-            memory.used, sum(ours.values()) if memory.is_unified_memory else ours.get("", 0)
-        ),
+        ram_foreign_bytes=_foreign(memory.used, sum(ours.values())) if memory.is_unified_memory else 0,
         is_unified_memory=memory.is_unified_memory,
         devices=tuple(_device(device, reserved.vram, ours) for device in devices),
         backends=worker.status.backends,

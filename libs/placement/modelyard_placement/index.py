@@ -5,7 +5,7 @@ from collections import OrderedDict
 from collections.abc import Collection, Hashable, Iterable, Iterator, Mapping
 from typing import NamedTuple
 
-from modelyard_contracts.deployments import PlacementStrategy
+from modelyard_contracts.deployments import PlacementStrategy, Source
 
 from modelyard_placement.demand import Demand
 from modelyard_placement.filters import file_obstacle, standing_obstacle, worker_obstacle
@@ -166,7 +166,7 @@ class Index:
         if demand.gpu_ids:
             names = {gpu_id.rsplit(":", 2)[0] for gpu_id in demand.gpu_ids}
             return {at for at, room in enumerate(self._rooms) if room.worker.name in names}
-        if demand.paths is not None:
+        if demand.paths is not None and demand.spec.source is Source.LOCAL_PATH:
             there = [worker for worker, said in demand.paths.items() if said is True]
             if len(there) <= FEW:
                 found = (self._position(worker) for worker in there)

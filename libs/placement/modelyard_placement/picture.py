@@ -52,7 +52,8 @@ class WorkerView:
     ram_total_bytes: int = 0
     ram_reserved_bytes: int = 0
     ram_foreign_bytes: int = 0
-    """Measured: what is used beside our running instances."""
+    """Measured: what is used beside our running instances, where memory is unified. Elsewhere main memory is
+    counted by claims and the reserve: what the system has in use changes from second to second."""
     is_unified_memory: bool = False
     """Devices have no memory of their own: `ram_total_bytes` is all there is."""
     devices: tuple[DeviceView, ...] = ()

@@ -79,9 +79,6 @@ class ScannedRooms:
     def everyone(self) -> Iterable[Room]:
         return self._rooms
 
-    def take(self, holding: Holding) -> None:
-        next(room for room in self._rooms if room.worker.ident == holding.worker).take(holding)
-
 
 def room_bytes(room: Room, metric: Metric) -> int:
     """-1 if the worker has no such devices."""

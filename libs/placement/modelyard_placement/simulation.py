@@ -10,9 +10,9 @@ from modelyard_placement.claims import Sizer
 from modelyard_placement.cluster import BadInput, Cluster, paths_of
 from modelyard_placement.demand import Demand, as_it_is
 from modelyard_placement.figures import Figures, figures_of
+from modelyard_placement.index import Index
 from modelyard_placement.picture import Holding, Picture
 from modelyard_placement.place import Placement, Unplaceable, place_in
-from modelyard_placement.rooms import ScannedRooms
 
 Fate = Literal["drained", "lost"]
 
@@ -47,7 +47,7 @@ def simulate(
     instance that is placed takes its room. Raises `BadInput`."""
     picture = cluster.picture()
     demands = [replace(one, paths=paths_of(cluster, picture, one.spec.local_path)) for one in demands]
-    before = figures_of(ScannedRooms(picture).everyone())
+    before = figures_of(Index(picture).everyone())
     rooms, homeless = _after(cluster, picture, fates)
     known = {demand.name: demand for demand in demands}
     outcomes = []
@@ -64,7 +64,7 @@ def simulate(
 
 
 def _settle(
-    rooms: ScannedRooms,
+    rooms: Index,
     demand: Demand,
     instance: tuple[str, int],
     sizer: Sizer,
@@ -80,7 +80,7 @@ def _settle(
 
 def _after(
     cluster: Cluster, picture: Picture, fates: Mapping[str, Fate]
-) -> tuple[ScannedRooms, dict[int, list[Holding]]]:
+) -> tuple[Index, dict[int, list[Holding]]]:
     """The cluster after what befell its workers; what must be placed anew, by its position in the file."""
     names = {worker.name for worker in picture.workers}
     for name in fates:
@@ -98,7 +98,7 @@ def _after(
         if fates.get(worker.name) != "lost"
     )
     left = tuple(holding for holding in picture.holdings if holding.instance not in moving)
-    return ScannedRooms(Picture(workers, left)), dict(sorted(homeless.items()))
+    return Index(Picture(workers, left)), dict(sorted(homeless.items()))
 
 
 def _moved(cluster: Cluster, picture: Picture, at: int, parts: Sequence[Holding]) -> Demand:

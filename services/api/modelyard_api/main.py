@@ -51,6 +51,7 @@ from modelyard_api.routes.context import Context, Handlers, RouteSettings
 from modelyard_api.routes.edge import Edge, health_router
 from modelyard_api.routes.errors import add_error_handlers
 from modelyard_api.routes.inference_backends import inference_backend_router
+from modelyard_api.routes.model_evaluations import model_evaluation_router
 from modelyard_api.routes.model_sources import model_source_router
 from modelyard_api.routes.reads import read_router
 from modelyard_api.routes.sessions import session_router
@@ -78,6 +79,7 @@ def build_app(context: Context) -> FastAPI:
         inference_backend_router(),
         read_router(),
         model_source_router(),
+        model_evaluation_router(),
     ):
         app.include_router(router)
     return app

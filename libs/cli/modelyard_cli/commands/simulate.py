@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 import typer
 from modelyard_contracts.deployments import DeploymentSpec, PlacementStrategy
-from modelyard_contracts.models import ModelFacts
+from modelyard_contracts.models import ModelFacts, coordinates_of
 from modelyard_placement.claims import Sizer
 from modelyard_placement.cluster import BadInput, Cluster, read_cluster
 from modelyard_placement.demand import Demand
@@ -18,6 +18,7 @@ from modelyard_placement.simulation import simulate as run_simulation
 from modelyard_placement.workload import read_workload
 
 from modelyard_cli.errors import UsageError
+from modelyard_cli.model_facts import facts_at
 from modelyard_cli.output import Output, gib, note, say, show_json, show_table
 
 NOT_ALL_FIT = 3
@@ -73,8 +74,12 @@ def _workload(path: Path) -> list[Demand]:
 
 
 def _read_source(spec: DeploymentSpec) -> ModelFacts | None:
-    hint = 'metadata: say {"config": {...}, "weight_bytes": N}'
-    raise BadInput(f"{hint}, for {spec.location()} cannot be read from here")
+    note(f"Reading {spec.location()} at its source ...")
+    try:
+        return facts_at(coordinates_of(spec))
+    except UsageError as error:
+        hint = 'or say {"config": {...}, "weight_bytes": N}'
+        raise BadInput(f"metadata: is not given, and the source says: {error.message} ({hint})") from error
 
 
 def _at(path: Path, error: BadInput) -> str:

@@ -21,7 +21,7 @@ from modelyard_api.projections import (
     workers,
 )
 from modelyard_api.projections.changes import CREATED, DELETED, UPDATED, Change
-from modelyard_api.projections.rows import Fold, MaskEnv, ReadModel, Row, differences
+from modelyard_api.projections.rows import Fold, MaskEnv, ReadModel, Row, View, differences
 
 READ_MODELS = (
     deployments.MODELS,
@@ -78,6 +78,11 @@ class Picture:
 
     def find(self, model: ReadModel, ident: int | None) -> Row | None:
         return None if ident is None else self._rows[model.resource].get(ident)
+
+    def views(self, model: ReadModel) -> list[View]:
+        """By id."""
+        rows = self._rows[model.resource]
+        return [rows[ident].view for ident in sorted(rows)]
 
     def apply(self, event: AnyRecorded) -> list[Change]:
         """Folds one event in; what clients that watch must hear of it, in order."""

@@ -1,0 +1,108 @@
+"""Whether deployments would fit, before they are made: by the scheduler's rules, now or at a past moment."""
+
+import asyncio
+from dataclasses import replace
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Query
+from modelyard_contracts.base import Instant
+from modelyard_contracts.commands import Command
+from modelyard_contracts.deployments import DeploymentSpec, Source
+from modelyard_contracts.models import ModelFacts, coordinates_of
+from modelyard_models.sources.errors import SourceError
+from modelyard_placement.claims import Sizer
+from modelyard_placement.cluster import BadInput, Cluster, read_cluster
+from modelyard_placement.demand import Demand
+from modelyard_placement.evaluation import evaluate, evaluation_view, failed_view
+from modelyard_placement.workload import read_deployment
+from pydantic import Field
+
+from modelyard_api.projections import moments
+from modelyard_api.projections.moments import Moment
+from modelyard_api.projections.worker_use import in_use
+from modelyard_api.routes.context import CallerOf, Context, ContextOf
+
+Json = dict[str, Any]
+CATALOGUE_ONLY = frozenset({"quantization", "mode", "gpu_filters"})
+"""Fields of a catalogue's entries, which say nothing of placement."""
+HELD = "scheduled"
+"""What holds its claim in the log holds it here, though it failed."""
+
+
+class EvaluationRequest(Command):
+    cluster_id: int | None = None
+    """None: every cluster is tried."""
+    model_specs: Annotated[list[Json], Field(min_length=1, max_length=50)]
+    """As `POST /v2/models` takes them; the name may be left out, `metadata` may stand for what a hub says."""
+
+
+def model_evaluation_router() -> APIRouter:
+    router = APIRouter(prefix="/v2")
+
+    @router.post("/model-evaluations")
+    async def evaluate_models(
+        request: EvaluationRequest,
+        context: ContextOf,
+        _: CallerOf,
+        at: Annotated[Instant | None, Query(description="A moment that is past; none: now.")] = None,
+    ) -> Json:
+        moment = await (moments.now(context.db) if at is None else moments.at(context.db, at))
+        workers = moment.workers
+        if at is None:
+            workers = [in_use(worker, context.telemetry.of(worker["id"])) for worker in workers]
+        sizer = Sizer()
+        results = [
+            await _evaluated(context, replace(moment, workers=workers), request.cluster_id, spec, sizer)
+            for spec in request.model_specs
+        ]
+        return {"results": results, "seq": moment.seq}
+
+    return router
+
+
+async def _evaluated(
+    context: Context, moment: Moment, cluster_id: int | None, spec: Json, sizer: Sizer
+) -> Json:
+    said = {key: value for key, value in spec.items() if key not in CATALOGUE_ONLY}
+    said.setdefault("name", "evaluated")
+    try:
+        demand = read_deployment(said, "model_specs", lambda _: None)
+        if demand.model is None:
+            demand, files = await _described(context, demand, said)
+        else:
+            files = None
+        cluster = _cluster(moment, files)
+    except (BadInput, SourceError) as error:
+        return failed_view(str(error), spec)
+    wanted = cluster_id if cluster_id is not None else said.get("cluster_id")
+    idents = [wanted] if wanted is not None else [one["id"] for one in moment.clusters]
+    found = await asyncio.to_thread(evaluate, cluster, demand, idents, sizer)
+    return evaluation_view(found, spec)
+
+
+async def _described(context: Context, demand: Demand, said: Json) -> tuple[Demand, list[Json] | None]:
+    """With what its source says, and where its files are if that is known.
+
+    Raises `BadInput`, `SourceError`."""
+    if demand.spec.source is Source.LOCAL_PATH:
+        facts, files = await _on_workers(context, demand.spec)
+    else:
+        facts, files = (await context.catalogue.inspect(coordinates_of(demand.spec))).facts, None
+    return read_deployment(said, "model_specs", lambda _: facts), files
+
+
+async def _on_workers(context: Context, spec: DeploymentSpec) -> tuple[ModelFacts | None, list[Json]]:
+    path = spec.local_path or ""
+    answers = await context.paths.ask_workers(path)
+    files = [{"worker_name": one.worker, "local_path": path} for one in answers if one.found]
+    return next((one.facts for one in answers if one.facts is not None), None), files
+
+
+def _cluster(moment: Moment, files: list[Json] | None) -> Cluster:
+    instances = [
+        {**view, "state": HELD} if view["state"] == "error" else view
+        for view in moment.instances
+        if view["worker_id"] is not None
+    ]
+    told: Json = {"workers": moment.workers, "instances": instances}
+    return read_cluster(told if files is None else {**told, "model_files": files})
