@@ -87,7 +87,7 @@ def _handler(hub: Hub) -> type[BaseHTTPRequestHandler]:
 
 @pytest.fixture
 def hub(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Hub]:
-    made = Hub({"README.md": b"hi", "tiny-Q4.gguf": b"small model", "tiny-Q8.gguf": b"a bigger model"})
+    made = Hub({"README.md": b"hi", "tiny-Q4_K_M.gguf": b"small model", "tiny-Q8_0.gguf": b"a bigger model"})
     made.start()
     monkeypatch.setenv("HF_ENDPOINT", made.url)
     monkeypatch.setenv("HF_HOME", str(tmp_path / "hf"))
@@ -118,10 +118,10 @@ async def test_the_file_is_fetched_and_the_download_told_once(hub: Hub, tmp_path
     assert told.times == 1
 
 
-async def test_without_a_name_it_is_the_smallest(hub: Hub, tmp_path: Path) -> None:
+async def test_without_a_name_it_is_the_smallest_that_loses_little(hub: Hub, tmp_path: Path) -> None:
     path = await ModelStore(tmp_path).resolve(spec(), Told())
 
-    assert path.name == "tiny-Q4.gguf"
+    assert path.name == "tiny-Q4_K_M.gguf"
 
 
 async def test_the_token_of_the_environment_is_shown(
@@ -169,7 +169,7 @@ async def test_a_name_no_repository_can_have_is_said(hub: Hub, tmp_path: Path) -
 
 
 async def test_a_file_that_is_not_there_is_said(hub: Hub, tmp_path: Path) -> None:
-    with pytest.raises(ModelMissing, match=r"tiny-Q4\.gguf"):
+    with pytest.raises(ModelMissing, match=r"tiny-Q4_K_M\.gguf"):
         await ModelStore(tmp_path).resolve(spec(file="*Q5*"), Told())
 
 

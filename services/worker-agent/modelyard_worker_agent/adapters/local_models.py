@@ -7,6 +7,7 @@ from pathlib import Path
 from modelyard_contracts.deployments import Source
 from modelyard_contracts.messages import PathAnswer, PathQuestion
 from modelyard_contracts.models import ModelCoordinates, ModelFacts
+from modelyard_models.gguf_files import models_in
 from modelyard_models.keeping import kept
 from modelyard_models.llama_cpp.flags import flags_of
 from modelyard_models.llama_cpp.kv_cache import bytes_per_token
@@ -15,7 +16,6 @@ from modelyard_models.sources.errors import SourceError
 from modelyard_models.sources.inspecting import inspect
 from modelyard_models.sources.local import LocalFiles
 
-from modelyard_worker_agent.domain.hub_files import parts_of
 from modelyard_worker_agent.ports import ModelMissing
 
 
@@ -35,17 +35,15 @@ def find_model(path: str) -> Path:
 
 
 def _only_model_in(directory: Path) -> Path:
-    found = sorted(file for file in directory.glob("*.gguf") if _is_first(file.name))
+    """Projectors beside a model are none."""
+    found = list(models_in({file.name: 0 for file in directory.glob("*.gguf")}))
     if not found:
         raise ModelMissing(f"{directory} holds no .gguf file")
     if len(found) > 1:
-        names = ", ".join(file.name for file in found[:5])
-        raise ModelMissing(f"{directory} holds several models ({names}): name one of the files")
-    return found[0]
-
-
-def _is_first(name: str) -> bool:
-    return parts_of(name)[0] == name
+        raise ModelMissing(
+            f"{directory} holds several models ({', '.join(found[:5])}): name one of the files"
+        )
+    return directory / found[0]
 
 
 def served_model(path: str) -> Path:

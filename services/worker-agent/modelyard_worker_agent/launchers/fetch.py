@@ -15,15 +15,14 @@ from pathlib import Path
 
 from huggingface_hub import HfApi, hf_hub_download
 from huggingface_hub.errors import HfHubHTTPError, HFValidationError
-
-from modelyard_worker_agent.domain.hub_files import NoSuchFile, choose_files
+from modelyard_models.gguf_files import NoSuchFile, choose_model
 
 
 def fetch(directory: Path, repo: str, pattern: str | None) -> dict[str, object]:
     try:
         info = HfApi().model_info(repo, files_metadata=True)
         sizes = {entry.rfilename: entry.size or 0 for entry in info.siblings or []}
-        chosen = choose_files(repo, sizes, pattern)
+        chosen = choose_model(repo, sizes, pattern)
         for name in chosen:
             sys.stderr.write(f"fetching {repo}/{name}, {sizes.get(name, 0)} bytes\n")
             hf_hub_download(repo, name, revision=info.sha, local_dir=directory)
