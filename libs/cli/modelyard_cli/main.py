@@ -10,6 +10,7 @@ from modelyard_cli.commands import deployments, listing, sources
 from modelyard_cli.commands.demo import demo
 from modelyard_cli.commands.estimate import estimate
 from modelyard_cli.commands.events import events
+from modelyard_cli.commands.explain import explain
 from modelyard_cli.commands.keys import keys_app, login
 from modelyard_cli.commands.logs import logs
 from modelyard_cli.commands.replay import replay
@@ -41,6 +42,7 @@ app.command()(estimate)
 app.command()(sources.search)
 app.command()(sources.inspect)
 app.command()(events)
+app.command()(explain)
 app.command()(replay)
 app.command()(simulate)
 app.command()(login)

@@ -17,8 +17,12 @@ Q = TypeVar("Q", bound=Contract)
 A = TypeVar("A", bound=Contract)
 
 
+SCHEDULER = 0
+"""In place of a worker's id: whichever scheduler answers first."""
+
+
 class NoAnswer(Exception):
-    """The worker is not connected, or did not answer in time."""
+    """Who was asked is not connected, or did not answer in time."""
 
 
 class Questions:
@@ -35,14 +39,14 @@ class Questions:
                 subjects.question(worker_id, kind), encode(question), timeout=timeout_s
             )
         except nats.errors.NoRespondersError as error:
-            raise NoAnswer(f"worker {worker_id} is not connected") from error
+            raise NoAnswer(f"{_name(worker_id)} is not connected") from error
         except (nats.errors.Error, TimeoutError, OSError) as error:
-            raise NoAnswer(f"worker {worker_id} did not answer within {timeout_s:g} s") from error
+            raise NoAnswer(f"{_name(worker_id)} did not answer within {timeout_s:g} s") from error
         try:
             return answer_type.model_validate_json(reply.data)
         except ValidationError as error:
             raise NoAnswer(
-                f"worker {worker_id} could not answer: {reply.data[:200].decode(errors='replace')}"
+                f"{_name(worker_id)} could not answer: {reply.data[:200].decode(errors='replace')}"
             ) from error
 
     async def answer(
@@ -65,3 +69,7 @@ class Questions:
             await message.respond(encode(await handler(question)))
 
         await self._nc.subscribe(subjects.question(worker_id, kind), cb=respond)
+
+
+def _name(asked: int) -> str:
+    return "the scheduler" if asked == SCHEDULER else f"worker {asked}"

@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable, Sequence
 import structlog
 import uvloop
 from modelyard_contracts.envelope import UnknownEventType
+from modelyard_contracts.explanations import ExplainQuestion
 from modelyard_eventlog.connection import connect
 from modelyard_eventlog.desired import DesiredState
 from modelyard_eventlog.leases import Lease
@@ -14,7 +15,7 @@ from modelyard_eventlog.log import Conflict, LogUnavailable
 from modelyard_eventlog.nats_log import NatsEventLog
 from modelyard_eventlog.observations import Observations
 from modelyard_eventlog.provision import StreamRefused, provision
-from modelyard_eventlog.questions import Questions
+from modelyard_eventlog.questions import SCHEDULER, Questions
 from modelyard_eventlog.reactions import Reactions
 from modelyard_eventlog.reader import Gap
 from modelyard_eventlog.timers import Timers
@@ -33,6 +34,7 @@ from modelyard_scheduler.domain.fleet import FleetPolicy, Presence
 from modelyard_scheduler.domain.restart import RestartPolicy
 from modelyard_scheduler.handlers.admission import Admission
 from modelyard_scheduler.handlers.deciding import Decider
+from modelyard_scheduler.handlers.explaining import ExplainHandler
 from modelyard_scheduler.handlers.fleet import FleetHandler
 from modelyard_scheduler.handlers.inspection import InspectionHandler
 from modelyard_scheduler.handlers.instances import InstanceHandler
@@ -139,6 +141,8 @@ async def _work(settings: SchedulerSettings) -> None:
             logger.info("scheduler is up", position=scheduler.decider.picture.position)
             tasks.create_task(watchdog.watch())
             await reactions.start()
+            explaining = ExplainHandler(scheduler.placement)
+            await Questions(nc).answer(SCHEDULER, "explain", ExplainQuestion, explaining.explain)
             tasks.create_task(work.run())
             # not earlier: nobody is silent to one who does not listen yet
             tasks.create_task(_every(settings.presence_s, scheduler.look))

@@ -14,6 +14,7 @@ from modelyard_api.projections.workers import WORKERS
 from modelyard_api.routes.answers import as_json, enveloped, wait_for
 from modelyard_api.routes.context import Caller, CallerOf, Context, ContextOf
 from modelyard_api.routes.events import event_router
+from modelyard_api.routes.explain import explain_router
 from modelyard_api.routes.gpu_devices import gpu_device_router
 from modelyard_api.routes.instance_logs import log_router
 from modelyard_api.routes.listing import flag, listing_of, number
@@ -36,6 +37,7 @@ def read_router() -> APIRouter:
     router = APIRouter()
     router.include_router(event_router())
     router.include_router(log_router())
+    router.include_router(explain_router())
     router.include_router(gpu_device_router())
     resources = APIRouter(prefix="/v2")
     for model in READ_MODELS:

@@ -25,7 +25,7 @@ from modelyard_placement.scores import policy_name
 from modelyard_scheduler.domain.holding_back import Hold, held_for, oldest_waiting
 from modelyard_scheduler.domain.instance import UNPLACED, InstanceState, Phase
 from modelyard_scheduler.domain.picture import Picture
-from modelyard_scheduler.domain.rooms import Without
+from modelyard_scheduler.domain.rooms import without
 
 Said = Mapping[str, Mapping[int, PathSaid]]
 """What workers say of paths, by path and worker."""
@@ -87,7 +87,7 @@ def result(picture: Picture, state: InstanceState, question: Question) -> Placem
     hold = _hold_against(state, question)
     if hold is None:
         return place_in(picture.rooms, demand, sizer=question.sizer)
-    found = place_in(Without(picture.rooms, hold.workers), demand, sizer=question.sizer)
+    found = place_in(without(picture.rooms, hold.workers), demand, sizer=question.sizer)
     if isinstance(found, Placement):
         return found
     kept = [room.worker.name for room in picture.rooms.everyone() if room.worker.ident in hold.workers]

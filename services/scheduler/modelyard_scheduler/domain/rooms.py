@@ -1,6 +1,6 @@
-"""The rooms of a cluster without those that are kept for somebody else."""
+"""A part of the rooms of a cluster: without those that are kept for somebody else, or one alone."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from modelyard_contracts.deployments import PlacementStrategy
@@ -13,10 +13,11 @@ from modelyard_placement.scores import Rank
 
 
 @dataclass(frozen=True, slots=True)
-class Without:
+class Some:
+    """Those of the rooms that `admits` says yes to."""
+
     rooms: Index
-    kept: frozenset[int]
-    """Workers by id."""
+    admits: Callable[[Room], bool]
 
     @property
     def kinds(self) -> Mapping[DeviceKind, int]:
@@ -30,10 +31,19 @@ class Without:
         self, demand: Demand, policy: PlacementStrategy, metric: Metric, least: int, *, bare: bool = False
     ) -> Iterator[tuple[Rank, Room]]:
         ranked = self.rooms.ranked(demand, policy, metric, least, bare=bare)
-        return ((rank, room) for rank, room in ranked if room.worker.ident not in self.kept)
+        return ((rank, room) for rank, room in ranked if self.admits(room))
 
     def eligible(self, demand: Demand) -> Iterator[Room]:
-        return (room for room in self.rooms.eligible(demand) if room.worker.ident not in self.kept)
+        return (room for room in self.rooms.eligible(demand) if self.admits(room))
 
     def everyone(self) -> Iterable[Room]:
-        return [room for room in self.rooms.everyone() if room.worker.ident not in self.kept]
+        return [room for room in self.rooms.everyone() if self.admits(room)]
+
+
+def without(rooms: Index, kept: frozenset[int]) -> Some:
+    """`kept`: workers by id."""
+    return Some(rooms, lambda room: room.worker.ident not in kept)
+
+
+def only(rooms: Index, alone: Room) -> Some:
+    return Some(rooms, lambda room: room is alone)

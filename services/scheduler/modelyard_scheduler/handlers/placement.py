@@ -58,11 +58,11 @@ class PlacementHandler:
                 continue
             if id(state.spec) not in seen:
                 seen.add(id(state.spec))
-                asked[state.spec.local_path or ""].update(self._candidates(state))
+                asked[state.spec.local_path or ""].update(self.candidates(state))
         answers = await asyncio.gather(*(self.paths.ask(path, sorted(who)) for path, who in asked.items()))
         return dict(zip(asked, answers, strict=True))
 
-    def _candidates(self, state: InstanceState) -> list[int]:
+    def candidates(self, state: InstanceState) -> list[int]:
         """The workers whose answer would matter: nothing else stands against them."""
         try:
             demand = self.decider.picture.demand(state, None)
