@@ -1,5 +1,7 @@
 """Every placement that was decided in this run comes out the same when it is decided again from the log."""
 
+import subprocess
+import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -57,3 +59,41 @@ async def test_every_decision_is_made_again_identically(stack: Stack, tiny_model
     for one in replayed:
         assert one.again == one.recorded
         assert one.identical
+
+
+async def test_placements_are_explained_to_people_and_scripts(stack: Stack, tiny_model: Path) -> None:
+    async with stack.client() as api:
+        made = await deploy(api, tiny_model, "explained")
+        [here] = await until_instances(api, made["id"], running_count(1))
+        waits = await deploy(api, tiny_model, "homeless", worker_selector={"zone": "nowhere"})
+        [waiting] = await until_instances(
+            api, waits["id"], lambda items: bool(items and items[0]["state_message"])
+        )
+
+        told = (await api.get(f"/v2/model-instances/{here['id']}/explain")).json()
+        assert told["decision"]["worker_id"] == here["worker_id"]
+        assert told["now"]["best"][0]["worker"] == here["worker_name"]
+        [verdict] = told["now"]["verdicts"]
+        assert verdict["place"]["score"] > 0
+        told = (await api.get(f"/v2/model-instances/{waiting['id']}/explain")).json()
+        assert told["decision"]["type"] == "InstanceUnschedulable"
+        assert told["now"]["lacking"] == {"labels": 1}
+        assert (await api.get("/v2/model-instances/9999/explain")).status_code == 404
+
+        said = cli(stack, "explain", "explained")
+        assert f"Placed on {here['worker_name']}" in said
+        assert "zone=nowhere" in cli(stack, "explain", waiting["name"])
+        decided = (await api.get(f"/v2/model-instances/{here['id']}/explain")).json()["decision"]
+        assert "byte for byte" in cli(stack, "replay", str(decided["sequence"]))
+        for ident in (made["id"], waits["id"]):
+            await api.delete(f"/v2/models/{ident}")
+            await until_instances(api, ident, lambda items: items == [])
+
+
+def cli(stack: Stack, *arguments: str) -> str:
+    command = [sys.executable, "-m", "modelyard_cli", *arguments, "--url", stack.api_url]
+    done = subprocess.run(
+        [*command, "--api-key", stack.key], capture_output=True, text=True, timeout=60, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
