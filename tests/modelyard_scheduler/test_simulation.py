@@ -48,7 +48,7 @@ from modelyard_scheduler_world import SLOT, START, deleted, deployment, register
 WORKERS, SLOTS = 4, 6
 DEPLOYMENTS, MOST_REPLICAS = 3, 5
 """Fits even while one worker is away."""
-STORM_S, CALM_S = 120.0, 120.0
+STORM_S, CALM_S = 90.0, 75.0
 FLEET = FleetPolicy(silent_after_s=5, grace_s=20, max_lost_share=0.3)
 RESTARTS = RestartPolicy(base_s=1, max_s=20, reset_s=60)
 
