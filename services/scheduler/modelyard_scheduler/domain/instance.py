@@ -10,10 +10,9 @@ scheduler's own decisions look here before they are made (`may`).
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import StrEnum
-from typing import assert_never
+from typing import NamedTuple, assert_never
 
 from modelyard_contracts.deployments import Claim, DeploymentSpec, Reason, Subordinate
 from modelyard_contracts.envelope import Recorded
@@ -111,8 +110,7 @@ WORKER_GONE = frozenset({"worker_lost", "worker_deleted"})
 NOTHING_CLAIMED = Claim()
 
 
-@dataclass(frozen=True, slots=True)
-class InstanceState:
+class InstanceState(NamedTuple):
     instance_id: int
     deployment_id: int
     name: str
@@ -189,11 +187,11 @@ def evolve(state: InstanceState | None, recorded: Recorded[InstanceFact]) -> Ins
     fact = recorded.data
     if state is None:
         return _requested(fact, recorded) if isinstance(fact, InstanceRequested) else None
-    seen = replace(state, seq=recorded.seq, last_event_id=recorded.id)
+    seen = state._replace(seq=recorded.seq, last_event_id=recorded.id)
     if isinstance(fact, InstanceDeletionRequested):
-        return _wanted(replace(seen, deletion_requested=True), recorded)
+        return _wanted(seen._replace(deletion_requested=True), recorded)
     phase = LIFE[state.phase].get(type(fact))
-    return seen if phase is None else _entered(replace(seen, phase=phase), fact, recorded)
+    return seen if phase is None else _entered(seen._replace(phase=phase), fact, recorded)
 
 
 def _requested(fact: InstanceRequested, recorded: Recorded[InstanceFact]) -> InstanceState:
@@ -215,8 +213,7 @@ def _requested(fact: InstanceRequested, recorded: Recorded[InstanceFact]) -> Ins
 
 
 def _wanted(state: InstanceState, recorded: Recorded[InstanceFact]) -> InstanceState:
-    return replace(
-        state,
+    return state._replace(
         correlation_id=recorded.correlation_id,
         actor=recorded.actor,
         traceparent=recorded.traceparent,
@@ -227,8 +224,7 @@ def _entered(state: InstanceState, fact: InstanceFact, recorded: Recorded[Instan
     """What a legal fact says beyond the phase it leads to."""
     match fact:
         case InstanceScheduled():
-            return replace(
-                state,
+            return state._replace(
                 worker_id=fact.worker_id,
                 worker_name=fact.worker_name,
                 claim=fact.claim,
@@ -236,18 +232,18 @@ def _entered(state: InstanceState, fact: InstanceFact, recorded: Recorded[Instan
                 reasons=(),
             )
         case InstanceUnschedulable():
-            return replace(state, reasons=fact.reasons)
+            return state._replace(reasons=fact.reasons)
         case InstanceFailed():
-            failed = replace(state, healthy_s=fact.healthy_s, failure=fact.cause)
-            return replace(failed, failed_at=recorded.time)
+            failed = state._replace(healthy_s=fact.healthy_s, failure=fact.cause)
+            return failed._replace(failed_at=recorded.time)
         case InstanceRestartScheduled():
-            return replace(
-                state, attempt=fact.attempt, streak=fact.streak, restart_at=fact.restart_at, healthy_s=0.0
+            return state._replace(
+                attempt=fact.attempt, streak=fact.streak, restart_at=fact.restart_at, healthy_s=0.0
             )
         case InstanceStopping():
-            return _wanted(replace(state, leaves_because=fact.reason), recorded)
+            return _wanted(state._replace(leaves_because=fact.reason), recorded)
         case InstanceRemoved():
-            return replace(state, leaves_because=fact.reason)
+            return state._replace(leaves_because=fact.reason)
         case InstanceRequested() | InstanceDeletionRequested():
             return state
         case InstanceDownloading() | InstanceStarting() | InstanceRunning():

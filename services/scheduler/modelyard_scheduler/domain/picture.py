@@ -173,7 +173,7 @@ class Picture:
         deployment = self.deployments.get(state.deployment_id)
         if deployment is None or deployment.spec != state.spec:
             return state
-        return replace(state, spec=deployment.spec)
+        return state._replace(spec=deployment.spec)
 
     def _drop(self, state: InstanceState) -> None:
         ident = state.instance_id

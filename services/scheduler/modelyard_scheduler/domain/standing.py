@@ -1,7 +1,5 @@
 """How the instances of a deployment are placed, read off the picture."""
 
-from dataclasses import replace
-
 from modelyard_contracts.parameters import BadParameters
 from modelyard_placement.filters import worker_obstacle
 
@@ -49,7 +47,7 @@ def _is_off_policy(
         return True
     room = picture.rooms.room(worker.worker_id)
     try:
-        demand = picture.demand(replace(state, spec=deployment.spec), None)
+        demand = picture.demand(state._replace(spec=deployment.spec), None)
     except BadParameters:
         return False
     return room is None or worker_obstacle(demand, room.worker) is not None

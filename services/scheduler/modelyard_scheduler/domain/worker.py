@@ -1,10 +1,10 @@
 """A machine as the scheduler sees it: whether it can be used, what it has, and what of that is taken."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
 from datetime import datetime
 from enum import StrEnum
-from typing import assert_never
+from types import MappingProxyType
+from typing import NamedTuple, assert_never
 
 from modelyard_contracts.deployments import Claim
 from modelyard_contracts.envelope import Recorded
@@ -50,8 +50,11 @@ class WorkerPhase(StrEnum):
     DELETED = "deleted"
 
 
-@dataclass(frozen=True, slots=True)
-class WorkerState:
+NOTHING: Mapping[str, int] = MappingProxyType({})
+NO_CLAIMS: Mapping[int, Claim] = MappingProxyType({})
+
+
+class WorkerState(NamedTuple):
     worker_id: int
     name: str
     cluster_id: int
@@ -65,12 +68,12 @@ class WorkerState:
     """The sequence of the fact that made it ready last."""
     maintenance: bool = False
     drain: bool = False
-    foreign: Mapping[str, int] = field(default_factory=dict)
+    foreign: Mapping[str, int] = NOTHING
     """Bytes of devices that processes hold which are none of our instances, as last stated."""
     foreign_since: datetime | None = None
     session: str | None = None
     inventory: Inventory | None = None
-    reservations: Mapping[int, Claim] = field(default_factory=dict)
+    reservations: Mapping[int, Claim] = NO_CLAIMS
     """Claims by instance."""
     ram_reserved_bytes: int = 0
     """The sum of `reservations`, kept so that placement need not add it up for every worker."""
@@ -104,16 +107,16 @@ def evolve(state: WorkerState | None, recorded: Recorded[WorkerFact]) -> WorkerS
         return _registered(fact, recorded)
     if state is None:
         return None
-    state = replace(state, seq=recorded.seq)
+    state = state._replace(seq=recorded.seq)
     match fact:
         case WorkerLabelsChanged():
-            return replace(state, labels=fact.labels)
+            return state._replace(labels=fact.labels)
         case WorkerMaintenanceChanged():
-            return replace(state, maintenance=fact.enabled, drain=fact.drain)
+            return state._replace(maintenance=fact.enabled, drain=fact.drain)
         case WorkerInventoryChanged():
-            return replace(state, inventory=fact.inventory)
+            return state._replace(inventory=fact.inventory)
         case WorkerForeignMemoryChanged():
-            return replace(state, foreign=fact.vram_bytes, foreign_since=recorded.time)
+            return state._replace(foreign=fact.vram_bytes, foreign_since=recorded.time)
         case WorkerDevicesReserved():
             return _with(state, {**state.reservations, fact.instance_id: fact.claim})
         case WorkerDevicesReleased():
@@ -139,7 +142,7 @@ def _registered(fact: WorkerRegistered, recorded: Recorded[WorkerFact]) -> Worke
 
 def _with(state: WorkerState, reservations: Mapping[int, Claim]) -> WorkerState:
     total = sum(claim.ram_bytes for claim in reservations.values())
-    return replace(state, reservations=reservations, ram_reserved_bytes=total)
+    return state._replace(reservations=reservations, ram_reserved_bytes=total)
 
 
 def _moved(
@@ -151,15 +154,15 @@ def _moved(
         return state
     match fact:
         case WorkerReady():
-            ready = replace(state, phase=WorkerPhase.READY, ready_seq=state.seq, last_seen=time)
-            return replace(ready, session=fact.session)
+            ready = state._replace(phase=WorkerPhase.READY, ready_seq=state.seq, last_seen=time)
+            return ready._replace(session=fact.session)
         case WorkerRecovered():
-            return replace(state, phase=WorkerPhase.READY, ready_seq=state.seq, last_seen=time)
+            return state._replace(phase=WorkerPhase.READY, ready_seq=state.seq, last_seen=time)
         case WorkerSilent():
-            return replace(state, phase=WorkerPhase.SILENT, last_seen=fact.last_seen)
+            return state._replace(phase=WorkerPhase.SILENT, last_seen=fact.last_seen)
         case WorkerLost():
-            return replace(state, phase=WorkerPhase.LOST)
+            return state._replace(phase=WorkerPhase.LOST)
         case WorkerDeleted():
-            return replace(state, phase=WorkerPhase.DELETED)
+            return state._replace(phase=WorkerPhase.DELETED)
         case _:
             assert_never(fact)

@@ -2,7 +2,7 @@
 
 import random
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from modelyard_contracts.envelope import Cause
 from modelyard_contracts.events import (
@@ -118,8 +118,7 @@ class InstanceHandler:
         deployment = self.decider.picture.deployments.get(state.deployment_id)
         if deployment is None:
             return state
-        return replace(
-            state,
+        return state._replace(
             correlation_id=deployment.correlation_id,
             actor=deployment.actor,
             last_event_id=deployment.last_event_id,
