@@ -32,6 +32,10 @@ bench-estimate: $(VENV)/ready ## estimates of memory beside what was measured; f
 bench-gateway: $(VENV)/ready ## what a request and a streamed chunk cost, beside nginx: make bench-gateway [ARGS="--rounds 7"]
 	cd tests && ../$(BIN)/python -W ignore -m bench.gateway $(ARGS)
 
+.PHONY: simulate-seeds
+simulate-seeds: $(VENV)/ready ## the scheduler in bad weather on a virtual clock: make simulate-seeds SEEDS=1000 (or one: SEEDS=17:18)
+	MODELYARD_SEEDS=$(or $(SEEDS),1000) $(BIN)/python -m pytest -q tests/modelyard_scheduler/test_simulation.py
+
 lock: ## pin the newest versions that fit pyproject.toml
 	rm -rf $(VENV)
 	$(PYTHON) -m venv $(VENV)

@@ -11,6 +11,7 @@ from modelyard_contracts.events import (
     InstanceRemoved,
     InstanceScheduled,
     WorkerDeleted,
+    WorkerMaintenanceChanged,
     WorkerRecovered,
     WorkerSilent,
 )
@@ -21,6 +22,7 @@ from modelyard_scheduler.subscribers.reacting import Scheduler
 from modelyard_scheduler_cluster import POLICY, Cluster, Outside
 from modelyard_scheduler_world import (
     SLOT,
+    SPEC,
     deleted,
     deployment,
     failed,
@@ -150,6 +152,43 @@ async def test_the_instances_of_a_deleted_worker_are_replaced(cluster: Cluster) 
         await found.settled()
     assert [event.reason for event in await cluster.facts(InstanceRemoved)] == ["worker_deleted"]
     assert [event.worker_id for event in await cluster.facts(InstanceScheduled)] == [1, 2]
+
+
+async def test_a_drained_worker_is_emptied_one_instance_at_a_time_each_after_its_replacement_runs(
+    cluster: Cluster,
+) -> None:
+    await cluster.tell(*worker(1), deployment(replicas=2))
+    async with reacting(cluster) as found:
+        for ident in (1, 2):
+            await cluster.tell(starting(ident=ident), running(ident=ident))
+        await cluster.tell(*worker(2), WorkerMaintenanceChanged(worker_id=1, enabled=True, drain=True))
+        await found.settled()
+        for old, new in ((2, 3), (1, 4)):
+            told = {key: want.state for key, want in cluster.outside.wants.items()}
+            assert told[1, old] == "running", "it serves until its replacement does"
+            assert told[2, new] == "running"
+            await cluster.tell(starting(ident=new, worker_id=2), running(ident=new, worker_id=2))
+            await found.settled()
+            assert cluster.outside.wants[1, old].state == "absent"
+            await cluster.tell(stopped(ident=old))
+            await found.settled()
+    assert set(cluster.outside.wants) == {(2, 3), (2, 4)}
+    assert [event.reason for event in await cluster.facts(InstanceRemoved)] == ["drained", "drained"]
+
+
+async def test_what_failed_for_good_gives_its_room_back_after_a_grace(cluster: Cluster) -> None:
+    spec = SPEC.model_copy(update={"restart_on_error": False})
+    await cluster.tell(*worker(ram_bytes=SLOT), deployment(3, spec=spec), deployment(4))
+    async with cluster.scheduler() as scheduler:
+        await scheduler.sweep()
+        await cluster.tell(starting(ident=1), failed(ident=1))
+        await scheduler.decider.feed.catch_up()
+        await scheduler.sweep()
+        assert [event.instance_id for event in await cluster.facts(InstanceScheduled)] == [1]
+        cluster.clock.forward(scheduler.failed_grace_s)
+        await scheduler.sweep()
+    assert [event.instance_id for event in await cluster.facts(InstanceScheduled)] == [1, 2]
+    assert await cluster.facts(InstanceRemoved) == [], "it is there to be looked at"
 
 
 async def test_a_failure_is_followed_by_a_restart_when_its_timer_fires(cluster: Cluster) -> None:
