@@ -62,9 +62,15 @@ def place(
 
 
 def place_in(
-    rooms: Rooms, demand: Demand, policy: PlacementStrategy | None = None, sizer: Sizer | None = None
+    rooms: Rooms,
+    demand: Demand,
+    policy: PlacementStrategy | None = None,
+    sizer: Sizer | None = None,
+    *,
+    explain: bool = True,
 ) -> Placement | Unplaceable:
-    """`place` on rooms that somebody keeps up to date."""
+    """`place` on rooms that somebody keeps up to date. Not to `explain` leaves out the reasons, for which
+    every worker has to be looked at."""
     counts = counts_of(demand)
     if isinstance(counts, Contradiction):
         reason = Reason(
@@ -81,7 +87,7 @@ def place_in(
         fit = forced(search)
         if fit is not None:
             return _forced(search, fit)
-    return Unplaceable(obstacles(search))
+    return Unplaceable(obstacles(search) if explain else ())
 
 
 def _placed(search: Search, strategy: str, found: Sequence[Found]) -> Placement:

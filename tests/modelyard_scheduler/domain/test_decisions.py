@@ -39,6 +39,23 @@ def test_each_is_placed_as_if_those_before_it_were_placed_already() -> None:
     assert [type(event) for event in events[:2]] == [WorkerDevicesReserved, InstanceScheduled]
 
 
+def test_a_thousand_that_find_no_room_are_refused_as_one() -> None:
+    picture = told(*worker(1, ram_bytes=SLOT), deployment(), *(requested(ident) for ident in range(5, 1005)))
+    events = decided(picture, *range(5, 1005))
+    assert placements(events) == [(5, 1)]
+    waiting = [event for event in events if isinstance(event, InstanceUnschedulable)]
+    assert len(waiting) == 999
+    assert len({event.message for event in waiting}) == 1
+
+
+def test_of_what_waits_already_only_those_asked_for_are_told_their_reasons_anew() -> None:
+    picture = told(
+        *worker(1, ram_bytes=SLOT // 2), *(f(n) for n in (5, 6) for f in (requested, unschedulable))
+    )
+    asked = question(picture, HAS_IT, at(9), Sizer(), frozenset({6}))
+    assert [event.aggregate_id() for _, event in placed(picture, (5, 6), asked)] == ["6"]
+
+
 def test_deciding_leaves_the_picture_as_it_was() -> None:
     picture = told(*worker(1, ram_bytes=2 * SLOT), requested(5), requested(6))
     assert decided(picture, 5, 6) == decided(picture, 5, 6)

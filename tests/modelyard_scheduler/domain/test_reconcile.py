@@ -5,7 +5,7 @@ from modelyard_contracts.base import Event
 from modelyard_contracts.deployments import Claim
 from modelyard_contracts.events import DeploymentUpdated, WorkerMaintenanceChanged
 from modelyard_scheduler.domain.reconcile import ReplicasPlan, Stop, replicas_plan
-from modelyard_scheduler.domain.standing import standings
+from modelyard_scheduler.domain.standing import draining, standings
 from modelyard_scheduler_world import (
     SPEC,
     deleted,
@@ -28,7 +28,12 @@ from modelyard_scheduler_world import (
 
 def plan(*events: Event) -> ReplicasPlan:
     picture = told(*events)
-    return replicas_plan(picture.deployments.get(3), picture.instances_of(3), standings(picture, 3))
+    return replicas_plan(
+        picture.deployments.get(3),
+        picture.instances_of(3),
+        lambda: standings(picture, 3),
+        draining(picture, 3),
+    )
 
 
 def runs(ident: int, worker_id: int = 1) -> tuple[Event, ...]:
@@ -69,7 +74,7 @@ def test_deleting_one_of_too_many_stops_no_other() -> None:
 def test_every_instance_of_a_deleted_deployment_goes() -> None:
     expected = ReplicasPlan(stop=(Stop(5, "deployment_deleted"), Stop(6, "deployment_deleted")))
     assert plan(deployment(replicas=2), *runs(5), *runs(6), deleted()) == expected
-    assert replicas_plan(None, told(*runs(5)).instances_of(3), {}).stop == (Stop(5, "deployment_deleted"),)
+    assert replicas_plan(None, told(*runs(5)).instances_of(3), dict).stop == (Stop(5, "deployment_deleted"),)
 
 
 def of_layers(ident: int, offloaded: int) -> Event:

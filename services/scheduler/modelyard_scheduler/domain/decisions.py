@@ -3,7 +3,8 @@ a past decision can be made again."""
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Set as AbstractSet
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from modelyard_contracts.base import Event
@@ -40,11 +41,19 @@ class Question:
     decided_at_seq: int
     sizer: Sizer
     hold: Hold | None = None
+    explained: AbstractSet[int] | None = None
+    """Instances that wait already, whose reasons are to be looked at anew; None: of all."""
 
 
-def question(picture: Picture, said: Said, now: datetime, sizer: Sizer) -> Question:
+def question(
+    picture: Picture,
+    said: Said,
+    now: datetime,
+    sizer: Sizer,
+    explained: AbstractSet[int] | None = None,
+) -> Question:
     asked = Question(said, picture.position, sizer)
-    return replace(asked, hold=_hold(picture, asked, now))
+    return replace(asked, hold=_hold(picture, asked, now), explained=explained)
 
 
 def placed(
@@ -52,26 +61,61 @@ def placed(
 ) -> list[tuple[InstanceState, Event]]:
     """One after the other: each as if those before it were placed already. Nothing is said of what does not
     wait, or waits for the reasons that were stated last. The picture is as before afterwards."""
-    found: list[tuple[InstanceState, Event]] = []
+    decided: list[tuple[InstanceState, Event]] = []
     taken: list[Holding] = []
+    refused = Refused()
     try:
         for ident in instance_ids:
             state = picture.instances.get(ident)
             if state is None or state.phase not in UNPLACED or state.deletion_requested:
                 continue
-            for event in facts(picture, state, question):
-                found.append((state, event))
+            found = refused.again(state, question, len(taken)) or result(picture, state, question)
+            refused.note(state, question, len(taken), found)
+            for event in stated(picture, state, question, found):
+                decided.append((state, event))
                 if isinstance(event, WorkerDevicesReserved):
                     taken.append(Holding(ident, state.deployment_id, event.worker_id, event.claim))
                     picture.rooms.take(taken[-1])
     finally:
         for holding in reversed(taken):
             picture.rooms.give_back(holding.worker, holding.instance)
-    return found
+    return decided
+
+
+@dataclass(slots=True)
+class Refused:
+    """What found no room in this batch: the like of it finds none either, since room only becomes less, and
+    for the same reasons as long as nothing was taken."""
+
+    known: dict[tuple[int, int, bool], tuple[int, Unplaceable]] = field(default_factory=dict)
+
+    def again(self, state: InstanceState, question: Question, taken: int) -> Unplaceable | None:
+        before = self.known.get(self._kind(state, question))
+        if before is None:
+            return None
+        same = before[0] == taken and before[1].reasons
+        return before[1] if same or not _is_explained(state, question) else None
+
+    def note(
+        self, state: InstanceState, question: Question, taken: int, found: Placement | Unplaceable
+    ) -> None:
+        if isinstance(found, Unplaceable):
+            self.known[self._kind(state, question)] = taken, found
+
+    @staticmethod
+    def _kind(state: InstanceState, question: Question) -> tuple[int, int, bool]:
+        return state.deployment_id, id(state.spec), _hold_against(state, question) is not None
 
 
 def facts(picture: Picture, state: InstanceState, question: Question) -> list[Event]:
-    found = result(picture, state, question)
+    return stated(picture, state, question, result(picture, state, question))
+
+
+def stated(
+    picture: Picture, state: InstanceState, question: Question, found: Placement | Unplaceable
+) -> list[Event]:
+    if isinstance(found, Unplaceable) and not _is_explained(state, question):
+        return []
     decision = _decision(picture, state, question, found)
     if isinstance(found, Placement):
         return _scheduled(state, found, decision)
@@ -84,10 +128,11 @@ def result(picture: Picture, state: InstanceState, question: Question) -> Placem
         demand = picture.demand(state, paths_for(state, question.said))
     except BadParameters as error:
         return Unplaceable((Reason(check="model", message=f"backend_parameters: {error}"),))
-    hold = _hold_against(state, question)
+    hold, explain = _hold_against(state, question), _is_explained(state, question)
     if hold is None:
-        return place_in(picture.rooms, demand, sizer=question.sizer)
-    found = place_in(without(picture.rooms, hold.workers), demand, sizer=question.sizer)
+        return place_in(picture.rooms, demand, sizer=question.sizer, explain=explain)
+    rooms = without(picture.rooms, hold.workers)
+    found = place_in(rooms, demand, sizer=question.sizer, explain=explain)
     if isinstance(found, Placement):
         return found
     kept = [room.worker.name for room in picture.rooms.everyone() if room.worker.ident in hold.workers]
@@ -97,6 +142,12 @@ def result(picture: Picture, state: InstanceState, question: Question) -> Placem
 def paths_for(state: InstanceState, said: Said) -> Mapping[int, PathSaid] | None:
     path = state.spec.local_path
     return said.get(path) if path else None
+
+
+def _is_explained(state: InstanceState, question: Question) -> bool:
+    if state.phase is not Phase.UNSCHEDULABLE or question.explained is None:
+        return True
+    return state.instance_id in question.explained
 
 
 def _hold(picture: Picture, question: Question, now: datetime) -> Hold | None:

@@ -1,6 +1,7 @@
 """What and how many: the instances a deployment lacks, and those that must go. Where is placement's."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 
 from modelyard_contracts.deployments import PlacementStrategy
@@ -29,8 +30,6 @@ class Standing:
 
     silent: bool = False
     """Nobody hears of its worker."""
-    draining: bool = False
-    """Its worker is to be emptied."""
     off_policy: bool = False
     """It would not be placed there today."""
     device_share: float = 1.0
@@ -40,14 +39,18 @@ class Standing:
 
 
 WELL = Standing()
+Standings = Callable[[], Mapping[int, Standing]]
+"""By instance; asked for only where some have to go."""
 
 
 def replicas_plan(
     deployment: DeploymentState | None,
     instances: Collection[InstanceState],
-    standings: Mapping[int, Standing],
+    standings: Standings,
+    draining: AbstractSet[int] = frozenset(),
 ) -> ReplicasPlan:
-    """`instances` are all of this deployment; of a deleted one (or none) every instance must go.
+    """`instances` are all of this deployment; of a deleted one (or none) every instance must go. `draining`:
+    workers that are to be emptied.
 
     An instance whose deletion was asked for goes, and does not count: its replacement is requested along.
     So does one that waits to be placed as its deployment was before it changed.
@@ -59,12 +62,12 @@ def replicas_plan(
     kept = [state for state in alive if not state.deletion_requested]
     stops += [Stop(state.instance_id, "outdated") for state in kept if _is_outdated(state, deployment)]
     kept = [state for state in kept if not _is_outdated(state, deployment)]
-    moving = [state for state in kept if _standing(state, standings).draining]
+    moving = [state for state in kept if state.worker_id in draining]
     if moving:
         return _drained(deployment, kept, moving, standings, stops)
     surplus = len(kept) - deployment.replicas
     if surplus > 0:
-        going = worst_first(kept, standings, deployment.spec.placement_strategy)[:surplus]
+        going = worst_first(kept, standings(), deployment.spec.placement_strategy)[:surplus]
         stops += [Stop(state.instance_id, "scale_down") for state in going]
     return ReplicasPlan(request=max(0, -surplus), stop=tuple(stops))
 
@@ -73,7 +76,7 @@ def _drained(
     deployment: DeploymentState,
     kept: Sequence[InstanceState],
     moving: Sequence[InstanceState],
-    standings: Mapping[int, Standing],
+    standings: Standings,
     stops: Sequence[Stop],
 ) -> ReplicasPlan:
     """One replacement at a time; what is moved is stopped once its replacement runs."""
@@ -83,7 +86,8 @@ def _drained(
     if surplus <= 0:
         return ReplicasPlan(request=-surplus or int(all_run), stop=tuple(stops))
     strategy = deployment.spec.placement_strategy
-    going = [*worst_first(moving, standings, strategy), *worst_first(staying, standings, strategy)]
+    how = standings()
+    going = [*worst_first(moving, how, strategy), *worst_first(staying, how, strategy)]
     going = going[: surplus if all_run else surplus - 1]
     moved = {state.instance_id for state in moving}
     return ReplicasPlan(

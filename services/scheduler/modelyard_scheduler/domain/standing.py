@@ -21,6 +21,13 @@ def standings(picture: Picture, deployment_id: int) -> dict[int, Standing]:
     return found
 
 
+def draining(picture: Picture, deployment_id: int) -> set[int]:
+    """The workers of its instances that are to be emptied."""
+    homes = {state.worker_id for state in picture.instances_of(deployment_id)}
+    workers = [picture.workers.get(ident) for ident in homes if ident is not None]
+    return {w.worker_id for w in workers if w is not None and w.maintenance and w.drain}
+
+
 def _standing(
     picture: Picture, deployment: DeploymentState | None, state: InstanceState, worker: WorkerState
 ) -> Standing:
@@ -30,7 +37,6 @@ def _standing(
     on_devices = claim.offload_layers if claim else None
     return Standing(
         silent=worker.phase is WorkerPhase.SILENT,
-        draining=worker.maintenance and worker.drain,
         off_policy=_is_off_policy(picture, deployment, state, worker),
         device_share=on_devices / layers if layers and on_devices is not None else 1.0,
         crowd=room.same(state.deployment_id) if room else 0,

@@ -18,7 +18,7 @@ from modelyard_scheduler.domain.instance import UNPLACED, InstanceState, Phase, 
 from modelyard_scheduler.domain.names import SUFFIX_ALPHABET, SUFFIX_LENGTH, instance_name
 from modelyard_scheduler.domain.reconcile import ReplicasPlan, Stop, replicas_plan
 from modelyard_scheduler.domain.restart import failed_for_good
-from modelyard_scheduler.domain.standing import standings
+from modelyard_scheduler.domain.standing import draining, standings
 from modelyard_scheduler.domain.worker import WorkerPhase
 from modelyard_scheduler.handlers.deciding import AT_ONCE, Decider, Decision, because
 from modelyard_scheduler.handlers.placement import PlacementHandler
@@ -54,7 +54,8 @@ class InstanceHandler:
         return replicas_plan(
             picture.deployments.get(deployment_id),
             picture.instances_of(deployment_id),
-            standings(picture, deployment_id),
+            lambda: standings(picture, deployment_id),
+            draining(picture, deployment_id),
         )
 
     def _request(self, deployment_id: int) -> Decision | None:

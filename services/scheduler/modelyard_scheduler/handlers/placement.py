@@ -3,6 +3,7 @@
 import asyncio
 from collections import defaultdict
 from collections.abc import Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 from functools import partial
 
@@ -20,6 +21,8 @@ from modelyard_scheduler.handlers.deciding import AT_ONCE, Decider, Decision
 from modelyard_scheduler.handlers.wants import WantsHandler
 from modelyard_scheduler.ports import Inspections, Paths
 
+REASONS_ANEW = 10
+
 
 @dataclass(frozen=True, slots=True)
 class PlacementHandler:
@@ -30,22 +33,26 @@ class PlacementHandler:
     sizer: Sizer = field(default_factory=Sizer)
 
     async def place_waiting(self) -> None:
-        """Tries everything that waits for room, the oldest first."""
-        await self.place([state.instance_id for state in self.decider.picture.unplaced()])
+        """Tries everything that waits for room, the oldest first. Of what waits already, the reasons of a few
+        are looked at anew each time, by turns: all workers have to be looked at for them."""
+        waiting = [state.instance_id for state in self.decider.picture.unplaced()]
+        turn = int(self.decider.now().timestamp()) * REASONS_ANEW
+        some = {waiting[(turn + n) % len(waiting)] for n in range(REASONS_ANEW)} if waiting else set()
+        await self.place(waiting, explained=some)
 
     async def place_new(self, instance_ids: Sequence[int]) -> None:
         """Those of them that nobody has tried yet."""
         known = self.decider.picture.instances
         await self.place([i for i in instance_ids if i in known and known[i].phase is Phase.REQUESTED])
 
-    async def place(self, instance_ids: Sequence[int]) -> None:
+    async def place(self, instance_ids: Sequence[int], *, explained: AbstractSet[int] | None = None) -> None:
         """In this order and many in one batch: each as if those before it were placed already. Those whose
         model is not known yet are left out: they come again once it is."""
         ready = self.inspections.placeable(instance_ids)
         said = await self._ask_for_paths(ready)
         for start in range(0, len(ready), AT_ONCE):
             some = ready[start : start + AT_ONCE]
-            if await self.decider.state(partial(self._placed, some, said)):
+            if await self.decider.state(partial(self._placed, some, said, explained)):
                 await self.wants.tell(some)
 
     async def _ask_for_paths(self, instance_ids: Sequence[int]) -> Said:
@@ -71,10 +78,12 @@ class PlacementHandler:
         rooms = self.decider.picture.rooms.everyone()
         return [room.worker.ident for room in rooms if worker_obstacle(demand, room.worker) is None]
 
-    def _placed(self, instance_ids: Sequence[int], said: Said) -> Decision | None:
+    def _placed(
+        self, instance_ids: Sequence[int], said: Said, explained: AbstractSet[int] | None
+    ) -> Decision | None:
         """One picture for the whole batch."""
         picture = self.decider.picture
-        asked = question(picture, said, self.decider.now(), self.sizer)
+        asked = question(picture, said, self.decider.now(), self.sizer, explained)
         checked: set[str] = set()
         writes = [
             (state, _write(picture, event, checked)) for state, event in placed(picture, instance_ids, asked)
