@@ -90,6 +90,15 @@ def place_in(
     return Unplaceable(obstacles(search) if explain else ())
 
 
+def why_not(rooms: Rooms, demand: Demand, sizer: Sizer | None = None) -> tuple[Reason, ...]:
+    """What stands against the workers and devices that would not do, those that come closest first."""
+    counts = counts_of(demand)
+    if isinstance(counts, Contradiction):
+        return ()
+    search = search_in(rooms, demand, counts, demand.spec.placement_strategy, sizer or Sizer())
+    return Unplaceable(obstacles(search)).stated()
+
+
 def _placed(search: Search, strategy: str, found: Sequence[Found]) -> Placement:
     fits = found[0].fits
     primary, *others = fits

@@ -72,6 +72,12 @@ def test_reasons_whose_amounts_alone_changed_are_no_news() -> None:
     assert {reason.worker for reason in news.reasons} == {"w1", "w2"}
 
 
+def test_a_placement_on_a_small_cluster_says_what_stood_against_the_others() -> None:
+    events = decided(told(*worker(1), *worker(2, ram_bytes=SLOT // 2), requested(5)), 5)
+    [scheduled] = [event for event in events if isinstance(event, InstanceScheduled)]
+    assert [(reason.worker, reason.check) for reason in scheduled.decision.against] == [("w2", "ram")]
+
+
 def test_parameters_that_cannot_be_read_are_the_reason() -> None:
     spec = SPEC.model_copy(update={"backend_parameters": ('--name "unclosed',)})
     [waits] = decided(told(*worker(), requested(5, spec=spec)), 5)

@@ -69,6 +69,11 @@ def _decided(event: Json | None) -> Iterator[str]:
     yield "    takes " + ", ".join([*parts, f"{gib(claim['ram_bytes'])} of main memory"])
     for rank, candidate in enumerate(decision["best"]):
         yield f"    {'chosen' if rank == 0 else 'next'}: {_place(candidate)}"
+    yield from _against(decision["against"])
+
+
+def _against(reasons: list[Json]) -> Iterator[str]:
+    yield from (f"    not {reason['worker']}: {reason['message']}" for reason in reasons)
 
 
 def _as_of_now(now: Json | None, worker: str | None) -> Iterator[str]:

@@ -51,6 +51,8 @@ class Decision(Contract):
     """The place that was chosen, then the next best; not all of them."""
     workers: int = 0
     """How many there were in all."""
+    against: tuple[Reason, ...] = ()
+    """Of a placement on a small cluster: what stood against the other workers and devices."""
     paths: tuple[PathsSaid, ...] = ()
     """What workers said of a local path; empty if it has none."""
     held: Held | None = None
@@ -69,7 +71,7 @@ class InstanceRequested(InstanceEvent):
 
 class InstanceScheduled(InstanceEvent):
     owner: ClassVar[Owner] = Owner.SCHEDULER
-    version: ClassVar[int] = 3
+    version: ClassVar[int] = 4
     worker_id: int
     worker_name: str
     claim: Claim
@@ -82,7 +84,7 @@ class InstanceScheduled(InstanceEvent):
 
 class InstanceUnschedulable(InstanceEvent):
     owner: ClassVar[Owner] = Owner.SCHEDULER
-    version: ClassVar[int] = 3
+    version: ClassVar[int] = 4
     message: str
     reasons: tuple[Reason, ...]
     decision: Decision

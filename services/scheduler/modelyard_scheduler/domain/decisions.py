@@ -20,7 +20,7 @@ from modelyard_contracts.parameters import BadParameters
 from modelyard_placement.claims import Sizer
 from modelyard_placement.demand import PathSaid
 from modelyard_placement.picture import Holding
-from modelyard_placement.place import Placement, Unplaceable, place_in
+from modelyard_placement.place import Placement, Unplaceable, place_in, why_not
 from modelyard_placement.scores import policy_name
 
 from modelyard_scheduler.domain.holding_back import Hold, held_for, oldest_waiting
@@ -30,6 +30,10 @@ from modelyard_scheduler.domain.rooms import without
 
 Said = Mapping[str, Mapping[int, PathSaid]]
 """What workers say of paths, by path and worker."""
+
+SMALL_CLUSTER = 16
+"""Workers; an event says of every one of them why it was not taken. In a larger one that can be found out
+anew (`modelyard explain`)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,6 +175,7 @@ def _decision(
     picture: Picture, state: InstanceState, question: Question, found: Placement | Unplaceable
 ) -> Decision:
     best = found.best if isinstance(found, Placement) else ()
+    small = isinstance(found, Placement) and len(picture.workers) <= SMALL_CLUSTER
     hold = _hold_against(state, question)
     return Decision(
         policy=policy_name(state.spec.placement_strategy),
@@ -179,9 +184,15 @@ def _decision(
         strategy=found.strategy if isinstance(found, Placement) else None,
         best=best,
         workers=len(picture.workers),
+        against=_against(picture, state, question) if small else (),
         paths=grouped(paths_for(state, question.said)),
         held=hold.stated() if hold else None,
     )
+
+
+def _against(picture: Picture, state: InstanceState, question: Question) -> tuple[Reason, ...]:
+    demand = picture.demand(state, paths_for(state, question.said))
+    return why_not(picture.rooms, demand, question.sizer)
 
 
 def grouped(paths: Mapping[int, PathSaid] | None) -> tuple[PathsSaid, ...]:
