@@ -96,7 +96,14 @@ def why_not(rooms: Rooms, demand: Demand, sizer: Sizer | None = None) -> tuple[R
     if isinstance(counts, Contradiction):
         return ()
     search = search_in(rooms, demand, counts, demand.spec.placement_strategy, sizer or Sizer())
-    return Unplaceable(obstacles(search)).stated()
+    found = (reason for reason in obstacles(search) if not _suffices(reason))
+    return Unplaceable(tuple(found)).stated()
+
+
+def _suffices(reason: Reason) -> bool:
+    """Of a worker that would do, the amounts are told too."""
+    needed, available = reason.needed, reason.available
+    return isinstance(needed, int) and isinstance(available, int) and needed <= available
 
 
 def _placed(search: Search, strategy: str, found: Sequence[Found]) -> Placement:
