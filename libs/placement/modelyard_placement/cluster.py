@@ -2,12 +2,24 @@
 
 from collections.abc import Iterable, Mapping
 from itertools import pairwise
+from typing import Annotated
 
 from modelyard_contracts.deployments import Claim
-from pydantic import ValidationError
+from pydantic import BeforeValidator, ValidationError
 
 from modelyard_placement.picture import READY, DeviceView, Holding, Picture, WorkerView
-from modelyard_placement.shown import RUNNING, Device, Disk, Held, Instance, ModelFile, Part, Shown, Worker
+from modelyard_placement.shown import (
+    RUNNING,
+    Device,
+    Disk,
+    Held,
+    Instance,
+    ModelFile,
+    Part,
+    Shown,
+    Worker,
+    nothing,
+)
 
 HOLDS_NOTHING = frozenset({"pending", "analyzing", "unschedulable", "error"})
 """States of an instance that is nowhere, or whose claim is given back."""
@@ -21,7 +33,7 @@ class Cluster(Shown):
     """The file of `modelyard simulate --cluster`."""
 
     workers: tuple[Worker, ...]
-    instances: tuple[Instance, ...] = ()
+    instances: Annotated[tuple[Instance, ...], BeforeValidator(nothing)] = ()
     model_files: tuple[ModelFile, ...] | None = None
 
     def picture(self) -> Picture:
@@ -73,12 +85,12 @@ def _numbered(workers: Iterable[Worker]) -> dict[int, Worker]:
 def _view(ident: int, worker: Worker, ours: Mapping[str, int], files: frozenset[str]) -> WorkerView:
     memory, reserved = worker.status.memory, worker.system_reserved
     in_maintenance = worker.state == "maintenance" or bool(worker.maintenance and worker.maintenance.enabled)
-    devices = worker.status.gpu_devices or ()
+    devices = worker.status.gpu_devices
     return WorkerView(
         ident=ident,
         name=worker.name,
         cluster_id=worker.cluster_id,
-        labels=worker.labels or {},
+        labels=worker.labels,
         state=READY if worker.state in (None, "maintenance") else worker.state or READY,
         maintenance=in_maintenance,
         ram_total_bytes=memory.total,
@@ -88,7 +100,7 @@ def _view(ident: int, worker: Worker, ours: Mapping[str, int], files: frozenset[
         devices=tuple(_device(device, reserved.vram, ours) for device in devices),
         backends=worker.status.backends,
         files=files,
-        disk_free_bytes=_disk_free(worker.status.filesystem or ()),
+        disk_free_bytes=_disk_free(worker.status.filesystem),
     )
 
 
@@ -132,7 +144,7 @@ def _holdings(instance: Instance, at: int, workers: Mapping[int, Worker]) -> lis
     if instance.state in HOLDS_NOTHING or (instance.worker_id is None and instance.worker_name is None):
         return []
     others = instance.distributed_servers.subordinate_workers if instance.distributed_servers else ()
-    parts: list[Part] = [instance, *(others or ())]
+    parts: list[Part] = [instance, *others]
     return [
         Holding(at, instance.deployment, _worker_of(part, workers, f"instances.{at}"), claim_of(part))
         for part in parts
@@ -153,7 +165,7 @@ def _worker_of(part: Part | ModelFile, workers: Mapping[int, Worker], where: str
 def claim_of(part: Part) -> Claim:
     held = part.computed_resource_claim or Held()
     vram = {_key(index, part.gpu_type): size for index, size in (held.vram or {}).items()}
-    for index in part.gpu_indexes or ():
+    for index in part.gpu_indexes:
         vram.setdefault(_key(str(index), part.gpu_type), 0)
     return Claim(
         ram_bytes=held.ram or 0,

@@ -4,8 +4,8 @@ import hashlib
 from collections.abc import Hashable, Mapping
 from dataclasses import dataclass, field, replace
 
-from modelyard_contracts.deployments import Backend, Claim, DeploymentSpec, Source
-from modelyard_contracts.models import ModelFacts
+from modelyard_contracts.deployments import Backend, Claim, DeploymentSpec, LoraAdapter, Source
+from modelyard_contracts.models import ModelFacts, ModelFormat
 from modelyard_contracts.parameters import split_parameters
 from modelyard_models.backends import default_backend
 
@@ -56,6 +56,7 @@ def demand_of(
     """Raises `BadParameters`."""
     arguments = tuple(split_parameters(spec.backend_parameters))
     backend = spec.backend or backend_for(spec, model)
+    adapters = adapters or tuple(_unread(one) for one in spec.lora_list)
     beside = (model, draft, *adapters)
     told = [facts.model_dump_json() if facts else "" for facts in beside]
     key = "\0".join((backend, spec.backend_version or "", *arguments, *told, str(spec.extended_kv_cache)))
@@ -74,6 +75,12 @@ def demand_of(
         paths=paths,
         key=hashlib.blake2b(key.encode(), digest_size=16).hexdigest(),
     )
+
+
+def _unread(adapter: LoraAdapter) -> ModelFacts:
+    """Backends keep room for each adapter by its rank, and take a usual one where it is not known."""
+    location = adapter.lora_repo_name or adapter.local_path or adapter.lora_name
+    return ModelFacts(location=location, format=ModelFormat.UNKNOWN, weight_bytes=0)
 
 
 def as_it_is(name: str, parts: tuple[Claim, ...], cluster_id: int | None) -> Demand:

@@ -19,6 +19,14 @@ def _empty(value: object) -> object:
     return {} if value is None else value
 
 
+def nothing(value: object) -> object:
+    return () if value is None else value
+
+
+def _text(value: object) -> object:
+    return str(value) if isinstance(value, int | float) else value
+
+
 Size = Annotated[int, Field(ge=0)]
 
 
@@ -34,7 +42,7 @@ class Device(Shown):
     index: Annotated[int, Field(ge=0)]
     name: str | None = None
     vendor: str | None = None
-    compute_capability: str | None = None
+    compute_capability: Annotated[str | None, BeforeValidator(_text)] = None
     memory: Annotated[Memory, BeforeValidator(_empty)] = Memory()
     foreign: Size = 0
 
@@ -52,9 +60,9 @@ class Disk(Shown):
 
 class Status(Shown):
     memory: Annotated[Memory, BeforeValidator(_empty)] = Memory()
-    gpu_devices: tuple[Device, ...] | None = ()
+    gpu_devices: Annotated[tuple[Device, ...], BeforeValidator(nothing)] = ()
     backends: dict[str, str] | None = None
-    filesystem: tuple[Disk, ...] | None = None
+    filesystem: Annotated[tuple[Disk, ...], BeforeValidator(nothing)] = ()
 
 
 class Reserved(Shown):
@@ -70,7 +78,7 @@ class Worker(Shown):
     id: int | None = None
     name: Annotated[str, Field(min_length=1)]
     cluster_id: int | None = None
-    labels: dict[str, str] | None = None
+    labels: Annotated[dict[str, str], BeforeValidator(_empty)] = {}
     state: str | None = None
     maintenance: Maintenance | None = None
     status: Annotated[Status, BeforeValidator(_empty)] = Status()
@@ -93,12 +101,12 @@ class Part(Shown):
     worker_id: int | None = None
     worker_name: str | None = Field(None, validation_alias=AliasChoices("worker_name", "name"))
     gpu_type: str | None = None
-    gpu_indexes: tuple[int, ...] | None = None
+    gpu_indexes: Annotated[tuple[int, ...], BeforeValidator(nothing)] = ()
     computed_resource_claim: Held | None = None
 
 
 class Distributed(Shown):
-    subordinate_workers: tuple[Part, ...] | None = ()
+    subordinate_workers: Annotated[tuple[Part, ...], BeforeValidator(nothing)] = ()
 
 
 class Instance(Part):
@@ -123,10 +131,10 @@ class ModelFile(Shown):
     model_scope_model_id: str | None = None
     model_scope_file_path: str | None = None
     local_path: str | None = None
-    resolved_paths: tuple[str, ...] | None = ()
+    resolved_paths: Annotated[tuple[str, ...], BeforeValidator(nothing)] = ()
 
     def locations(self) -> set[str]:
         repository = self.huggingface_repo_id or self.model_scope_model_id
         file = self.huggingface_filename or self.model_scope_file_path
         hub = "/".join(part for part in (repository, file) if part)
-        return {one for one in (hub, self.local_path, *(self.resolved_paths or ())) if one}
+        return {one for one in (hub, self.local_path, *self.resolved_paths) if one}

@@ -19,7 +19,7 @@ ReadSource = Callable[[DeploymentSpec], ModelFacts | None]
 """Reads the metadata of a model at its source. Raises `BadInput`."""
 
 
-class Metadata(BaseModel):
+class ModelMetadata(BaseModel):
     """What a hub would tell of a model: its `config.json`, and the size of its weights."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -37,6 +37,15 @@ class Metadata(BaseModel):
                 texts={"config.json": json.dumps(self.config).encode()},
             )
         )
+
+
+class Metadata(ModelMetadata):
+    """And of what runs along with it."""
+
+    draft: ModelMetadata | None = None
+    """The draft model of speculative decoding."""
+    adapters: tuple[ModelMetadata, ...] = ()
+    """Those of `lora_list`."""
 
 
 def read_workload(
@@ -80,6 +89,8 @@ def read_deployment(
             spec,
             cluster_id=command.cluster_id,
             model=facts,
+            draft=metadata.draft.facts("draft") if metadata and metadata.draft else None,
+            adapters=tuple(one.facts("adapter") for one in metadata.adapters) if metadata else (),
             replicas=1 if command.replicas is None else command.replicas,
         )
     except (BadModel, BadParameters, BadInput) as error:
