@@ -56,7 +56,10 @@ def _context_bytes(case: Case, rank: int) -> int:
 
 def _cache_note(case: Case) -> str:
     flags = case.flags
-    slots = f"{flags.parallel} slots sharing" if flags.unified else f"{flags.parallel} slots of"
+    if flags.parallel == 1:
+        slots = "one slot of"
+    else:
+        slots = f"{flags.parallel} slots " + ("that share" if flags.unified else "of")
     return f"{slots} {flags.context_per_sequence} tokens, {flags.cache_type_k}/{flags.cache_type_v}"
 
 
