@@ -48,6 +48,7 @@ def build_machine(
     machine = Machine(
         worker_id=joined.worker_id,
         executor=executor_of(settings, joined.worker_id),
+        accelerators=accelerators_of_this_machine(),
         probe=HttpProbe(client, settings.probe_timeout_s),
         connections=TcpConnections(),
         models=ModelStore(settings.worker_state / "models"),
@@ -62,6 +63,7 @@ def build_machine(
             unready_failures=settings.unready_failures,
             liveness_failures=settings.liveness_failures,
             drain_s=settings.drain_s,
+            vram_back_s=settings.vram_back_s,
             stop_grace_s=settings.stop_grace_s,
             runs_kept=settings.log_runs_kept,
             host=settings.model_server_host,
@@ -116,7 +118,7 @@ async def _work(
     outbox: Outbox,
     programs: Programs,
 ) -> None:
-    gauge = Gauge(accelerators_of_this_machine(), agent.ours, now)
+    gauge = Gauge(agent.accelerators, agent.ours, now)
     link = Link(
         presence=Presence(
             session=new_id(),

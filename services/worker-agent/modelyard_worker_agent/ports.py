@@ -110,6 +110,10 @@ class Executor(Protocol):
         """Kills what is left of a start whose shim is gone."""
         ...
 
+    def pids(self, directory: Path) -> frozenset[int]:
+        """Of all processes of a run."""
+        ...
+
     def ours(self, pids: Collection[int]) -> frozenset[int]:
         """Those of the processes that belong to any instance of this machine."""
         ...

@@ -49,6 +49,9 @@ class WorkerSettings(NatsSettings):
     drain_s: float = Field(
         300.0, ge=0, description="For how long requests may be finished before a model server is ended."
     )
+    vram_back_s: float = Field(
+        60.0, ge=0, description="For how long an ended model server's device memory is waited for."
+    )
     stop_grace_s: float = Field(
         30.0, description="For how long a model server may take to end before it is killed."
     )

@@ -62,6 +62,14 @@ class DockerExecutor(ProcessExecutor):
             for ident in self._engine.labelled({f"{LABEL}.run": str(directory)}):
                 self._engine.remove(ident)
 
+    def pids(self, directory: Path) -> frozenset[int]:
+        found = set(super().pids(directory))
+        with suppress(EngineError):
+            ident = self._engine.of_run(directory)
+            if ident is not None and self._engine.running(ident):
+                found.update(self._engine.pids(ident))
+        return frozenset(found)
+
     def ours(self, pids: Collection[int]) -> frozenset[int]:
         with suppress(EngineError):
             containers = self._engine.labelled({f"{LABEL}.worker": str(self._docker.worker_id)})

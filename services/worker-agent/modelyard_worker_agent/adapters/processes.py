@@ -116,6 +116,9 @@ class ProcessExecutor:
     def status(self, directory: Path) -> int | None:
         return _read(directory / "exit.json").get("code")
 
+    def pids(self, directory: Path) -> frozenset[int]:
+        return frozenset(process.pid for process in _members(directory))
+
     def ours(self, pids: Collection[int]) -> frozenset[int]:
         return frozenset(pid for pid in pids if _run_of(pid) is not None)
 

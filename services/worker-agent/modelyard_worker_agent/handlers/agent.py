@@ -9,6 +9,7 @@ from modelyard_contracts.messages import Want
 from modelyard_worker_agent.domain.log_keeping import removals_to_forget
 from modelyard_worker_agent.handlers.machine import Machine
 from modelyard_worker_agent.handlers.supervisor import Supervisor
+from modelyard_worker_agent.ports import Accelerators
 
 logger = structlog.stdlib.get_logger()
 
@@ -47,6 +48,10 @@ class Agent:
                 files.give_up(instance_id)
                 logger.info("logs of a removed instance end", instance=instance_id)
         await asyncio.to_thread(files.sweep)
+
+    @property
+    def accelerators(self) -> Accelerators:
+        return self._machine.accelerators
 
     def ours(self, pids: Collection[int]) -> frozenset[int]:
         """Those of the processes that belong to instances of this machine."""

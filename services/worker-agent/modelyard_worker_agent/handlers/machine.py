@@ -7,7 +7,7 @@ from modelyard_runtime.secrets import Sealer
 
 from modelyard_worker_agent.adapters.programs import Programs
 from modelyard_worker_agent.adapters.run_files import RunFiles
-from modelyard_worker_agent.ports import Connections, Executor, Models, Probe, Reports
+from modelyard_worker_agent.ports import Accelerators, Connections, Executor, Models, Probe, Reports
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,6 +17,7 @@ class Limits:
     unready_failures: int
     liveness_failures: int
     drain_s: float
+    vram_back_s: float
     stop_grace_s: float
     runs_kept: int
     host: str
@@ -29,6 +30,7 @@ class Machine:
 
     worker_id: int
     executor: Executor
+    accelerators: Accelerators
     probe: Probe
     connections: Connections
     models: Models

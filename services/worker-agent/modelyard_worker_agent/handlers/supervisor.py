@@ -27,7 +27,7 @@ from modelyard_runtime.tracing import span
 from modelyard_worker_agent.adapters.run_files import Stretch, Turn
 from modelyard_worker_agent.domain.failures import Failure, classify
 from modelyard_worker_agent.domain.reconcile import Here, Local, Step, next_step
-from modelyard_worker_agent.handlers.draining import drain
+from modelyard_worker_agent.handlers.draining import drain, memory_is_back
 from modelyard_worker_agent.handlers.machine import Machine
 from modelyard_worker_agent.handlers.probing import LOOK_S, Hearers, Probing
 from modelyard_worker_agent.handlers.starting import NotStarted, launched_unknown, start
@@ -243,8 +243,10 @@ class Supervisor:
         if self._process is not None:
             if self._turn.ready:
                 await drain(self._machine, self._process, self._want.name)
-            grace_s = self._machine.limits.stop_grace_s
-            self._forced = await self._machine.executor.stop(self._process, grace_s=grace_s)
+            executor, grace_s = self._machine.executor, self._machine.limits.stop_grace_s
+            pids = await asyncio.to_thread(executor.pids, self._process.directory)
+            self._forced = await executor.stop(self._process, grace_s=grace_s)
+            await memory_is_back(self._machine, self._want.claim, pids, self._want.name)
         self._here, self._process = Here.STOPPED, None
 
     async def _say_stopped(self) -> None:
