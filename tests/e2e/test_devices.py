@@ -1,9 +1,13 @@
 """What a machine's devices look like over the API, and how busy they are."""
 
+import asyncio
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import httpx
-from e2e.stack import Json, running
+from e2e.stack import Json, Stack, running
 from fake_nvml import GIB, FakeNvml, Gpu, build
 from waiting import until_async
 
@@ -20,7 +24,7 @@ async def test_devices_and_how_busy_they_are_are_shown(tmp_path: Path) -> None:
             seen[:] = (await api.get("/v2/gpu-devices", params={"page": -1})).json()["items"]
             return len(seen) == 2 and seen[1]["memory"]["used"] is not None
 
-        await until_async(told)
+        await until_async(told, 60)
         first, second = seen
         worker = (await api.get("/v2/workers")).json()["items"][0]
 
@@ -55,3 +59,31 @@ async def _lists_and_refusals(api: httpx.AsyncClient, second: Json) -> None:
     assert (await api.get("/v2/gpu-devices/box:cuda:7")).status_code == 404
     refused = await api.get("/v2/gpu-devices", params={"colour": "red"})
     assert (refused.status_code, refused.json()["message"][:6]) == (422, "colour")
+
+
+async def test_a_worker_is_drained_and_resumed_from_the_command_line(
+    stack: Stack, api: httpx.AsyncClient
+) -> None:
+    [worker] = (await api.get("/v2/workers")).json()["items"]
+
+    def shell(*words: str) -> subprocess.CompletedProcess[str]:
+        environment = {**os.environ, "MODELYARD_URL": stack.api_url, "MODELYARD_API_KEY": stack.key}
+        command = [sys.executable, "-m", "modelyard_cli", "worker", *words]
+        return subprocess.run(
+            command, env=environment, capture_output=True, text=True, timeout=60, check=False
+        )
+
+    async def maintenance() -> Json:
+        shown: Json = (await api.get(f"/v2/workers/{worker['id']}")).json()["maintenance"]
+        return shown
+
+    done = await asyncio.to_thread(shell, "drain", worker["name"], "--message", "new disks")
+    assert done.returncode == 0, done.stderr
+    assert (await maintenance())["enabled"] is True
+    assert (await maintenance())["message"] == "new disks"
+    again = await asyncio.to_thread(shell, "resume", worker["name"])
+    assert again.returncode == 0, again.stderr
+    assert (await maintenance())["enabled"] is False
+    unknown = await asyncio.to_thread(shell, "drain", "nobody")
+    assert unknown.returncode != 0
+    assert "There is no worker 'nobody'" in unknown.stderr

@@ -1,5 +1,5 @@
-"""A real vLLM, deployed and asked through the gateway. It computes on the CPU; the device that it is placed on is
-one of the stand-in for NVML, of which it is not to know itself."""
+"""A real vLLM, deployed and asked through the gateway. It computes on the CPU; the device that it is placed
+on is one of the stand-in for NVML, of which it is not to know itself."""
 
 import json
 from pathlib import Path

@@ -15,6 +15,17 @@ from modelyard_worker_agent.domain.failures import classify
         ("E gguf_init_from_file_impl: invalid magic characters: 'abcd'", "unsupported_model"),
         ("ggml_backend_cpu_buffer_type_alloc_buffer: failed to allocate buffer", "out_of_memory"),
         ("terminate called after throwing an instance of 'std::bad_alloc'", "out_of_memory"),
+        ("torch.OutOfMemoryError: CUDA out of memory. Tried to allocate 2.00 GiB.", "out_of_memory"),
+        ("ValueError: No available memory for the cache blocks. Try increasing it.", "out_of_memory"),
+        ("ValueError: Free memory on device (3.1/79.2 GiB) is less than desired", "out_of_memory"),
+        ("api_server.py: error: unrecognized arguments: --no-such-flag", "bad_argument"),
+        ("launch_server.py: error: argument --tp-size: invalid int value: 'x'", "bad_argument"),
+        ("ValueError: Model architectures ['X'] are not supported for now.", "unsupported_model"),
+        ("The model type `x` but Transformers does not recognize this architecture", "unsupported_model"),
+        ("OSError: /m/x is not a local folder and is not a valid model identifier", "model_not_found"),
+        ("OSError: [Errno 98] error while attempting to bind: address already in use", "port_in_use"),
+        ("cannot get image vllm/vllm-openai:v9: manifest unknown", "download_failed"),
+        ("out of memory: the container reached its memory limit", "out_of_memory"),
         ("E srv start: couldn't bind HTTP server socket, hostname: 127.0.0.1, port: 80", "port_in_use"),
     ],
 )
@@ -26,8 +37,15 @@ def test_the_last_lines_tell_the_cause(line: str, cause: str) -> None:
     assert failure.exit_code == 3
 
 
-@pytest.mark.parametrize("line", ["architecture bloom", "zoom in", "there is room"])
-def test_words_that_only_contain_oom_mean_nothing(line: str) -> None:
+@pytest.mark.parametrize(
+    "line",
+    [
+        *("architecture bloom", "zoom in", "there is room"),
+        "WARNING 11-25 19:36:01 [cpu.py:151] FP8 KV cache is not supported on this CPU",
+        "(APIServer pid=1) INFO 11-25 19:36:01 [api_server.py:20] unsupported option ignored",
+    ],
+)
+def test_words_in_passing_mean_nothing(line: str) -> None:
     assert classify(1, [line]).cause is FailureCause.CRASHED
 
 

@@ -4,13 +4,18 @@ import importlib
 
 import typer
 
+from modelyard_cli.commands import workers
 from modelyard_cli.errors import UsageError
 
 SERVICES = {
     "api": ("modelyard_api", "api", "The REST API with its read models."),
     "scheduler": ("modelyard_scheduler", "scheduler", "Turns wished replicas into placed instances."),
     "gateway": ("modelyard_gateway", "gateway", "Inference: OpenAI paths and the generic proxy."),
-    "worker": ("modelyard_worker_agent", "worker,llama-cpp", "The agent of one machine: runs model servers."),
+    "worker": (
+        "modelyard_worker_agent",
+        "worker,llama-cpp",
+        "The agent of one machine, or: drain NAME.",
+    ),
 }
 
 PASS_ALL_THROUGH = {"allow_extra_args": True, "ignore_unknown_options": True, "help_option_names": []}
@@ -26,6 +31,8 @@ def _add(app: typer.Typer, name: str, package: str, extra: str, text: str) -> No
         name, help=f"{text} Its settings: 'modelyard {name} --help'.", context_settings=PASS_ALL_THROUGH
     )
     def run(context: typer.Context) -> None:
+        if name == "worker" and context.args[:1] and context.args[0] in workers.NAMES:
+            workers.workers_app(args=context.args, prog_name="modelyard worker")
         try:
             module = importlib.import_module(f"{package}.main")
         except ModuleNotFoundError as error:

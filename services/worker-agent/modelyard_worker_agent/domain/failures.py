@@ -8,19 +8,49 @@ from dataclasses import dataclass
 from modelyard_contracts.events import FailureCause
 
 PATTERNS: tuple[tuple[FailureCause, re.Pattern[str]], ...] = (
-    (FailureCause.PORT_IN_USE, re.compile(r"address already in use|couldn't bind", re.I)),
+    (
+        FailureCause.PORT_IN_USE,
+        re.compile(r"address already in use|couldn't bind|EADDRINUSE|port is already allocated", re.I),
+    ),
     (
         FailureCause.OUT_OF_MEMORY,
-        re.compile(r"out of memory|cannot allocate|failed to allocate|bad_alloc|\bOOM\b", re.I),
+        re.compile(
+            r"out of memory|OutOfMemoryError|cannot allocate|failed to allocate|bad_alloc|\bOOM\b"
+            r"|no available memory for the cache|larger than the available KV cache memory"
+            r"|free memory on device .* is less than|not enough memory",
+            re.I,
+        ),
+    ),
+    (FailureCause.DOWNLOAD_FAILED, re.compile(r"cannot get image|GatedRepoError|couldn't connect to", re.I)),
+    (
+        FailureCause.MODEL_NOT_FOUND,
+        re.compile(
+            r"model not found|is not a valid model identifier|RepositoryNotFoundError"
+            r"|does not appear to have a file named",
+            re.I,
+        ),
+    ),
+    (
+        FailureCause.BAD_ARGUMENT,
+        re.compile(
+            r"^bad argument|unrecognized arguments?|invalid argument|error: argument|invalid choice"
+            r"|expected (one|at least one) argument|ambiguous option",
+            re.I,
+        ),
     ),
     (
         FailureCause.UNSUPPORTED_MODEL,
-        re.compile(r"unknown (model )?architecture|unsupported|not supported", re.I),
+        re.compile(
+            r"unknown (model )?architecture|unsupported|not supported|does not recognize this architecture"
+            r"|requires you to execute the configuration file",
+            re.I,
+        ),
     ),
-    (FailureCause.BAD_ARGUMENT, re.compile(r"^bad argument|unrecognized argument|invalid argument", re.I)),
-    (FailureCause.MODEL_NOT_FOUND, re.compile(r"model not found|no such file", re.I)),
+    (FailureCause.MODEL_NOT_FOUND, re.compile(r"no such file", re.I)),
     (FailureCause.UNSUPPORTED_MODEL, re.compile(r"failed to load|error loading model|invalid magic", re.I)),
 )
+CHATTER = re.compile(r"\b(DEBUG|INFO|WARNING|WARN)\b")
+"""In lines of a log that tell of no error, whatever words they use."""
 
 ASKED_BY_OTHERS = (signal.SIGKILL, signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 
@@ -30,6 +60,7 @@ SENTENCES = {
     FailureCause.UNSUPPORTED_MODEL: "the backend cannot load this model",
     FailureCause.BAD_ARGUMENT: "the backend does not accept its arguments",
     FailureCause.MODEL_NOT_FOUND: "the model is not there",
+    FailureCause.DOWNLOAD_FAILED: "it could not be fetched",
 }
 
 
@@ -63,6 +94,6 @@ def classify(status: int | None, last_lines: Sequence[str]) -> Failure:
 def _tell_tale(lines: Sequence[str]) -> tuple[str, FailureCause | None]:
     for cause, pattern in PATTERNS:
         for line in reversed(lines):
-            if pattern.search(line):
+            if pattern.search(line) and not CHATTER.search(line):
                 return line.strip()[:300], cause
     return "", None
