@@ -1,8 +1,11 @@
 """kill -9 of the agent at any moment of a start or a stop: afterwards nothing is leaked or wrongly killed."""
 
 import asyncio
+import os
 import random
 import signal
+import subprocess
+import sys
 from functools import partial
 from pathlib import Path
 
@@ -109,3 +112,24 @@ async def test_memory_that_does_not_come_back_is_said_and_waited_for_no_longer(
 
     await machine.observe("InstanceStopped")
     assert "memory of its devices has not come back" in machine.log_of_agent()
+
+
+async def test_what_runs_and_is_not_wanted_is_ended(machine: Machine, tiny_model: Path) -> None:
+    machine.start_agent()
+    await machine.wish(want(spec_of(tiny_model), instance=BYSTANDER))
+    bystander = await machine.observe("InstanceRunning", instance=BYSTANDER)
+    instances = machine.state / "instances"
+    (instances / "99" / "0").mkdir(parents=True)
+    sleeper = [sys.executable, "-c", "import time; time.sleep(1000)"]
+
+    strays = [
+        subprocess.Popen(sleeper, env={**os.environ, "MODELYARD_RUN": str(directory)})
+        for directory in (instances / "99" / "0", machine.state.parent / "elsewhere" / "99" / "0")
+    ]
+
+    await until(lambda: strays[0].poll() is not None)
+    assert strays[0].returncode == -signal.SIGKILL
+    assert strays[1].poll() is None
+    strays[1].kill()
+    strays[1].wait()
+    assert (await chat(bystander)).status_code == 200

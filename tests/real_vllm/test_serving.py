@@ -22,7 +22,6 @@ async def test_vllm_is_deployed_and_chats_through_the_gateway(
         stack.client() as api,
         stack.client(stack.gateway_url) as gateway,
     ):
-        workers = (await api.get("/v2/workers")).json()["items"]
         model = await deploy(
             api,
             tiny_llama,
@@ -35,6 +34,7 @@ async def test_vllm_is_deployed_and_chats_through_the_gateway(
         [instance] = await until_instances(api, model["id"], running_count(1), seconds=420)
 
         answer = await chat(gateway, "tiny-llama")
+        workers = (await api.get("/v2/workers")).json()["items"]
 
         assert answer.status_code == 200, answer.text
         assert answer.json()["usage"]["completion_tokens"] == 4

@@ -39,6 +39,7 @@ from modelyard_worker_agent.subscribers.link import Link, Presence
 logger = structlog.stdlib.get_logger()
 
 CLEAN_S = 3600.0
+STRAYS_S = 5.0
 
 
 def build_machine(
@@ -142,9 +143,16 @@ async def _work(
         tasks.create_task(link.run())
         tasks.create_task(renewal.run())
         tasks.create_task(gauge.run(settings.telemetry_s))
+        tasks.create_task(_end_strays(agent))
         tasks.create_task(_clean(agent, settings.removed_logs_kept_s))
         if settings.worker_health_port:
             tasks.create_task(_serve_health(settings.worker_health_port, renewal, link))
+
+
+async def _end_strays(agent: Agent) -> None:
+    while True:
+        await agent.end_strays()
+        await asyncio.sleep(STRAYS_S)
 
 
 async def _clean(agent: Agent, kept_s: float) -> None:

@@ -110,6 +110,10 @@ class Executor(Protocol):
         """Kills what is left of a start whose shim is gone."""
         ...
 
+    def runs(self, instances: Path) -> frozenset[Path]:
+        """The directories below `instances` of whose runs something is there, wanted or not."""
+        ...
+
     def pids(self, directory: Path) -> frozenset[int]:
         """Of all processes of a run."""
         ...

@@ -62,6 +62,14 @@ class DockerExecutor(ProcessExecutor):
             for ident in self._engine.labelled({f"{LABEL}.run": str(directory)}):
                 self._engine.remove(ident)
 
+    def runs(self, instances: Path) -> frozenset[Path]:
+        found = set(super().runs(instances))
+        with suppress(EngineError):
+            for ident in self._engine.labelled({f"{LABEL}.worker": str(self._docker.worker_id)}):
+                run = Path(self._engine.inspect(ident)["Config"]["Labels"].get(f"{LABEL}.run", ""))
+                found.update({run} if run.parent.parent == instances else ())
+        return frozenset(found)
+
     def pids(self, directory: Path) -> frozenset[int]:
         found = set(super().pids(directory))
         with suppress(EngineError):

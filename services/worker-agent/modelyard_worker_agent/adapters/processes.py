@@ -116,6 +116,10 @@ class ProcessExecutor:
     def status(self, directory: Path) -> int | None:
         return _read(directory / "exit.json").get("code")
 
+    def runs(self, instances: Path) -> frozenset[Path]:
+        found = {_run_of(process.pid) for process in psutil.process_iter()}
+        return frozenset(Path(run) for run in found if run and Path(run).parent.parent == instances)
+
     def pids(self, directory: Path) -> frozenset[int]:
         return frozenset(process.pid for process in _members(directory))
 

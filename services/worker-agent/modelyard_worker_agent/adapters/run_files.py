@@ -88,6 +88,9 @@ class RunFiles:
                 logger.error("a want cannot be read", path=str(path), error=str(error))
         return found
 
+    def has_want(self, instance_id: int) -> bool:
+        return (self.root / str(instance_id) / "want.json").exists()
+
     def forget_want(self, instance_id: int) -> None:
         (self.root / str(instance_id) / "want.json").unlink(missing_ok=True)
 

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Collection
+from pathlib import Path
 
 import structlog
 from modelyard_contracts.messages import Want
@@ -39,6 +40,24 @@ class Agent:
     async def follow(self, wants: AsyncIterator[Want]) -> None:
         async for want in wants:
             self.wish(want)
+
+    async def end_strays(self) -> None:
+        """What runs is the truth: whatever is left of an earlier start, or of an instance that nobody wants,
+        is ended."""
+        files, executor = self._machine.files, self._machine.executor
+        for directory in sorted(await asyncio.to_thread(executor.runs, files.root)):
+            if self._is_stray(directory):
+                logger.warning("a stray run is ended", directory=str(directory))
+                await executor.end_leftovers(directory)
+
+    def _is_stray(self, directory: Path) -> bool:
+        if not (directory.name.isdecimal() and directory.parent.name.isdecimal()):
+            return False
+        instance_id, attempt = int(directory.parent.name), int(directory.name)
+        supervisor = self._supervisors.get(instance_id)
+        if supervisor is not None:
+            return attempt < supervisor.attempt
+        return not self._machine.files.has_want(instance_id)
 
     async def forget_removed(self, kept_s: float) -> None:
         """Ends the logs of instances that were removed long ago. What lives, or may, is left alone."""

@@ -52,6 +52,11 @@ class Supervisor:
         self._turn = Turn()
         self._forced = False
 
+    @property
+    def attempt(self) -> int:
+        """Of the last start; -1 if there was none."""
+        return self._attempt
+
     def wish(self, want: Want) -> None:
         """Takes a newer want; an equal one changes nothing."""
         if want != self._want:
