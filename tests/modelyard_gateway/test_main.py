@@ -1,6 +1,7 @@
 """The gateway as a process of its own, fed by a real NATS server."""
 
 import asyncio
+import os
 import signal
 import socket
 import sys
@@ -183,6 +184,29 @@ async def test_a_snapshot_of_another_log_or_shape_is_not_used(
         assert [model["id"] for model in listed] == ["here"]
     kept.write_text('{"shape": 99}')
     assert read_snapshot(kept) is None
+
+
+async def test_several_processes_share_the_port_and_one_that_dies_is_replaced(
+    own_nats_server: NatsServer,
+) -> None:
+    tiny = ModelServer("tiny")
+    async with model_servers(tiny), gateway(own_nats_server.url, "--workers", "2") as process:
+        await happen(own_nats_server.url, a_key(), route(1, "tiny"), running(10, port=tiny.port))
+        children = Path(f"/proc/{process.process.pid}/task/{process.process.pid}/children")
+        async with asyncio.timeout(20):
+            while len(children.read_text().split()) < 2:
+                await asyncio.sleep(0.02)
+        first, second = children.read_text().split()
+        await process.until_status(200)
+        await process.until_asked(200)
+        os.kill(int(first), signal.SIGKILL)
+        async with asyncio.timeout(20):
+            while len(now := children.read_text().split()) != 2 or first in now:
+                await asyncio.sleep(0.02)
+        assert second in now
+        await process.until_status(200)
+        process.process.send_signal(signal.SIGTERM)
+        assert await process.end() == 0
 
 
 async def test_a_running_stream_may_finish_when_the_gateway_is_stopped(own_nats_server: NatsServer) -> None:

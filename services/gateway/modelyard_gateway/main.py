@@ -22,6 +22,7 @@ from modelyard_runtime.shutdown import stop_signal
 from nats.aio.client import Client
 
 from modelyard_gateway.adapters.pool import UpstreamPool
+from modelyard_gateway.adapters.processes import run_processes
 from modelyard_gateway.adapters.snapshot_file import read_snapshot, write_snapshot
 from modelyard_gateway.domain.balance import Balancer
 from modelyard_gateway.domain.readiness import Readiness
@@ -30,6 +31,7 @@ from modelyard_gateway.domain.table import RoutingTable
 from modelyard_gateway.handlers.gate import Gate
 from modelyard_gateway.handlers.ledger import Ledger
 from modelyard_gateway.handlers.plane import Plane
+from modelyard_gateway.handlers.waiting import Waiting
 from modelyard_gateway.routes.front import Front
 from modelyard_gateway.settings import GatewaySettings
 from modelyard_gateway.subscribers.follow import follow
@@ -55,7 +57,9 @@ class Gateway:
         kept = read_snapshot(settings.snapshot) if settings.snapshot is not None else None
         self.table = RoutingTable() if kept is None else restore(kept)
         self.readiness = Readiness(log_created=None if kept is None else kept.log_created)
-        self.balancer = Balancer(self.table, opener(settings.secret_key))
+        self.balancer = Balancer(
+            self.table, opener(settings.secret_key), most_in_flight=settings.max_in_flight
+        )
         limits = settings.limits()
         ledger = Ledger()
         clock = asyncio.get_running_loop().time
@@ -63,6 +67,7 @@ class Gateway:
         self.plane = Plane(
             gate=Gate(self.table, self.readiness, now=now, retry_after_s=settings.retry_after_s),
             balancer=self.balancer,
+            waiting=Waiting(self.balancer, most=settings.queue_size),
             pool=self._pool,
             limits=limits,
             clock=clock,
@@ -144,14 +149,24 @@ def request_ids() -> Callable[[], bytes]:
 def main(argv: Sequence[str]) -> int:
     try:
         settings = parse_settings(GatewaySettings, argv, prog="modelyard gateway")
-        listener = listen(settings.host, settings.port)
+        several = settings.workers > 1
+        listener = listen(settings.host, settings.port, shared=several)
     except BadSettings as error:
         sys.stderr.write(f"modelyard gateway: {error}\n")
         return BAD_START
     configure_logs("gateway", level=settings.log_level)
+    if not several:
+        serve(settings, listener)
+        return 0
+    host, port = listener.getsockname()[:2]
+    listener.close()
+    run_processes(settings.workers, lambda: serve(settings, listen(host, port, shared=True)))
+    return 0
+
+
+def serve(settings: GatewaySettings, listener: socket.socket) -> None:
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         runner.run(run(settings, listener))
-    return 0
 
 
 async def run(settings: GatewaySettings, listener: socket.socket) -> None:

@@ -13,6 +13,7 @@ LONGEST_EJECTION_S = 60.0
 class GatewaySettings(NatsSettings):
     host: str = Field("127.0.0.1", description="Address to listen on.")
     port: int = Field(7701, ge=0, le=65535, description="Port to listen on; 0 takes a free one.")
+    workers: int = Field(1, ge=1, description="Processes that share the port.")
     connect_timeout_s: float = Field(
         5.0, gt=0, description="Seconds for an instance to accept a connection, before another is asked."
     )
@@ -37,6 +38,24 @@ class GatewaySettings(NatsSettings):
     )
     eject_after: int = Field(
         3, ge=1, description="Failed answers in a row after which an instance is skipped in the same way."
+    )
+    max_in_flight: int = Field(
+        0,
+        ge=0,
+        description="Requests an instance gets at a time; more wait in their route's queue. 0: any number.",
+    )
+    queue_size: int = Field(
+        100,
+        ge=0,
+        description="Requests of a route that wait for an instance with room; more are answered 429.",
+    )
+    queue_timeout_s: float = Field(
+        30.0, gt=0, description="Seconds a request waits there, before it gets a 503."
+    )
+    sse_comment_s: float = Field(
+        15.0,
+        ge=0,
+        description="Seconds between comments to a client that waits for a stream's first event; 0 for none.",
     )
     retry_after_s: int = Field(5, ge=1, description="What clients are told to wait after a 503, in seconds.")
     shutdown_grace_s: int = Field(
@@ -67,6 +86,8 @@ class GatewaySettings(NatsSettings):
             head_s=self.head_timeout_s,
             keepalive_s=self.keepalive_s,
             retry_after_s=self.retry_after_s,
+            queue_s=self.queue_timeout_s,
+            comment_s=self.sse_comment_s,
             max_head_bytes=self.max_head_bytes,
             max_scan_bytes=self.max_body_bytes,
             unreachable=Ejection(1, self.skip_failed_s, LONGEST_EJECTION_S),

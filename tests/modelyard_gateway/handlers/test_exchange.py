@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from dataclasses import replace
 
 import pytest
 from modelyard_contracts.base import Event
@@ -18,10 +19,12 @@ from modelyard_gateway_world import (
     error_of,
     gateway_world,
     model_servers,
+    one_model,
     read_body,
 )
 from modelyard_runtime import keys
 from starlette.types import Receive, Send
+from waiting import until
 
 
 def answering(status: int) -> ModelServer:
@@ -258,3 +261,119 @@ async def test_refusals_of_anthropics_paths_have_anthropics_shape(world: World) 
     assert body["type"] == "error"
     assert (body["error"]["type"], body["error"]["code"]) == ("not_found_error", "model_not_found")
     assert body["request_id"] == refused.headers["x-request-id"]
+
+
+# --- queues and long waits
+
+
+async def waiting(server: ModelServer, seen: Seen, receive: Receive, send: Send) -> None:
+    await server.go_on.wait()
+    await echo(server, seen, receive, send)
+
+
+@pytest.fixture
+async def narrow() -> AsyncIterator[World]:
+    """An instance gets one request at a time, one more may wait."""
+    update = {"max_in_flight": 1, "queue_size": 1, "queue_timeout_s": 30.0}
+    async with gateway_world(settings=TEST_SETTINGS.model_copy(update=update)) as found:
+        yield found
+
+
+async def test_what_no_instance_has_room_for_waits_its_turn_and_more_is_429(narrow: World) -> None:
+    async with one_model(narrow) as tiny:
+        tiny.behave = waiting
+        first = asyncio.create_task(narrow.chat())
+        await until(lambda: len(tiny.seen) == 1)
+        second = asyncio.create_task(narrow.chat())
+        await until(lambda: bool(narrow.gateway.plane.waiting._queues))
+        third = await narrow.chat()
+        assert (third.status_code, error_of(third)["code"]) == (429, "queue_full")
+        assert int(third.headers["retry-after"]) >= 1
+        assert len(tiny.seen) == 1
+        tiny.go_on.set()
+        assert {(await first).status_code, (await second).status_code} == {200}
+        assert len(tiny.seen) == 2
+    assert narrow.gateway.balancer.in_flight() == 0
+    assert narrow.gateway.plane.waiting._queues == {}
+
+
+async def test_a_request_waits_no_longer_than_it_may(narrow: World) -> None:
+    narrow.gateway.plane.limits = replace(narrow.gateway.plane.limits, queue_s=0.2)
+    async with one_model(narrow) as tiny:
+        tiny.behave = waiting
+        first = asyncio.create_task(narrow.chat())
+        await until(lambda: len(tiny.seen) == 1)
+        second = await narrow.chat()
+        assert (second.status_code, error_of(second)["code"]) == (503, "queue_timeout")
+        tiny.go_on.set()
+        assert (await first).status_code == 200
+        assert (await narrow.chat()).status_code == 200
+
+
+async def test_a_client_that_leaves_the_queue_makes_room_in_it(narrow: World) -> None:
+    async with one_model(narrow) as tiny:
+        tiny.behave = waiting
+        first = asyncio.create_task(narrow.chat())
+        await until(lambda: len(tiny.seen) == 1)
+        second = asyncio.create_task(narrow.chat())
+        await until(lambda: bool(narrow.gateway.plane.waiting._queues))
+        second.cancel()
+        await until(lambda: len(narrow.gateway.front.connections) == 1)
+        third = asyncio.create_task(narrow.chat())
+        tiny.go_on.set()
+        assert {(await first).status_code, (await third).status_code} == {200}
+
+
+@pytest.fixture
+async def talkative() -> AsyncIterator[World]:
+    async with gateway_world(settings=TEST_SETTINGS.model_copy(update={"sse_comment_s": 0.2})) as found:
+        yield found
+
+
+async def test_whoever_waits_for_a_stream_hears_comments_until_it_comes(talkative: World) -> None:
+    async def late(server: ModelServer, seen: Seen, receive: Receive, send: Send) -> None:
+        await read_body(seen, receive)
+        await server.go_on.wait()
+        headers = [(b"content-type", b"text/event-stream")]
+        await send({"type": "http.response.start", "status": 200, "headers": headers})
+        await send({"type": "http.response.body", "body": b"data: [DONE]\n\n"})
+
+    async with one_model(talkative) as tiny:
+        tiny.behave = late
+        request = {"model": "tiny", "stream": True}
+        async with talkative.client.stream("POST", "/v1/chat/completions", json=request) as response:
+            assert response.headers["content-type"] == "text/event-stream"
+            chunks = response.aiter_raw()
+            assert await anext(chunks) == b": still working\n\n"
+            assert await anext(chunks) == b": still working\n\n"
+            tiny.go_on.set()
+            assert b"".join([chunk async for chunk in chunks]).endswith(b"data: [DONE]\n\n")
+        assert (await talkative.chat()).status_code == 200
+
+
+async def test_an_error_behind_comments_is_an_event(talkative: World) -> None:
+    async def fail(server: ModelServer, seen: Seen, receive: Receive, send: Send) -> None:
+        await read_body(seen, receive)
+        await server.go_on.wait()
+        await send({"type": "http.response.start", "status": 400, "headers": [(b"content-length", b"14")]})
+        await send({"type": "http.response.body", "body": b'{"error":\n"a"}'})
+
+    async with one_model(talkative) as tiny:
+        tiny.behave = fail
+        request = {"model": "tiny", "stream": True}
+        async with talkative.client.stream("POST", "/v1/chat/completions", json=request) as response:
+            chunks = response.aiter_raw()
+            assert await anext(chunks) == b": still working\n\n"
+            tiny.go_on.set()
+            rest = b"".join([chunk async for chunk in chunks])
+        assert rest.endswith(b'data: {"error":\ndata: "a"}\n\n')
+
+
+async def test_whoever_waits_for_no_stream_hears_nothing(talkative: World) -> None:
+    async with one_model(talkative) as tiny:
+        tiny.behave = waiting
+        asked = asyncio.create_task(talkative.chat(user='"stream": true'))
+        await until(lambda: len(tiny.seen) == 1)
+        await asyncio.sleep(0.5)
+        tiny.go_on.set()
+        assert (await asked).json()["server"] == "ten"

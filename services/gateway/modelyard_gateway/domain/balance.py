@@ -117,8 +117,15 @@ BUSIEST = 1_000_000
 class Balancer:
     """`unseal` opens the tokens of relays."""
 
-    def __init__(self, table: RoutingTable, unseal: Callable[[str], str] = lambda sealed: sealed) -> None:
+    def __init__(
+        self,
+        table: RoutingTable,
+        unseal: Callable[[str], str] = lambda sealed: sealed,
+        *,
+        most_in_flight: int = 0,
+    ) -> None:
         self._table = table
+        self._most = most_in_flight or BUSIEST
         self._unseal = unseal
         self._slots: dict[Endpoint, Slot] = {}
         self._plans: dict[int, Plan] = {}
@@ -142,14 +149,14 @@ class Balancer:
                 *(slot for share in plan.shares for slot in share.slots if not slot.has(adapter)),
             ]
         shares = plan.shares
-        if len(shares) == 1 and len(shares[0].slots) == 1 and not tried:
+        if len(shares) == 1 and len(shares[0].slots) == 1 and not tried and self._most == BUSIEST:
             self.reason = "the only instance"
             return shares[0].slots[0]
         self.reason = "least requests in flight"
         self._turn += 1
         place = self._turn * TIE_STEP % 1
         share = shares[0] if len(shares) == 1 else _share_at(plan, self._turn * TARGET_STEP % 1)
-        found = least(share.slots, place, tried, now)
+        found = least(share.slots, place, tried, now, self._most)
         if found is not None and found.trust(now) is Trust.GOOD:
             return found
         return self._of_all(plan, place, tried, now)
@@ -160,7 +167,7 @@ class Balancer:
     def _of_all(self, plan: Plan, place: float, tried: Collection[Slot], now: float) -> Slot | None:
         """The most trusted of all targets; among those, a target by its weight as long as one is left."""
         trusts = [
-            min((slot.trust(now) for slot in share.slots if slot not in tried), default=None)
+            min((slot.trust(now) for slot in share.slots if self._open(slot, tried)), default=None)
             for share in plan.shares
         ]
         self.reason = "least requests in flight of those left"
@@ -175,7 +182,18 @@ class Balancer:
                 until += share.until - start
                 left.append(Share([slot for slot in share.slots if slot.trust(now) is best], until))
             start = share.until
-        return least(_share_at(Plan(0, left), place).slots, self._turn * TARGET_STEP % 1, tried, now)
+        return least(
+            _share_at(Plan(0, left), place).slots, self._turn * TARGET_STEP % 1, tried, now, self._most
+        )
+
+    def _open(self, slot: Slot, tried: Collection[Slot]) -> bool:
+        return slot not in tried and slot.in_flight < self._most
+
+    def is_full(self, route: Route) -> bool:
+        """True if instances are there, and each has as many requests as it may."""
+        plan = self._plans.get(route.id)
+        slots = [slot for share in plan.shares for slot in share.slots] if plan is not None else []
+        return bool(slots) and all(slot.in_flight >= self._most for slot in slots)
 
     def _plan(self, route: Route) -> Plan:
         shares: list[Share] = []
@@ -212,7 +230,9 @@ class Balancer:
             }
 
 
-def least(slots: list[Slot], place: float, tried: Collection[Slot], now: float) -> Slot | None:
+def least(
+    slots: list[Slot], place: float, tried: Collection[Slot], now: float, most: int = BUSIEST
+) -> Slot | None:
     """The most trusted, then the least busy, of the slots or of a sample that begins at `place`."""
     count = len(slots)
     start = int(place * count)
@@ -224,6 +244,8 @@ def least(slots: list[Slot], place: float, tried: Collection[Slot], now: float) 
         if tried and slot in tried:
             continue
         rank = slot.in_flight
+        if rank >= most:
+            continue
         if slot.doubtful or slot.ejections:
             rank += slot.trust(now) * BUSIEST
         if rank < best_rank:

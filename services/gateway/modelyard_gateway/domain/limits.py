@@ -31,5 +31,9 @@ class Limits:
     max_head_bytes: int
     max_scan_bytes: int
     """Of a body's beginning, that much is held to find its model."""
+    queue_s: float
+    """For a request to wait for an instance with room."""
+    comment_s: float
+    """Between two comments to a client that waits for the first event of a stream; 0 for none."""
     unreachable: Ejection
     failing: Ejection

@@ -135,6 +135,17 @@ def first_model(body: bytes) -> Found | None:
         return None
 
 
+def asks_for_stream(body: bytes | bytearray | None) -> bool:
+    """True if a whole JSON body says `"stream": true`."""
+    if body is None or b'"stream"' not in body:
+        return False
+    try:
+        parsed = json.loads(body)
+    except (ValueError, RecursionError):
+        return False
+    return isinstance(parsed, dict) and parsed.get("stream") is True
+
+
 def renamed(body: bytes, found: Found, name: str) -> bytes:
     """The body with another model, all else byte for byte as it was."""
     quoted = body[found.start : found.start + 1] == b'"'

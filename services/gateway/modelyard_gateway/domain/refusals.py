@@ -101,6 +101,16 @@ def no_instance(name: str, retry_after_s: int) -> Refusal:
     return Refusal(503, message, kind=UNAVAILABLE, code="no_running_instance", retry_after_s=retry_after_s)
 
 
+def queue_full(name: str, retry_after_s: int) -> Refusal:
+    message = f"Too many requests wait for the model '{name}' already."
+    return Refusal(429, message, kind="rate_limit_error", code="queue_full", retry_after_s=retry_after_s)
+
+
+def queue_timeout(name: str, retry_after_s: int) -> Refusal:
+    message = f"No instance of the model '{name}' had room in time."
+    return Refusal(503, message, kind=UNAVAILABLE, code="queue_timeout", retry_after_s=retry_after_s)
+
+
 def not_ready(retry_after_s: int) -> Refusal:
     message = "The gateway is starting and does not know its routes yet."
     return Refusal(503, message, kind=UNAVAILABLE, code="not_ready", retry_after_s=retry_after_s)

@@ -8,6 +8,7 @@ from modelyard_gateway.domain.balance import Balancer
 from modelyard_gateway.domain.limits import Limits
 from modelyard_gateway.domain.record import Record
 from modelyard_gateway.handlers.gate import Gate
+from modelyard_gateway.handlers.waiting import Waiting
 
 
 @dataclass(slots=True)
@@ -17,6 +18,7 @@ class Plane:
 
     gate: Gate
     balancer: Balancer
+    waiting: Waiting
     pool: UpstreamPool
     limits: Limits
     clock: Callable[[], float]

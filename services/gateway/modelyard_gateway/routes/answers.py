@@ -27,6 +27,11 @@ class Answer(NamedTuple):
     lines: bytes = b""
 
 
+def event_of(body: bytes) -> bytes:
+    """A server-sent event with this body."""
+    return b"".join(b"data: %b\n" % line for line in body.splitlines()) + b"\n"
+
+
 def json_answer(status: int, body: Any, lines: bytes = b"") -> Answer:
     return Answer(status, json.dumps(body).encode(), b"Content-Type: application/json\r\n" + lines)
 

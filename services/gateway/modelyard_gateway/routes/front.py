@@ -161,6 +161,7 @@ class Front:
         self._epoch = wall - now
         self.date_line = f"Date: {formatdate(wall, usegmt=True)}\r\n".encode()
         self._plane.pool.close_idle()
+        self._plane.waiting.serve(now)
         for connection in tuple(self.connections):
             connection.sweep(now)
 

@@ -1,0 +1,47 @@
+"""Requests that wait for an instance with room, in their order, route by route."""
+
+from collections import deque
+from typing import Protocol
+
+from modelyard_gateway.domain.balance import Balancer, Slot
+from modelyard_gateway.domain.table import Route
+
+
+class Waiter(Protocol):
+    adapter: str | None
+
+    def has_room(self, slot: Slot) -> None:
+        """Its turn has come."""
+
+
+class Waiting:
+    def __init__(self, balancer: Balancer, *, most: int) -> None:
+        self._balancer = balancer
+        self._most = most
+        self._queues: dict[int, tuple[Route, deque[Waiter]]] = {}
+
+    def join(self, route: Route, waiter: Waiter) -> bool:
+        """False if too many wait already."""
+        _, queue = self._queues.setdefault(route.id, (route, deque()))
+        if len(queue) >= self._most:
+            return False
+        queue.append(waiter)
+        return True
+
+    def leave(self, route: Route, waiter: Waiter) -> None:
+        found = self._queues.get(route.id)
+        if found is not None and waiter in found[1]:
+            found[1].remove(waiter)
+
+    def serve(self, now: float) -> None:
+        """To be called when there may be room somewhere."""
+        if not self._queues:
+            return
+        for route_id, (route, queue) in tuple(self._queues.items()):
+            while queue:
+                slot = self._balancer.pick(route, (), now, queue[0].adapter)
+                if slot is None:
+                    break
+                queue.popleft().has_room(slot)
+            if not queue:
+                self._queues.pop(route_id, None)
