@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 CODE := libs services tests
 
-.PHONY: demo test check bench bench-gateway lock clean
+.PHONY: demo test check bench bench-gateway test-clients lock clean
 
 demo: $(VENV)/ready ## start everything, deploy a model, chat: make demo [MODEL=path.gguf | MODEL=org/repo] [ARGS=--exit]
 	$(BIN)/modelyard demo $(MODEL) $(ARGS)
@@ -36,6 +36,15 @@ bench-gateway: $(VENV)/ready ## what a request and a streamed chunk cost, beside
 simulate-seeds: $(VENV)/ready ## the scheduler in bad weather on a virtual clock: make simulate-seeds SEEDS=1000 (or one: SEEDS=17:18)
 	MODELYARD_SEEDS=$(or $(SEEDS),1000) $(BIN)/python -m pytest -q tests/modelyard_scheduler/test_simulation.py
 
+test-clients: .venv-clients/ready ## client libraries of others against a real model server through the gateway
+	.venv-clients/bin/python -m pytest -q tests/clients
+
+.venv-clients/ready: requirements.lock pyproject.toml
+	$(PYTHON) -m venv .venv-clients
+	.venv-clients/bin/pip install --quiet -r requirements.lock
+	.venv-clients/bin/pip install --quiet --no-build-isolation -e '.[clients]'
+	@touch $@
+
 lock: ## pin the newest versions that fit pyproject.toml
 	rm -rf $(VENV)
 	$(PYTHON) -m venv $(VENV)
@@ -45,7 +54,7 @@ lock: ## pin the newest versions that fit pyproject.toml
 	touch $(VENV)/ready
 
 clean:
-	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) .venv-clients .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 
 $(VENV)/ready: requirements.lock pyproject.toml
 	@echo "Making $(VENV) with pinned dependencies (about two minutes the first time) ..."

@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-import sys
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -10,9 +9,8 @@ import httpx
 import pytest
 from modelyard_gateway_facts import route, running
 from modelyard_gateway_world import World, dead_port, gateway_world
-from tiny_gguf import write_tiny_gguf
+from served_llama_cpp import llama_cpp_server
 
-LAUNCHER = "modelyard_worker_agent.launchers.llama_cpp"
 ASKED: dict[str, Any] = {
     "model": "tiny",
     "messages": [{"role": "user", "content": "hello"}],
@@ -25,34 +23,8 @@ ASKED: dict[str, Any] = {
 
 @pytest.fixture(scope="module")
 async def llama_cpp(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[int]:
-    """The port of a llama.cpp server that is ready, started as a worker starts it."""
-    directory = tmp_path_factory.mktemp("llama")
-    model, report = directory / "tiny.gguf", directory / "report.json"
-    write_tiny_gguf(model)
-    flags = ["--model", str(model), "--report", str(report), "--ctx-size", "4096", "--parallel", "2"]
-    with (directory / "log").open("wb") as log:
-        process = await asyncio.create_subprocess_exec(
-            sys.executable, "-m", LAUNCHER, *flags, "--threads", "1", "--metrics", stdout=log, stderr=log
-        )
-    try:
-        async with httpx.AsyncClient(trust_env=False) as client, asyncio.timeout(60):
-            while not report.exists():
-                assert process.returncode is None, (directory / "log").read_text()
-                await asyncio.sleep(0.02)
-            address = json.loads(report.read_text())["address"]
-            while not await healthy(client, f"{address}/health"):
-                await asyncio.sleep(0.02)
-        yield int(address.rpartition(":")[2])
-    finally:
-        process.kill()
-        await process.wait()
-
-
-async def healthy(client: httpx.AsyncClient, url: str) -> bool:
-    try:
-        return (await client.get(url)).status_code == 200
-    except httpx.TransportError:
-        return False
+    async with llama_cpp_server(tmp_path_factory.mktemp("llama")) as port:
+        yield port
 
 
 @pytest.fixture
