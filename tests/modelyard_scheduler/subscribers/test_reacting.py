@@ -11,6 +11,7 @@ from modelyard_contracts.events import (
     InstanceRemoved,
     InstanceScheduled,
     WorkerDeleted,
+    WorkerForeignMemoryChanged,
     WorkerMaintenanceChanged,
     WorkerRecovered,
     WorkerSilent,
@@ -20,7 +21,9 @@ from modelyard_eventlog.memory import InMemoryEventLog
 from modelyard_placement.demand import PathSaid
 from modelyard_scheduler.subscribers.reacting import Scheduler
 from modelyard_scheduler_cluster import POLICY, Cluster, Outside
+from modelyard_scheduler_gpus import GPU_SPEC, gpu_worker, known
 from modelyard_scheduler_world import (
+    GIB,
     SLOT,
     SPEC,
     deleted,
@@ -114,6 +117,17 @@ async def test_what_waits_goes_as_soon_as_there_is_room(cluster: Cluster) -> Non
         await cluster.tell(inventory(ram_bytes=2 * SLOT))
         await found.settled()
         assert set(cluster.outside.wants) == {(1, 1), (1, 2)}
+
+
+async def test_memory_that_other_processes_give_back_is_taken_at_once(cluster: Cluster) -> None:
+    spec = GPU_SPEC.model_copy(update={"backend_parameters": ("--max-model-len=4096",)})
+    held = WorkerForeignMemoryChanged(worker_id=1, vram_bytes={"cuda:0": 70 * GIB})
+    await cluster.tell(known(15 * GIB, spec), *gpu_worker(1, 80), held, deployment(spec=spec))
+    async with reacting(cluster) as found:
+        assert cluster.outside.wants == {}, "nothing is placed onto memory that others hold"
+        await cluster.tell(WorkerForeignMemoryChanged(worker_id=1))
+        await found.settled()
+        assert set(cluster.outside.wants) == {(1, 1)}
 
 
 async def test_the_room_of_what_was_stopped_is_taken_by_what_waits(cluster: Cluster) -> None:

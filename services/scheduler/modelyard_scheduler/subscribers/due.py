@@ -21,6 +21,7 @@ from modelyard_contracts.events import (
     WorkerDeleted,
     WorkerDevicesReleased,
     WorkerEvent,
+    WorkerForeignMemoryChanged,
     WorkerInventoryChanged,
     WorkerLabelsChanged,
     WorkerLost,
@@ -89,6 +90,7 @@ class Due:
                 | WorkerInventoryChanged()
                 | WorkerLabelsChanged()
                 | WorkerDevicesReleased()
+                | WorkerForeignMemoryChanged()
             ):
                 self.place_waiting = True
             case _:
