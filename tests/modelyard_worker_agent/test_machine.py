@@ -12,13 +12,13 @@ from modelyard_worker_agent_world import WORKER, Machine, spec_of, want
 from waiting import until
 
 
-async def test_the_machine_says_that_it_is_ready_and_what_it_has(machine: Machine) -> None:
+async def test_the_machine_says_what_it_has_and_then_that_it_is_ready(machine: Machine) -> None:
     machine.start_agent()
 
     await until(lambda: len(machine.observations) >= 2)
 
-    ready, inventory = machine.observations[:2]
-    assert (ready.event_type, inventory.event_type) == ("WorkerReady", "WorkerInventoryChanged")
+    inventory, ready = machine.observations[:2]
+    assert (inventory.event_type, ready.event_type) == ("WorkerInventoryChanged", "WorkerReady")
     assert ready.data["address"] == "127.0.0.1"
     held = inventory.data["inventory"]
     assert isinstance(held, dict)

@@ -94,7 +94,6 @@ class Link:
             questions = Questions(nc)
             await questions.answer(joined.worker_id, "path", PathQuestion, answer_path)
             await questions.answer(joined.worker_id, "logs", LogQuestion, self.logs.answer)
-            self._say_ready(joined.worker_id)
             await self._work(nc, joined.worker_id)
         except nats.errors.Error as error:
             logger.warning("nats closed the connection at once", error=str(error))
@@ -118,7 +117,7 @@ class Link:
                 task.cancel()
 
     def _say_ready(self, worker_id: int) -> None:
-        """Once in a run of the agent."""
+        """Once in a run of the agent, after what it has: before, nothing could be placed there."""
         if self._said_ready:
             return
         ready = WorkerReady(
@@ -163,6 +162,7 @@ class Link:
                     ident=f"obs/{worker_id}/{stated}",
                 )
                 self._inventory = inventory
+            self._say_ready(worker_id)
             await asyncio.sleep(self.presence.inventory_s)
 
 
