@@ -3,6 +3,7 @@
 import hashlib
 import re
 import struct
+import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
@@ -44,6 +45,8 @@ class Trouble:
     pause_s: float = 0.0
     truncated: bool = False
     """The connection ends halfway through the body."""
+    stalled: threading.Event | None = None
+    """Halfway through the body no more comes; this is set then."""
     times: int = 10**9
 
     def applies(self, path: str) -> bool:
@@ -150,6 +153,13 @@ class Answering(BaseHTTPRequestHandler):
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
         if self.command == "HEAD":
+            return
+        if trouble is not None and trouble.stalled is not None:
+            self.wfile.write(body[: len(body) // 2])
+            self.wfile.flush()
+            trouble.stalled.set()
+            self.rfile.read(1)  # until the other side is gone
+            self.close_connection = True
             return
         if trouble is not None and trouble.truncated:
             self.wfile.write(body[: len(body) // 2])

@@ -30,10 +30,19 @@ def model(to: Answering, query: Mapping[str, str], repo: str, revision: str | No
     if _refused(to, repo, revision):
         return
     siblings = [
-        {"rfilename": name, **({"size": len(body)} if "blobs" in query else {})}
+        {"rfilename": name, **(_blob(name, body) if "blobs" in query else {})}
         for name, body in to.hub.repos[repo].files.items()
     ]
     to.json({**_info(to, repo), "siblings": siblings})
+
+
+def _blob(name: str, body: bytes) -> dict[str, object]:
+    """Large files are kept apart, by their sha256; others are git objects."""
+    if name.endswith((".gguf", ".safetensors")):
+        lfs = {"sha256": hashlib.sha256(body).hexdigest(), "size": len(body), "pointerSize": 134}
+        return {"size": len(body), "lfs": lfs}
+    blob = hashlib.sha1(b"blob %d\0" % len(body) + body, usedforsecurity=False)
+    return {"size": len(body), "blobId": blob.hexdigest()}
 
 
 def file(to: Answering, query: Mapping[str, str], repo: str, revision: str, path: str) -> None:

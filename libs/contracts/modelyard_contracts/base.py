@@ -39,6 +39,7 @@ class Aggregate(StrEnum):
     API_KEY = "apikey"
     NAME = "name"
     MODEL = "model"
+    MODEL_FILE = "modelfile"
 
 
 class Event(Contract):

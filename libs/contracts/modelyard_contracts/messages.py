@@ -9,7 +9,7 @@ from typing import Literal
 from modelyard_contracts.backends import InferenceBackend
 from modelyard_contracts.base import Contract, Instant
 from modelyard_contracts.deployments import Claim, DeploymentSpec, Subordinate
-from modelyard_contracts.models import ModelFacts
+from modelyard_contracts.models import ModelCoordinates, ModelFacts
 from modelyard_contracts.telemetry import Telemetry
 
 
@@ -35,6 +35,23 @@ class Want(Contract):
     """The other workers of an instance that runs on several, in the order of their ranks."""
     backend: InferenceBackend | None = None
     """As it is defined now; None: as this build of the agent knows it."""
+    correlation_id: str
+    actor: str
+    traceparent: str | None = None
+
+
+class FileWant(Contract):
+    """What one worker should do about one model on its disk; the latest counts, until it has said that it
+    is done or failed."""
+
+    worker_id: int
+    file_id: int
+    model: ModelCoordinates
+    state: Literal["present", "absent"]
+    cleanup: bool = True
+    """Of `absent`: whether to delete it from the disk, or only to forget it."""
+    wish: str
+    """Differs for every wish."""
     correlation_id: str
     actor: str
     traceparent: str | None = None

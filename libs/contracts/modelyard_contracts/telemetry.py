@@ -25,8 +25,21 @@ class DeviceUse(Contract):
     power_w: float | None = None
 
 
+class Download(Contract):
+    """A model on its way to a worker."""
+
+    model_id: str
+    """`ModelCoordinates.model_id`."""
+    total_bytes: int
+    """0 while the hub has not said what there is, or others are fetched first."""
+    done_bytes: int
+    bytes_per_s: float | None = None
+    remaining_s: float | None = None
+
+
 class Telemetry(Contract):
     read_at: Instant
     cpu_percent: float
     memory_used_bytes: int
     devices: tuple[DeviceUse, ...] = ()
+    downloads: tuple[Download, ...] = ()

@@ -131,6 +131,7 @@ def worker_permissions(worker_id: int) -> Claims:
                 subjects.heartbeat(worker_id),
                 f"log.{worker_id}.>",
                 f"$JS.API.CONSUMER.CREATE.{desired}.*.{subjects.wants_of(worker_id)}",
+                f"$JS.API.CONSUMER.CREATE.{desired}.*.{subjects.file_wants_of(worker_id)}",
                 f"$JS.API.CONSUMER.MSG.NEXT.{desired}.*",
             ]
         },

@@ -12,6 +12,8 @@ LEASES = "LEASES"
 
 ALL_EVENTS = "evt.>"
 ALL_OBSERVATIONS = "obs.>"
+ALL_WANTS = "want.*.*"
+ALL_FILE_WANTS = "want.*.file.*"
 ALL_HEARTBEATS = "hb.*"
 ALL_FIRED_TIMERS = "timer.fired.>"
 
@@ -26,6 +28,14 @@ def want(worker_id: int, instance_id: int) -> str:
 
 def wants_of(worker_id: int) -> str:
     return f"want.{worker_id}.*"
+
+
+def file_want(worker_id: int, file_id: int) -> str:
+    return f"want.{worker_id}.file.{file_id}"
+
+
+def file_wants_of(worker_id: int) -> str:
+    return f"want.{worker_id}.file.*"
 
 
 def observation(worker_id: int, instance_id: int, event_type: str) -> str:

@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator, Collection, Iterable, Mapping, Sequen
 from datetime import datetime
 from typing import Protocol
 
-from modelyard_contracts.messages import Observation, Want
+from modelyard_contracts.messages import FileWant, Observation, Want
 from modelyard_contracts.models import ModelCoordinates, ModelFacts
 from modelyard_placement.demand import PathSaid
 
@@ -15,6 +15,14 @@ class Wants(Protocol):
     async def forget(self, worker_id: int, instance_id: int) -> None: ...
 
     async def read_all(self) -> dict[tuple[int, int], Want]: ...
+
+
+class FileWants(Protocol):
+    async def put_file(self, want: FileWant) -> None: ...
+
+    async def forget_file(self, worker_id: int, file_id: int) -> None: ...
+
+    async def read_files(self) -> dict[tuple[int, int], FileWant]: ...
 
 
 class Alarm(Protocol):

@@ -9,7 +9,9 @@ from modelyard_contracts.base import Event
 from modelyard_contracts.deployments import DeploymentSpec
 from modelyard_contracts.inventory import GpuDevice
 from modelyard_contracts.messages import Want
+from modelyard_contracts.models import ModelCoordinates
 
+from modelyard_worker_agent.domain.fetching import FetchPlan
 from modelyard_worker_agent.domain.launching import Ask
 from modelyard_worker_agent.domain.telemetry import DeviceReading
 
@@ -158,6 +160,18 @@ class Models(Protocol):
         Raises `ModelMissing`, `DownloadFailed`.
         """
         ...
+
+
+class ModelNews(Protocol):
+    """Hears what becomes of the models on this machine."""
+
+    def downloading(self, model: ModelCoordinates, plan: FetchPlan) -> None: ...
+
+    def downloaded(self, model: ModelCoordinates, plan: FetchPlan, served: Path) -> None: ...
+
+    def failed(self, model: ModelCoordinates, why: str) -> None: ...
+
+    def evicted(self, model: ModelCoordinates, to_make_room_for: ModelCoordinates) -> None: ...
 
 
 class Reports(Protocol):

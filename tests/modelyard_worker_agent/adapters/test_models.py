@@ -1,184 +1,318 @@
-"""Against a local server that speaks the hub's protocol, with the real client of Hugging Face."""
+"""Against a local server that speaks the hubs' protocols, with the hubs' own clients."""
 
 import asyncio
-import hashlib
 import json
 import socket
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any
-from urllib.parse import unquote
 
 import pytest
+from hub_server import Hub, hub_server, safetensors
 from modelyard_contracts.deployments import DeploymentSpec, Source
-from modelyard_worker_agent.adapters.models import ModelStore
+from modelyard_contracts.models import ModelCoordinates, coordinates_of
+from modelyard_worker_agent.adapters import models
+from modelyard_worker_agent.adapters.models import Fetching, ModelStore
+from modelyard_worker_agent.domain.fetching import FetchPlan
 from modelyard_worker_agent.ports import DownloadFailed, ModelMissing
+from waiting import until
 
-COMMIT = "a" * 40
-
-
-@dataclass
-class Hub:
-    files: dict[str, bytes]
-    server: ThreadingHTTPServer | None = None
-    asked: list[str] = field(default_factory=list)
-    tokens: set[str | None] = field(default_factory=set)
-    stalled: threading.Event = field(default_factory=threading.Event)
-    stall: bool = False
-
-    @property
-    def url(self) -> str:
-        assert self.server is not None
-        return f"http://127.0.0.1:{self.server.server_address[1]}"
-
-    def start(self) -> None:
-        self.server = ThreadingHTTPServer(("127.0.0.1", 0), _handler(self))
-        self.server.daemon_threads = True
-        threading.Thread(target=self.server.serve_forever, args=(0.02,), daemon=True).start()
-
-    def stop(self) -> None:
-        assert self.server is not None
-        self.server.shutdown()
-        self.server.server_close()
-
-
-def _handler(hub: Hub) -> type[BaseHTTPRequestHandler]:
-    class Handler(BaseHTTPRequestHandler):
-        def log_message(self, format: str, *args: Any) -> None:
-            pass
-
-        def do_HEAD(self) -> None:
-            self.do_GET()
-
-        def do_GET(self) -> None:
-            path = unquote(self.path.partition("?")[0])
-            hub.asked.append(path)
-            hub.tokens.add(self.headers.get("Authorization"))
-            if path.startswith("/api/models/org/tiny"):
-                listing = [{"rfilename": name, "size": len(data)} for name, data in hub.files.items()]
-                body = {"id": "org/tiny", "sha": COMMIT, "siblings": listing, "private": False}
-                self._answer(200, json.dumps({**body, "tags": [], "downloads": 0, "likes": 0}).encode())
-                return
-            name = path.removeprefix(f"/org/tiny/resolve/{COMMIT}/")
-            if name not in hub.files:
-                self._answer(404, b"{}", **{"X-Error-Code": "RepoNotFound"})
-                return
-            if hub.stall and self.command == "GET":
-                hub.stalled.set()
-                threading.Event().wait(60)
-            data = hub.files[name]
-            etag = hashlib.sha256(data).hexdigest()
-            self._answer(200, data, **{"ETag": f'"{etag}"', "X-Repo-Commit": COMMIT})
-
-        def _answer(self, status: int, body: bytes, **headers: str) -> None:
-            self.send_response(status)
-            self.send_header("Content-Length", str(len(body)))
-            for key, value in headers.items():
-                self.send_header(key, value)
-            self.end_headers()
-            if self.command == "GET":
-                self.wfile.write(body)
-
-    return Handler
+SMALL, LARGE = b"small model" * 1000, b"a bigger model" * 100_000
+BOTH = pytest.mark.parametrize("source", [Source.HUGGINGFACE, Source.MODEL_SCOPE])
 
 
 @pytest.fixture
-def hub(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Hub]:
-    made = Hub({"README.md": b"hi", "tiny-Q4_K_M.gguf": b"small model", "tiny-Q8_0.gguf": b"a bigger model"})
-    made.start()
-    monkeypatch.setenv("HF_ENDPOINT", made.url)
-    monkeypatch.setenv("HF_HOME", str(tmp_path / "hf"))
+def hub(monkeypatch: pytest.MonkeyPatch) -> Iterator[Hub]:
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
-    yield made
-    made.stop()
+    monkeypatch.setenv("MODELSCOPE_DOWNLOAD_RETRY_TIMES", "3")
+    with hub_server() as made:
+        made.add("org/tiny", {"README.md": b"hi", "tiny-Q4_K_M.gguf": SMALL, "tiny-Q8_0.gguf": LARGE})
+        made.add(
+            "org/whole",
+            {
+                "config.json": b"{}",
+                "tokenizer.json": b"{}",
+                ".gitattributes": b"",
+                "model.safetensors": safetensors({"a": ("F32", (4,))}),
+                "pytorch_model.bin": b"the same again",
+                "onnx/model.onnx": b"and again",
+                "logo.png": b"",
+            },
+        )
+        yield made
 
 
-def spec(repo: str = "org/tiny", file: str | None = None) -> DeploymentSpec:
-    return DeploymentSpec(source=Source.HUGGINGFACE, huggingface_repo_id=repo, huggingface_filename=file)
+def spec(source: Source = Source.HUGGINGFACE, repo: str = "org/tiny", file: str | None = None) -> DeploymentSpec:
+    if source is Source.MODEL_SCOPE:
+        return DeploymentSpec(source=source, model_scope_model_id=repo, model_scope_file_path=file)
+    return DeploymentSpec(source=source, huggingface_repo_id=repo, huggingface_filename=file)
 
 
-class Told:
-    def __init__(self) -> None:
-        self.times = 0
+@dataclass
+class News:
+    heard: list[str] = field(default_factory=list)
 
-    async def __call__(self) -> None:
-        self.times += 1
+    def downloading(self, model: ModelCoordinates, plan: FetchPlan) -> None:
+        self.heard.append(f"downloading {model.location()}")
 
+    def downloaded(self, model: ModelCoordinates, plan: FetchPlan, served: Path) -> None:
+        self.heard.append(f"downloaded {model.location()}")
 
-async def test_the_file_is_fetched_and_the_download_told_once(hub: Hub, tmp_path: Path) -> None:
-    told = Told()
+    def failed(self, model: ModelCoordinates, why: str) -> None:
+        self.heard.append(f"failed {model.location()}: {why}")
 
-    path = await ModelStore(tmp_path / "models").resolve(spec(file="*Q8*"), told)
-
-    assert path.read_bytes() == b"a bigger model"
-    assert path.is_relative_to(tmp_path / "models")
-    assert told.times == 1
-
-
-async def test_without_a_name_it_is_the_smallest_that_loses_little(hub: Hub, tmp_path: Path) -> None:
-    path = await ModelStore(tmp_path).resolve(spec(), Told())
-
-    assert path.name == "tiny-Q4_K_M.gguf"
+    def evicted(self, model: ModelCoordinates, to_make_room_for: ModelCoordinates) -> None:
+        self.heard.append(f"evicted {model.location()}")
 
 
-async def test_the_token_of_the_environment_is_shown(
-    hub: Hub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@dataclass
+class World:
+    directory: Path
+    url: str
+    told: int = 0
+    news: News = field(default_factory=News)
+    used: set[str] = field(default_factory=set)
+
+    def store(
+        self, *, quota: int = 0, free: Callable[[Path], int] = lambda _: 1 << 40, token: str | None = None
+    ) -> ModelStore:
+        hub = models.Hub(self.url, token)
+        hubs = {Source.HUGGINGFACE: hub, Source.MODEL_SCOPE: hub}
+        fetching = Fetching(hubs, quota_bytes=quota, free_bytes=free)
+
+        def in_use() -> Collection[str]:
+            return self.used
+
+        return ModelStore(self.directory, fetching, self.news, in_use)
+
+    async def downloading(self) -> None:
+        self.told += 1
+
+    async def get(self, wanted: DeploymentSpec, store: ModelStore | None = None) -> Path:
+        return await (store or self.store()).resolve(wanted, self.downloading)
+
+
+@pytest.fixture
+def world(hub: Hub, tmp_path: Path) -> World:
+    return World(tmp_path / "models", hub.url)
+
+
+def got(hub: Hub, name: str) -> int:
+    """How often a file's content was asked for."""
+    return sum(
+        times for path, times in hub.asked.items() if path.startswith("GET") and path.endswith(f"/{name}")
+    )
+
+
+@BOTH
+async def test_the_file_is_fetched_and_the_download_told_once(world: World, source: Source) -> None:
+    path = await world.get(spec(source, file="*Q8*"))
+
+    assert path.read_bytes() == LARGE
+    assert world.told == 1
+    assert world.news.heard == ["downloading org/tiny/*Q8*", "downloaded org/tiny/*Q8*"]
+
+
+async def test_without_a_name_it_is_the_smallest_that_is_good(world: World) -> None:
+    assert (await world.get(spec())).name == "tiny-Q4_K_M.gguf"
+
+
+async def test_a_split_model_comes_with_all_its_parts_and_its_projector(hub: Hub, world: World) -> None:
+    parts = {f"big/m-F16-0000{n}-of-00003.gguf": bytes([n]) * n for n in (1, 2, 3)}
+    hub.add("org/split", {**parts, "big/mmproj-F16.gguf": b"p", "m-F32.gguf": b"other"})
+
+    path = await world.get(spec(repo="org/split", file="*F16*"))
+
+    assert path.name == "m-F16-00001-of-00003.gguf"
+    assert sorted(each.name for each in path.parent.iterdir()) == [
+        *(f"m-F16-0000{n}-of-00003.gguf" for n in (1, 2, 3)),
+        "mmproj-F16.gguf",
+    ]
+
+
+@BOTH
+async def test_a_whole_repository_comes_without_what_is_not_loaded(world: World, source: Source) -> None:
+    path = await world.get(spec(source, "org/whole"))
+
+    there = {str(each.relative_to(path)) for each in path.rglob("*") if each.is_file()}
+    assert there == {"config.json", "tokenizer.json", "model.safetensors"}
+
+
+async def test_what_was_fetched_is_served_again_while_the_hub_is_away(hub: Hub, world: World) -> None:
+    first = await world.get(spec(file="*Q4*"))
+    asked = hub.asked.total()
+
+    assert await world.get(spec(file="*Q4*")) == first
+    assert (hub.asked.total(), world.told) == (asked, 1)
+
+
+async def test_what_was_deleted_is_fetched_again(world: World) -> None:
+    (await world.get(spec())).unlink()
+
+    assert (await world.get(spec())).read_bytes() == SMALL
+
+
+async def test_two_instances_that_wait_for_a_model_fetch_it_once(hub: Hub, world: World) -> None:
+    store = world.store()
+
+    paths = await asyncio.gather(*(world.get(spec(file="*Q8*"), store) for _ in range(3)))
+
+    assert len(set(paths)) == 1
+    assert got(hub, "tiny-Q8_0.gguf") == 1
+
+
+@BOTH
+async def test_a_body_that_ends_too_early_is_taken_up_where_it_ended(
+    hub: Hub, world: World, source: Source
 ) -> None:
-    monkeypatch.setenv("HF_TOKEN", "hf_abc")
+    trouble = "tiny-Q8_0.gguf"
+    path = f"resolve/{hub.repos['org/tiny'].commit()}/{trouble}" if source is Source.HUGGINGFACE else trouble
+    hub.trouble(path, truncated=True, times=1)
 
-    await ModelStore(tmp_path).resolve(spec(), Told())
-
-    assert "Bearer hf_abc" in hub.tokens
-
-
-async def test_what_was_fetched_is_served_again_while_the_hub_is_away(hub: Hub, tmp_path: Path) -> None:
-    first = await ModelStore(tmp_path).resolve(spec(file="*Q4*"), Told())
-    hub.stop()
-    told = Told()
-
-    assert await ModelStore(tmp_path).resolve(spec(file="*Q4*"), told) == first
-    assert told.times == 0
-    hub.start()
+    assert (await world.get(spec(source, file="*Q8*"))).read_bytes() == LARGE
+    assert hub.bytes_sent < 1.1 * len(LARGE)
 
 
-async def test_what_was_deleted_is_fetched_again(hub: Hub, tmp_path: Path) -> None:
-    (await ModelStore(tmp_path).resolve(spec(), Told())).unlink()
+async def test_a_hub_that_takes_no_more_requests_is_asked_again_later(hub: Hub, world: World) -> None:
+    hub.trouble("tiny-Q4_K_M.gguf", status=429, headers={"Retry-After": "1"}, times=2)
 
-    assert (await ModelStore(tmp_path).resolve(spec(), Told())).read_bytes() == b"small model"
+    assert (await world.get(spec())).read_bytes() == SMALL
+    assert got(hub, "tiny-Q4_K_M.gguf") == 3
 
 
-async def test_a_hub_that_is_away_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@BOTH
+async def test_what_has_a_wrong_checksum_is_never_served(hub: Hub, world: World, source: Source) -> None:
+    hub.trouble("tiny-Q4_K_M.gguf", body=b"x" * len(SMALL))
+
+    with pytest.raises(DownloadFailed, match="another checksum than the hub says|Hash mismatch"):
+        await world.get(spec(source))
+
+    assert not list(world.directory.rglob("*.gguf"))
+    assert world.news.heard[-1].startswith("failed org/tiny")
+
+
+async def test_a_checksum_that_is_wrong_once_costs_a_second_try(hub: Hub, world: World) -> None:
+    hub.trouble("tiny-Q4_K_M.gguf", body=b"x" * len(SMALL), times=1)
+
+    assert (await world.get(spec())).read_bytes() == SMALL
+
+
+@BOTH
+async def test_a_gated_model_says_what_to_do_and_comes_with_a_token(
+    hub: Hub, world: World, source: Source
+) -> None:
+    hub.add("org/gated", {"m.gguf": b"secret"}, token="hf_open")
+
+    with pytest.raises(DownloadFailed, match="gated.*token"):
+        await world.get(spec(source, "org/gated", "m.gguf"))
+
+    path = await world.get(spec(source, "org/gated", "m.gguf"), world.store(token="hf_open"))
+    assert path.read_bytes() == b"secret"
+    record = (path.parents[1] / "model.json").read_text() + (path.parents[1] / "download.log").read_text()
+    assert "hf_open" not in record
+
+
+async def test_a_hub_that_is_away_is_said(tmp_path: Path) -> None:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
-        monkeypatch.setenv("HF_ENDPOINT", f"http://127.0.0.1:{free.getsockname()[1]}")
+        url = f"http://127.0.0.1:{free.getsockname()[1]}"
     with pytest.raises(DownloadFailed, match="org/tiny cannot be fetched from Hugging Face"):
-        await ModelStore(tmp_path).resolve(spec(), Told())
+        await World(tmp_path, url).get(spec())
 
 
-async def test_a_repository_that_is_not_there_is_said(hub: Hub, tmp_path: Path) -> None:
-    with pytest.raises(DownloadFailed, match="org/none"):
-        await ModelStore(tmp_path).resolve(spec("org/none"), Told())
+@BOTH
+async def test_a_repository_that_is_not_there_is_said(world: World, source: Source) -> None:
+    with pytest.raises(ModelMissing, match="org/none"):
+        await world.get(spec(source, "org/none"))
 
 
-async def test_a_name_no_repository_can_have_is_said(hub: Hub, tmp_path: Path) -> None:
-    with pytest.raises(ModelMissing, match="a/b/c"):
-        await ModelStore(tmp_path).resolve(spec("a/b/c"), Told())
-
-
-async def test_a_file_that_is_not_there_is_said(hub: Hub, tmp_path: Path) -> None:
+async def test_a_file_that_is_not_there_is_said(world: World) -> None:
     with pytest.raises(ModelMissing, match=r"tiny-Q4_K_M\.gguf"):
-        await ModelStore(tmp_path).resolve(spec(file="*Q5*"), Told())
+        await world.get(spec(file="*Q5*"))
 
 
-async def test_a_download_ends_with_the_wish_for_it(hub: Hub, tmp_path: Path) -> None:
-    hub.stall = True
-    fetching = asyncio.create_task(ModelStore(tmp_path).resolve(spec(), Told()))
-    await asyncio.to_thread(hub.stalled.wait, 20)
+async def test_a_file_that_would_leave_its_directory_is_refused(hub: Hub, world: World) -> None:
+    hub.add("org/evil", {"../../evil.gguf": b"x"})
 
-    fetching.cancel()
+    with pytest.raises(DownloadFailed, match="leads out of its directory"):
+        await world.get(spec(repo="org/evil"))
 
-    with pytest.raises(asyncio.CancelledError):
-        await asyncio.wait_for(fetching, 5)
+
+# --- interrupted -------------------------------------------------------------------------------------
+
+
+@BOTH
+async def test_a_download_ends_with_the_last_wish_for_it_and_is_taken_up_again(
+    hub: Hub, world: World, source: Source
+) -> None:
+    stalled = threading.Event()
+    name = "resolve/" if source is Source.HUGGINGFACE else "FilePath=tiny-Q8"
+    trouble = hub.trouble(name, stalled=stalled)
+    store = world.store()
+    waiting = [asyncio.create_task(world.get(spec(source, file="*Q8*"), store)) for _ in range(2)]
+    await asyncio.to_thread(stalled.wait, 20)
+    await until(lambda: any(each.done_bytes > len(LARGE) // 4 for each in store.downloads()), 20)
+
+    waiting[0].cancel()
+    await asyncio.wait({waiting[0]})
+    assert store.downloads(), "another still waits for it"
+    waiting[1].cancel()
+    await asyncio.wait({waiting[1]}, timeout=5)
+    assert not store.downloads()
+
+    trouble.times = 0
+    sent = hub.bytes_sent
+    assert (await world.get(spec(source, file="*Q8*"))).read_bytes() == LARGE
+    assert hub.bytes_sent - sent < len(LARGE)
+
+
+async def test_progress_is_told_in_bytes_with_what_is_still_to_come(hub: Hub, world: World) -> None:
+    stalled = threading.Event()
+    hub.trouble("resolve/", stalled=stalled)
+    store = world.store()
+    waiting = asyncio.create_task(world.get(spec(file="*Q8*"), store))
+    await until(lambda: any(each.done_bytes > 0 for each in store.downloads()), 20)
+
+    (seen,) = store.downloads()
+
+    assert seen.model_id == coordinates_of(spec(file="*Q8*")).model_id()
+    assert 0 < seen.done_bytes < seen.total_bytes == len(LARGE)
+    assert seen.bytes_per_s is not None
+    waiting.cancel()
+    await asyncio.wait({waiting}, timeout=5)
+
+
+# --- room --------------------------------------------------------------------------------------------
+
+
+async def test_a_model_that_the_disk_cannot_take_is_not_even_begun(hub: Hub, world: World) -> None:
+    with pytest.raises(DownloadFailed, match=rf"needs {len(LARGE)} bytes more, and 5000 are free"):
+        await world.get(spec(file="*Q8*"), world.store(free=lambda _: 5000))
+
+    assert got(hub, "tiny-Q8_0.gguf") == 0
+
+
+async def test_the_quota_evicts_the_least_used_and_never_what_is_in_use(hub: Hub, world: World) -> None:
+    for name in ("a", "b", "c", "d"):
+        hub.add(f"org/{name}", {"m.gguf": name.encode() * 40_000})
+    store = world.store(quota=130_000)
+    paths = {name: await world.get(spec(repo=f"org/{name}"), store) for name in ("a", "b", "c")}
+    await world.get(spec(repo="org/a"), store)
+    world.used = {coordinates_of(spec(repo="org/b")).model_id()}
+
+    await world.get(spec(repo="org/d"), store)
+
+    assert [name for name, path in paths.items() if path.exists()] == ["a", "b"]
+    assert "evicted org/c" in world.news.heard
+    world.used = {ident for ident, _ in store.kept.all()}
+    hub.add("org/e", {"m.gguf": b"e" * 40_000})
+    with pytest.raises(DownloadFailed, match="models take 120000 of the 130000 that they may"):
+        await world.get(spec(repo="org/e"), store)
+
+
+async def test_a_record_that_cannot_be_read_counts_for_nothing(world: World) -> None:
+    path = await world.get(spec())
+    (path.parents[1] / "model.json").write_text(json.dumps({"of": "another version"}))
+
+    assert await world.get(spec()) == path

@@ -50,6 +50,17 @@ from modelyard_contracts.events.instances import (
     PathsSaid,
     StopReason,
 )
+from modelyard_contracts.events.model_files import (
+    ModelFileDeleted,
+    ModelFileDeletionRequested,
+    ModelFileDownloaded,
+    ModelFileDownloading,
+    ModelFileEvent,
+    ModelFileEvicted,
+    ModelFileFailed,
+    ModelFileRequested,
+    model_file_id,
+)
 from modelyard_contracts.events.models import ModelInspected, model_number
 from modelyard_contracts.events.names import NameClaimed, NameEvent, NameReleased, name_id
 from modelyard_contracts.events.routes import (
@@ -107,6 +118,13 @@ EVENT_TYPES: dict[str, type[Event]] = {
         WorkerDevicesReserved,
         WorkerDevicesReleased,
         ModelInspected,
+        ModelFileRequested,
+        ModelFileDeletionRequested,
+        ModelFileDownloading,
+        ModelFileDownloaded,
+        ModelFileFailed,
+        ModelFileEvicted,
+        ModelFileDeleted,
         WorkerForeignMemoryChanged,
         FleetStormDetected,
         FleetStormEnded,

@@ -7,7 +7,7 @@ from modelyard_runtime.settings import ServiceSettings
 from pydantic import Field, SecretStr
 
 
-class ModelSourceSettings(ServiceSettings):
+class HubSettings(ServiceSettings):
     huggingface_endpoint: str = Field(
         default_factory=lambda: os.environ.get("HF_ENDPOINT", "https://huggingface.co"),
         description="URL of Hugging Face or a mirror; HF_ENDPOINT counts too.",
@@ -27,6 +27,9 @@ class ModelSourceSettings(ServiceSettings):
     model_source_proxy: str | None = Field(
         None, description="URL of a proxy to the hubs; without it HTTP_PROXY, HTTPS_PROXY and NO_PROXY count."
     )
+
+
+class ModelSourceSettings(HubSettings):
     model_source_timeout_s: float = Field(
         30.0, gt=0, description="For how long one look at a model may take in all."
     )

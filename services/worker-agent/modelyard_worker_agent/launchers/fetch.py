@@ -1,49 +1,150 @@
-"""Fetches a model from Hugging Face, in a process of its own: it can be ended at any moment.
+"""Fetches a model from a hub, in a process of its own: it can be ended at any moment, and ends with its parent.
 
-    python -m modelyard_worker_agent.launchers.fetch --directory DIR --repo ORG/NAME [--file PATTERN]
+    python -m modelyard_worker_agent.launchers.fetch
 
-`HF_ENDPOINT` and `HF_TOKEN` of the environment count. What was fetched in part is taken up again. The last
-line of its output is JSON: `{"files": [...]}`, the first to be served, or `{"missing": why}` or
-`{"failed": why}`; without such a line, the last line of standard error says why not.
+It reads and writes the lines of `domain.fetching`. Files come to `.parts` first; only what has the right
+checksum leaves it. What was fetched in part is taken up again.
 """
 
-import argparse
-import json
+import hashlib
+import os
 import sys
-from collections.abc import Sequence
+import threading
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from huggingface_hub import HfApi, hf_hub_download
-from huggingface_hub.errors import HfHubHTTPError, HFValidationError
-from modelyard_models.gguf_files import NoSuchFile, choose_model
+from modelyard_contracts.base import Contract
+from modelyard_contracts.deployments import Source
+from modelyard_models.files import BadModel
+from modelyard_models.gguf_files import NoSuchFile
+
+from modelyard_worker_agent.domain.fetching import FetchEnd, FetchPlan, FetchRequest, HubFile
+from modelyard_worker_agent.domain.repository_files import (
+    BadRepository,
+    served,
+    texts_wanted,
+    wanted_files,
+)
+from modelyard_worker_agent.launchers.hub_clients import (
+    HubClient,
+    HubFailed,
+    HuggingFaceClient,
+    ModelScopeClient,
+    NotThere,
+)
+
+PARTS = ".parts"
+CHUNK_BYTES = 1 << 20
+TRIES = 2
 
 
-def fetch(directory: Path, repo: str, pattern: str | None) -> dict[str, object]:
+def main() -> int:
+    request = FetchRequest.model_validate_json(sys.stdin.readline())
     try:
-        info = HfApi().model_info(repo, files_metadata=True)
-        sizes = {entry.rfilename: entry.size or 0 for entry in info.siblings or []}
-        chosen = choose_model(repo, sizes, pattern)
-        for name in chosen:
-            sys.stderr.write(f"fetching {repo}/{name}, {sizes.get(name, 0)} bytes\n")
-            hf_hub_download(repo, name, revision=info.sha, local_dir=directory)
-    except NoSuchFile as error:
-        return {"missing": str(error)}
-    except HFValidationError as error:
-        return {"missing": f"{repo!r} is no name of a Hugging Face repository: {error}"}
-    except (HfHubHTTPError, OSError) as error:
-        return {"failed": f"{repo} cannot be fetched from Hugging Face: {error}"}
-    return {"files": list(chosen)}
+        end = _fetch(request)
+    except (NotThere, NoSuchFile) as error:
+        end = FetchEnd(end="missing", message=str(error))
+    except (HubFailed, BadModel, BadRepository, OSError) as error:
+        end = FetchEnd(end="failed", message=str(error))
+    _say(end)
+    os._exit(0)  # other files may still be coming: nobody waits for them
 
 
-def main(argv: Sequence[str]) -> int:
-    parser = argparse.ArgumentParser(prog="fetch")
-    parser.add_argument("--directory", type=Path, required=True)
-    parser.add_argument("--repo", required=True)
-    parser.add_argument("--file")
-    flags = parser.parse_args(argv)
-    sys.stdout.write(json.dumps(fetch(flags.directory, flags.repo, flags.file)) + "\n")
-    return 0
+def _fetch(request: FetchRequest) -> FetchEnd:
+    hub = _hub(request)
+    repo, directory = request.coordinates.repo, Path(request.directory)
+    revision, listed = hub.listing(repo, _revision_to_list(request))
+    files = {file.path: file for file in listed}
+    sizes = {path: file.size for path, file in files.items()}
+    read_at = _revision_to_read(request, revision)
+
+    def get(path: str) -> Path:
+        return fetch_checked(hub, repo, read_at, files[path], directory)
+
+    texts: Mapping[str, bytes] = {
+        path: get(path).read_bytes() for path in texts_wanted(sizes, request.coordinates.file)
+    }
+    chosen = wanted_files(repo, sizes, request.coordinates.file, texts)
+    _say(
+        FetchPlan(revision=revision, files=tuple(files[path] for path in chosen), served=served(chosen))
+    )
+    if sys.stdin.readline().strip() != "go":
+        os._exit(1)
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+    with ThreadPoolExecutor(request.files_at_once) as threads:
+        for fetched in [threads.submit(get, path) for path in chosen]:
+            try:
+                fetched.result()
+            except (HubFailed, NotThere) as error:
+                _say(FetchEnd(end="failed", message=str(error)))
+                os._exit(0)
+    return FetchEnd(end="done")
+
+
+def _hub(request: FetchRequest) -> HubClient:
+    if request.coordinates.source is Source.MODEL_SCOPE:
+        return ModelScopeClient(request.endpoint, request.token)
+    return HuggingFaceClient(request.endpoint, request.token)
+
+
+def _revision_to_list(request: FetchRequest) -> str | None:
+    if request.coordinates.source is Source.MODEL_SCOPE:
+        return request.coordinates.revision
+    return request.revision or request.coordinates.revision
+
+
+def _revision_to_read(request: FetchRequest, revision: str) -> str:
+    """ModelScope's listing has no commit to read by: there, checksums pin the content."""
+    if request.coordinates.source is Source.MODEL_SCOPE:
+        return request.coordinates.revision or "master"
+    return revision
+
+
+def fetch_checked(hub: HubClient, repo: str, revision: str, file: HubFile, directory: Path) -> Path:
+    """Gives where the file is. Raises `NotThere`, `HubFailed`."""
+    target = directory / file.path
+    if target.is_file() and target.stat().st_size == file.size:
+        return target  # it came here only with the right checksum
+    for _ in range(TRIES):
+        part = hub.fetch(repo, revision, file, directory / PARTS)
+        if is_right(part, file):
+            target.parent.mkdir(parents=True, exist_ok=True)
+            part.replace(target)
+            return target
+        sys.stderr.write(f"{repo}/{file.path} has another checksum than the hub says\n")
+        part.unlink()
+    raise HubFailed(f"{repo}/{file.path}: what came has another checksum than the hub says, {TRIES} times")
+
+
+def is_right(path: Path, file: HubFile) -> bool:
+    if path.stat().st_size != file.size:
+        return False
+    if file.sha256:
+        return _digest(path, hashlib.sha256()) == file.sha256
+    if file.git_sha1:
+        blob = hashlib.sha1(b"blob %d\0" % file.size, usedforsecurity=False)
+        return _digest(path, blob) == file.git_sha1
+    return True
+
+
+def _digest(path: Path, digest: "hashlib._Hash") -> str:
+    with path.open("rb") as content:
+        while chunk := content.read(CHUNK_BYTES):
+            digest.update(chunk)
+    return digest.hexdigest()
+
+
+def _say(line: Contract) -> None:
+    sys.stdout.write(line.model_dump_json() + "\n")
+    sys.stdout.flush()
+
+
+def _end_with_parent() -> None:
+    """The agent holds the other end: it closes when the agent ends, in whatever way."""
+    sys.stdin.read()
+    os._exit(1)
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    sys.exit(main())
