@@ -17,7 +17,7 @@ from modelyard_contracts.events import (
     InstanceStopped,
     WorkerReady,
 )
-from modelyard_contracts.messages import Heartbeat, Observation, Want
+from modelyard_contracts.messages import FileWant, Heartbeat, Observation, Want
 from modelyard_eventlog.leases import LeaseLost
 from modelyard_eventlog.log import AnyRecorded, Appended, LogPosition, LogUnavailable, Write
 from modelyard_eventlog.memory import InMemoryEventLog
@@ -140,6 +140,15 @@ class Between:
 
     async def forget(self, worker_id: int, instance_id: int) -> None:
         self.wants.pop((worker_id, instance_id), None)
+
+    async def put_file(self, want: FileWant) -> None:
+        raise AssertionError("nobody asked for files")
+
+    async def forget_file(self, worker_id: int, file_id: int) -> None:
+        raise AssertionError("nobody asked for files")
+
+    async def read_files(self) -> dict[tuple[int, int], FileWant]:
+        return {}
 
     async def read_all(self) -> dict[tuple[int, int], Want]:
         return dict(self.wants)

@@ -10,7 +10,7 @@ from typing import Any
 
 from modelyard_contracts.base import Event
 from modelyard_contracts.envelope import Cause
-from modelyard_contracts.messages import Want
+from modelyard_contracts.messages import FileWant, Want
 from modelyard_eventlog.log import AnyRecorded, Appended, Conflict, EventLog, Write
 from modelyard_eventlog.memory import InMemoryEventLog
 from modelyard_placement.demand import PathSaid
@@ -20,6 +20,7 @@ from modelyard_scheduler.handlers.admission import Admission
 from modelyard_scheduler.handlers.deciding import Decider, because
 from modelyard_scheduler.handlers.fleet import FleetHandler
 from modelyard_scheduler.handlers.instances import InstanceHandler
+from modelyard_scheduler.handlers.model_files import ModelFileHandler
 from modelyard_scheduler.handlers.placement import PlacementHandler
 from modelyard_scheduler.handlers.restarts import RestartHandler
 from modelyard_scheduler.handlers.wants import WantsHandler
@@ -51,6 +52,15 @@ class Outside:
     def placeable(self, instance_ids: Iterable[int]) -> list[int]:
         """Every model is known."""
         return list(instance_ids)
+
+    async def put_file(self, want: FileWant) -> None:
+        raise AssertionError("nobody asked for files")
+
+    async def forget_file(self, worker_id: int, file_id: int) -> None:
+        raise AssertionError("nobody asked for files")
+
+    async def read_files(self) -> dict[tuple[int, int], FileWant]:
+        return {}
 
     async def read_all(self) -> dict[tuple[int, int], Want]:
         return dict(self.wants)
@@ -130,6 +140,7 @@ class Cluster:
                     lambda: self.outside.connected,
                     lambda: True,
                 ),
+                files=ModelFileHandler(decider, self.outside),
             )
         finally:
             following.cancel()

@@ -26,6 +26,7 @@ from modelyard_scheduler.handlers.admission import Admission
 from modelyard_scheduler.handlers.deciding import Decider
 from modelyard_scheduler.handlers.fleet import FleetHandler
 from modelyard_scheduler.handlers.instances import InstanceHandler
+from modelyard_scheduler.handlers.model_files import ModelFileHandler
 from modelyard_scheduler.handlers.placement import PlacementHandler
 from modelyard_scheduler.handlers.restarts import RestartHandler
 from modelyard_scheduler.handlers.wants import WantsHandler
@@ -108,6 +109,7 @@ class Simulation:
             wants=wants,
             admission=Admission(decider, self.between),
             fleet=FleetHandler(decider, Presence(START), FLEET, lambda: not log.away, lambda: work.at_work),
+            files=ModelFileHandler(decider, self.between),
         )
         work = Work(scheduler, SharedLease(self.lease, name, log), self.between, reconcile_s=10)
         return work, scheduler, log

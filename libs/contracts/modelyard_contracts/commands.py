@@ -190,6 +190,27 @@ class BackendFields(Command):
     enabled: bool | None = None
 
 
+class ModelFileCreate(Command):
+    """A model to be fetched to a worker before any instance needs it."""
+
+    worker_id: Annotated[int, Field(strict=True)]
+    source: Source
+    huggingface_repo_id: RepositoryName | None = None
+    huggingface_filename: FileName | None = None
+    model_scope_model_id: RepositoryName | None = None
+    model_scope_file_path: FileName | None = None
+    revision: FileName | None = None
+
+    @model_validator(mode="after")
+    def _needs_its_source(self) -> Self:
+        if self.source is Source.LOCAL_PATH:
+            raise ValueError(
+                "source: what lies on a worker already is not fetched: huggingface or model_scope"
+            )
+        check_source(self.source, None, self.huggingface_repo_id, self.model_scope_model_id)
+        return self
+
+
 class ClusterCreate(Command):
     name: PlainName
     description: Text | None = None

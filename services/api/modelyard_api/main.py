@@ -41,6 +41,7 @@ from modelyard_api.handlers.backends import BackendHandler
 from modelyard_api.handlers.commanding import Commander
 from modelyard_api.handlers.deployments import DeploymentHandler
 from modelyard_api.handlers.instances import InstanceHandler
+from modelyard_api.handlers.model_files import ModelFileHandler
 from modelyard_api.handlers.restoring import difference, restore_log
 from modelyard_api.handlers.routes import RouteHandler
 from modelyard_api.handlers.workers import WorkerHandler
@@ -52,6 +53,7 @@ from modelyard_api.routes.edge import Edge, health_router
 from modelyard_api.routes.errors import add_error_handlers
 from modelyard_api.routes.inference_backends import inference_backend_router
 from modelyard_api.routes.model_evaluations import model_evaluation_router
+from modelyard_api.routes.model_files import model_file_router
 from modelyard_api.routes.model_sources import model_source_router
 from modelyard_api.routes.reads import read_router
 from modelyard_api.routes.sessions import session_router
@@ -77,6 +79,7 @@ def build_app(context: Context) -> FastAPI:
         session_router(),
         write_router(),
         inference_backend_router(),
+        model_file_router(),
         read_router(),
         model_source_router(),
         model_evaluation_router(),
@@ -104,6 +107,7 @@ def build_context(settings: ApiSettings, log: EventLog, questions: Questions, db
         ),
         accounts=AccountHandler(log, directory, Argon2Passwords(), now),
         backends=BackendHandler(log, directory, sealer, now),
+        model_files=ModelFileHandler(log, directory, now),
     )
     return Context(
         log=log,

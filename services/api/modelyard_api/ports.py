@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Protocol
 
 from modelyard_contracts.base import Aggregate
-from modelyard_contracts.models import ModelFacts
+from modelyard_contracts.models import ModelCoordinates, ModelFacts
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +35,10 @@ class Directory(Protocol):
 
     async def deployments_on(self, backend: str) -> Sequence[str]:
         """The names of some deployments that run on this backend."""
+        ...
+
+    async def instances_with(self, worker_id: int, model: ModelCoordinates) -> Sequence[str]:
+        """The names of some instances that have this model on that worker."""
         ...
 
 

@@ -38,6 +38,7 @@ from modelyard_scheduler.handlers.explaining import ExplainHandler
 from modelyard_scheduler.handlers.fleet import FleetHandler
 from modelyard_scheduler.handlers.inspection import InspectionHandler
 from modelyard_scheduler.handlers.instances import InstanceHandler
+from modelyard_scheduler.handlers.model_files import ModelFileHandler
 from modelyard_scheduler.handlers.placement import PlacementHandler
 from modelyard_scheduler.handlers.restarts import RestartHandler
 from modelyard_scheduler.handlers.wants import WantsHandler
@@ -78,6 +79,7 @@ def build(settings: SchedulerSettings, nc: Client, at_work: Callable[[], bool]) 
         wants=wants,
         admission=Admission(decider, desired),
         fleet=FleetHandler(decider, Presence(now()), fleet_policy, lambda: nc.is_connected, at_work),
+        files=ModelFileHandler(decider, desired),
         failed_grace_s=settings.failed_grace_s,
     )
     inspections.after = scheduler.place_waiting

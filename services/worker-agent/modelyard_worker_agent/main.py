@@ -7,7 +7,9 @@ from importlib.metadata import version as installed_version
 
 import httpx
 import structlog
+from modelyard_contracts.deployments import Source
 from modelyard_contracts.join import JoinAnswer
+from modelyard_contracts.models import models_of
 from modelyard_runtime.clock import new_id, now
 from modelyard_runtime.health import Health, serve_health
 from modelyard_runtime.logs import configure_logs
@@ -15,6 +17,7 @@ from modelyard_runtime.secrets import Sealer
 from modelyard_runtime.settings import BadSettings, parse_settings
 from modelyard_runtime.shutdown import ends_before, stop_signal
 from modelyard_runtime.tracing import configure_traces
+from pydantic import SecretStr
 
 from modelyard_worker_agent.adapters.accelerators import accelerators_of_this_machine
 from modelyard_worker_agent.adapters.connections import TcpConnections
@@ -23,7 +26,8 @@ from modelyard_worker_agent.adapters.gauge import Gauge
 from modelyard_worker_agent.adapters.identity import IdentityFiles, StateInUse, held
 from modelyard_worker_agent.adapters.joining import Joiner
 from modelyard_worker_agent.adapters.logfiles import LogFiles
-from modelyard_worker_agent.adapters.models import ModelStore
+from modelyard_worker_agent.adapters.model_facts import ModelFacts
+from modelyard_worker_agent.adapters.models import Fetching, Hub, ModelStore
 from modelyard_worker_agent.adapters.outbox import Outbox
 from modelyard_worker_agent.adapters.probes import HttpProbe
 from modelyard_worker_agent.adapters.processes import ProcessExecutor
@@ -31,6 +35,7 @@ from modelyard_worker_agent.adapters.programs import Programs
 from modelyard_worker_agent.adapters.run_files import RunFiles
 from modelyard_worker_agent.handlers.agent import Agent
 from modelyard_worker_agent.handlers.machine import Limits, Machine
+from modelyard_worker_agent.handlers.model_files import ModelFiles
 from modelyard_worker_agent.handlers.renewal import AnotherWorker, Renewal
 from modelyard_worker_agent.ports import Executor, JoinRefused
 from modelyard_worker_agent.settings import WorkerSettings
@@ -44,18 +49,25 @@ STRAYS_S = 5.0
 
 def build_machine(
     settings: WorkerSettings, joined: JoinAnswer, client: httpx.AsyncClient, programs: Programs
-) -> tuple[Machine, Outbox]:
+) -> tuple[Machine, Outbox, ModelStore]:
     outbox = Outbox(settings.worker_state / "outbox", joined.worker_id, now)
+    files = RunFiles(settings.worker_state / "instances")
+    models = ModelStore(
+        settings.worker_state / "models",
+        fetching_of(settings),
+        ModelFacts(outbox, joined.worker_id),
+        lambda: {model.model_id() for want in files.wants() for model in models_of(want.spec)},
+    )
     machine = Machine(
         worker_id=joined.worker_id,
         executor=executor_of(settings, joined.worker_id),
         accelerators=accelerators_of_this_machine(),
         probe=HttpProbe(client, settings.probe_timeout_s),
         connections=TcpConnections(),
-        models=ModelStore(settings.worker_state / "models"),
+        models=models,
         programs=programs,
         reports=outbox,
-        files=RunFiles(settings.worker_state / "instances"),
+        files=files,
         sealer=Sealer(joined.secret_key),
         now=now,
         limits=Limits(
@@ -71,7 +83,22 @@ def build_machine(
             address=settings.worker_address,
         ),
     )
-    return machine, outbox
+    return machine, outbox, models
+
+
+def fetching_of(settings: WorkerSettings) -> Fetching:
+    def hub(endpoint: str, token: SecretStr | None) -> Hub:
+        return Hub(endpoint.rstrip("/"), token.get_secret_value() if token else None)
+
+    return Fetching(
+        hubs={
+            Source.HUGGINGFACE: hub(settings.huggingface_endpoint, settings.huggingface_token),
+            Source.MODEL_SCOPE: hub(settings.modelscope_endpoint, settings.modelscope_token),
+        },
+        quota_bytes=settings.model_disk_bytes,
+        at_once=settings.downloads_at_once,
+        proxy=settings.model_source_proxy,
+    )
 
 
 def executor_of(settings: WorkerSettings, worker_id: int) -> Executor:
@@ -98,11 +125,12 @@ async def run(settings: WorkerSettings) -> int:
         renewal = Renewal(joiner.join, joining.result(), now, asked=True)
     async with httpx.AsyncClient(trust_env=False) as client:
         programs = Programs(settings.backend_programs)
-        machine, outbox = build_machine(settings, renewal.answer, client, programs)
+        machine, outbox, models = build_machine(settings, renewal.answer, client, programs)
         agent = Agent(machine)
         agent.adopt()
+        models.say_what_is_here()
         logger.info("worker is up", worker=renewal.answer.name, worker_id=renewal.answer.worker_id)
-        working = asyncio.create_task(_work(settings, renewal, identity, agent, outbox, programs))
+        working = asyncio.create_task(_work(settings, renewal, identity, agent, outbox, models, programs))
         broke = await ends_before(stop, working)
         await asyncio.gather(working, return_exceptions=True)
         await agent.leave(stop_servers=settings.stop_models_on_exit)
@@ -117,9 +145,11 @@ async def _work(
     identity: IdentityFiles,
     agent: Agent,
     outbox: Outbox,
+    models: ModelStore,
     programs: Programs,
 ) -> None:
-    gauge = Gauge(agent.accelerators, agent.ours, now)
+    gauge = Gauge(agent.accelerators, agent.ours, now, models.downloads)
+    files = ModelFiles(models)
     link = Link(
         presence=Presence(
             session=new_id(),
@@ -133,20 +163,24 @@ async def _work(
         renewal=renewal,
         identity=identity,
         agent=agent,
+        files=files,
         outbox=outbox,
         logs=LogFiles(settings.worker_state / "instances"),
         gauge=gauge,
         programs=programs,
         now=now,
     )
-    async with asyncio.TaskGroup() as tasks:
-        tasks.create_task(link.run())
-        tasks.create_task(renewal.run())
-        tasks.create_task(gauge.run(settings.telemetry_s))
-        tasks.create_task(_end_strays(agent))
-        tasks.create_task(_clean(agent, settings.removed_logs_kept_s))
-        if settings.worker_health_port:
-            tasks.create_task(_serve_health(settings.worker_health_port, renewal, link))
+    try:
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(link.run())
+            tasks.create_task(renewal.run())
+            tasks.create_task(gauge.run(settings.telemetry_s))
+            tasks.create_task(_end_strays(agent))
+            tasks.create_task(_clean(agent, settings.removed_logs_kept_s))
+            if settings.worker_health_port:
+                tasks.create_task(_serve_health(settings.worker_health_port, renewal, link))
+    finally:
+        await files.leave()
 
 
 async def _end_strays(agent: Agent) -> None:

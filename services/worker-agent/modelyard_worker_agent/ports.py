@@ -173,6 +173,20 @@ class ModelNews(Protocol):
 
     def evicted(self, model: ModelCoordinates, to_make_room_for: ModelCoordinates) -> None: ...
 
+    def deleted(self, model: ModelCoordinates) -> None: ...
+
+
+class Shelf(Protocol):
+    """The models on this machine's disk, whoever wants them."""
+
+    async def prefetch(self, model: ModelCoordinates) -> None:
+        """Raises `ModelMissing`, `DownloadFailed`."""
+        ...
+
+    async def delete(self, model: ModelCoordinates, *, cleanup: bool) -> bool:
+        """False while it is in use: then nothing was done."""
+        ...
+
 
 class Reports(Protocol):
     async def say(self, event: Event, *, of: Want, ident: str) -> None:

@@ -4,11 +4,12 @@ import socket
 from pathlib import Path
 from typing import Literal
 
+from modelyard_models.sources.settings import HubSettings
 from modelyard_runtime.settings import NatsSettings
 from pydantic import Field, SecretStr
 
 
-class WorkerSettings(NatsSettings):
+class WorkerSettings(NatsSettings, HubSettings):
     """The agent of one machine: starts model servers and keeps watch over them."""
 
     api: str = Field("http://127.0.0.1:7700", description="URL of the api, to join with.")
@@ -64,5 +65,11 @@ class WorkerSettings(NatsSettings):
     )
     stop_models_on_exit: bool = Field(
         False, description="End the model servers with the agent; else they go on and are adopted later."
+    )
+    model_disk_bytes: int = Field(
+        0, ge=0, description="Most that downloaded models may take; the least used go. 0: all there is."
+    )
+    downloads_at_once: int = Field(
+        4, ge=1, description="How many models, and how many files of each, are downloaded at a time."
     )
     worker_health_port: int = Field(0, description="Loopback port for GET /healthz and /readyz; 0 for none.")

@@ -16,6 +16,7 @@ from modelyard_contracts.commands import DeploymentCreate, DeploymentUpdate
 from modelyard_contracts.deployments import Source
 from modelyard_contracts.envelope import Cause
 from modelyard_contracts.events import ClusterCreated
+from modelyard_contracts.models import ModelCoordinates
 from modelyard_eventlog.log import Write
 from modelyard_eventlog.memory import InMemoryEventLog
 from modelyard_runtime.secrets import Sealer
@@ -32,6 +33,9 @@ class StaleDirectory:
 
     async def default_cluster_id(self) -> int | None:
         return 1
+
+    async def instances_with(self, worker_id: int, model: ModelCoordinates) -> Sequence[str]:
+        return []
 
     async def deployments_on(self, backend: str) -> Sequence[str]:
         return ()

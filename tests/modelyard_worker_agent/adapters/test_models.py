@@ -18,7 +18,7 @@ from modelyard_worker_agent.domain.fetching import FetchPlan
 from modelyard_worker_agent.ports import DownloadFailed, ModelMissing
 from waiting import until
 
-SMALL, LARGE = b"small model" * 1000, b"a bigger model" * 100_000
+SMALL, LARGE = b"small model" * 1000, b"a bigger model" * 2_000_000
 BOTH = pytest.mark.parametrize("source", [Source.HUGGINGFACE, Source.MODEL_SCOPE])
 
 
@@ -43,7 +43,9 @@ def hub(monkeypatch: pytest.MonkeyPatch) -> Iterator[Hub]:
         yield made
 
 
-def spec(source: Source = Source.HUGGINGFACE, repo: str = "org/tiny", file: str | None = None) -> DeploymentSpec:
+def spec(
+    source: Source = Source.HUGGINGFACE, repo: str = "org/tiny", file: str | None = None
+) -> DeploymentSpec:
     if source is Source.MODEL_SCOPE:
         return DeploymentSpec(source=source, model_scope_model_id=repo, model_scope_file_path=file)
     return DeploymentSpec(source=source, huggingface_repo_id=repo, huggingface_filename=file)
@@ -61,6 +63,9 @@ class News:
 
     def failed(self, model: ModelCoordinates, why: str) -> None:
         self.heard.append(f"failed {model.location()}: {why}")
+
+    def deleted(self, model: ModelCoordinates) -> None:
+        self.heard.append(f"deleted {model.location()}")
 
     def evicted(self, model: ModelCoordinates, to_make_room_for: ModelCoordinates) -> None:
         self.heard.append(f"evicted {model.location()}")
@@ -185,7 +190,7 @@ async def test_a_hub_that_takes_no_more_requests_is_asked_again_later(hub: Hub, 
 async def test_what_has_a_wrong_checksum_is_never_served(hub: Hub, world: World, source: Source) -> None:
     hub.trouble("tiny-Q4_K_M.gguf", body=b"x" * len(SMALL))
 
-    with pytest.raises(DownloadFailed, match="another checksum than the hub says|Hash mismatch"):
+    with pytest.raises(DownloadFailed, match=r"another checksum than the hub says|Hash mismatch"):
         await world.get(spec(source))
 
     assert not list(world.directory.rglob("*.gguf"))
@@ -204,7 +209,7 @@ async def test_a_gated_model_says_what_to_do_and_comes_with_a_token(
 ) -> None:
     hub.add("org/gated", {"m.gguf": b"secret"}, token="hf_open")
 
-    with pytest.raises(DownloadFailed, match="gated.*token"):
+    with pytest.raises(DownloadFailed, match=r"gated.*token"):
         await world.get(spec(source, "org/gated", "m.gguf"))
 
     path = await world.get(spec(source, "org/gated", "m.gguf"), world.store(token="hf_open"))

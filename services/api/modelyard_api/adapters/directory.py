@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 from modelyard_contracts.base import Aggregate
+from modelyard_contracts.models import ModelCoordinates
 
 from modelyard_api.adapters.database import Database
 from modelyard_api.projections import queries
@@ -20,3 +21,6 @@ class ProjectedDirectory:
 
     async def deployments_on(self, backend: str) -> Sequence[str]:
         return await queries.deployments_on(self._db, backend)
+
+    async def instances_with(self, worker_id: int, model: ModelCoordinates) -> Sequence[str]:
+        return await queries.instances_with(self._db, worker_id, model.model_id())

@@ -17,6 +17,7 @@ from modelyard_api.projections import (
     deployments,
     instances,
     model_facts,
+    model_files,
     routes,
     workers,
 )
@@ -29,6 +30,7 @@ READ_MODELS = (
     workers.WORKERS,
     routes.ROUTES,
     model_facts.MODEL_FACTS,
+    model_files.MODEL_FILES,
     clusters.CLUSTERS,
     backends.BACKENDS,
     accounts.USERS,
@@ -58,6 +60,7 @@ class Picture:
             Aggregate.WORKER: workers.fold,
             Aggregate.ROUTE: routes.fold,
             Aggregate.MODEL: model_facts.fold,
+            Aggregate.MODEL_FILE: model_files.fold,
             Aggregate.CLUSTER: clusters.fold,
             Aggregate.BACKEND: backends.fold_with(mask_env),
             Aggregate.USER: accounts.fold_user,
@@ -150,6 +153,7 @@ class Picture:
             self._refresh_route(event, step.after, steps)
         elif step.model is workers.WORKERS:
             self._mark_instances(event, step, steps)
+            self._drop_files(event, step.after, steps)
             self._count(event, step, _worker_counts(step), steps)
 
     def _show_everywhere(self, event: AnyRecorded, facts: Row, steps: list[Step]) -> None:
@@ -204,6 +208,14 @@ class Picture:
                 effect = self._put(instances.INSTANCES, row, after)
                 steps.append(effect)
                 self._count_ready(event, effect, steps)
+
+    def _drop_files(self, event: AnyRecorded, worker: Row, steps: list[Step]) -> None:
+        if worker.removed_at is None:
+            return
+        files = self._rows[model_files.MODEL_FILES.resource].values()
+        for row in [row for row in files if row.view["worker_id"] == worker.id]:
+            after = model_files.lost_with_its_worker(event, row)
+            self._affect(model_files.MODEL_FILES, row, after, steps)
 
     def _count(self, event: AnyRecorded, step: Step, change: dict[str, int], steps: list[Step]) -> None:
         if not any(change.values()):

@@ -122,6 +122,8 @@ def _requested(data: InstanceRequested) -> View:
         "model_scope_model_id": spec["model_scope_model_id"],
         "model_scope_file_path": spec["model_scope_file_path"],
         "local_path": spec["local_path"],
+        "source_index": coordinates_of(data.spec).model_id(),
+        "download_progress": 0.0,
         "worker_id": None,
         "worker_name": None,
         **NOT_SERVING,
@@ -172,8 +174,13 @@ def _stopping(event: Recorded[InstanceStopping], _: View) -> View:
 
 
 def _downloading(event: Recorded[InstanceDownloading], _: View) -> View:
-    message = f"downloading {event.data.source}"
-    return {"state": "downloading", "state_message": message, "attempt": event.data.attempt, **NOT_SERVING}
+    return {
+        **NOT_SERVING,
+        "state": "downloading",
+        "state_message": f"downloading {event.data.source}",
+        "attempt": event.data.attempt,
+        "download_progress": 0.0,
+    }
 
 
 def _starting(event: Recorded[InstanceStarting], view: View) -> View:
@@ -181,6 +188,7 @@ def _starting(event: Recorded[InstanceStarting], view: View) -> View:
         **NOT_SERVING,
         "state": "starting",
         "state_message": None,
+        "download_progress": 100.0,
         "attempt": event.data.attempt,
         "pid": event.data.pid,
         "backend": event.data.backend or view["backend"],

@@ -105,6 +105,17 @@ async def deployments_on(db: Database, backend: str) -> list[str]:
         return [row.name for row in await connection.execute(query.order_by(columns.id).limit(5))]
 
 
+async def instances_with(db: Database, worker_id: int, source_index: str) -> list[str]:
+    columns = instances.TABLE.c
+    query = select(columns.name).where(
+        columns.worker_id == worker_id,
+        columns.view["source_index"].astext == source_index,
+        columns.removed_at.is_(None),
+    )
+    async with db.asking() as connection:
+        return [row.name for row in await connection.execute(query.order_by(columns.id).limit(5))]
+
+
 async def view(db: Database, resource: str, ident: int) -> tuple[View, int] | None:
     """What a client may see of one row, and the last sequence of its own aggregate."""
     columns = table(BY_RESOURCE[resource]).c

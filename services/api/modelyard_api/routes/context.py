@@ -26,6 +26,7 @@ from modelyard_api.handlers.backends import BackendHandler
 from modelyard_api.handlers.commanding import Commander, command_id
 from modelyard_api.handlers.deployments import DeploymentHandler
 from modelyard_api.handlers.instances import InstanceHandler
+from modelyard_api.handlers.model_files import ModelFileHandler
 from modelyard_api.handlers.routes import RouteHandler
 from modelyard_api.handlers.workers import WorkerHandler
 from modelyard_api.projections import queries
@@ -42,6 +43,7 @@ class Handlers:
     workers: WorkerHandler
     accounts: AccountHandler
     backends: BackendHandler
+    model_files: ModelFileHandler
 
 
 @dataclass(frozen=True, slots=True)

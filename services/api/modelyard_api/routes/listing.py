@@ -22,6 +22,7 @@ EQUAL: Mapping[str, Mapping[str, type]] = {
     "workers": {"name": str, "cluster_id": int, "state": str},
     "model-routes": {"created_model_id": int},
     "model-facts": {"source": str, "format": str, "category": str},
+    "model-files": {"worker_id": int, "source": str, "state": str},
     "clusters": {},
     "inference-backends": {"backend_name": str, "backend_source": str},
     "users": {},

@@ -7,7 +7,9 @@ from fastapi import APIRouter, Request, Response
 from modelyard_api.domain.errors import forbidden, not_found
 from modelyard_api.projections import lists, queries
 from modelyard_api.projections.folding import BY_RESOURCE, READ_MODELS
+from modelyard_api.projections.instances import INSTANCES
 from modelyard_api.projections.lists import Condition, Listing, Page
+from modelyard_api.projections.model_files import MODEL_FILES, coming, instance_coming
 from modelyard_api.projections.rows import ReadModel, View
 from modelyard_api.projections.worker_use import in_use
 from modelyard_api.projections.workers import WORKERS
@@ -26,6 +28,7 @@ NAMES = {
     "workers": "worker",
     "model-routes": "model route",
     "model-facts": "facts of a model",
+    "model-files": "model file",
     "clusters": "cluster",
     "inference-backends": "inference backend",
     "users": "user",
@@ -68,10 +71,15 @@ def _add_resource(router: APIRouter, model: ReadModel) -> None:
 
 
 def shown(context: Context, model: ReadModel, views: Sequence[View]) -> list[View]:
-    """As the read model has them, workers with how busy they are right now."""
-    if model is not WORKERS:
-        return list(views)
-    return [in_use(view, context.telemetry.of(view["id"])) for view in views]
+    """As the read model has them, with what telemetry tells right now of workers and downloads."""
+    of = context.telemetry.of
+    if model is WORKERS:
+        return [in_use(view, of(view["id"])) for view in views]
+    if model is MODEL_FILES:
+        return [coming(view, of(view["worker_id"])) for view in views]
+    if model is INSTANCES:
+        return [instance_coming(view, of(view["worker_id"])) for view in views]
+    return list(views)
 
 
 EVERYTHING = Listing((), (("id", False),), 0, 1)

@@ -27,7 +27,7 @@ from modelyard_placement.demand import Demand, PathSaid
 from modelyard_placement.index import Index
 from modelyard_placement.picture import Holding
 
-from modelyard_scheduler.domain import deployment, fleet, instance, worker
+from modelyard_scheduler.domain import deployment, fleet, instance, model_file, worker
 from modelyard_scheduler.domain.deployment import DeploymentFact, DeploymentState
 from modelyard_scheduler.domain.fleet import FleetState
 from modelyard_scheduler.domain.instance import (
@@ -38,6 +38,7 @@ from modelyard_scheduler.domain.instance import (
     Phase,
     homes,
 )
+from modelyard_scheduler.domain.model_file import ModelFileState
 from modelyard_scheduler.domain.views import demand as demand_for
 from modelyard_scheduler.domain.views import worker_view
 from modelyard_scheduler.domain.worker import WorkerFact, WorkerPhase, WorkerState
@@ -53,6 +54,7 @@ class Picture:
         self.workers: dict[int, WorkerState] = {}
         self.models: dict[str, ModelFacts] = {}
         """What is known of models, by `ModelCoordinates.model_id`."""
+        self.model_files: dict[int, ModelFileState] = {}
         self.fleet = FleetState()
         self.backends: dict[str, InferenceBackend] = {}
         """Inference backends as they are defined now, by name."""
@@ -104,6 +106,9 @@ class Picture:
             case Aggregate.MODEL:
                 inspected: ModelInspected = recorded.data
                 self.models[ident] = inspected.facts
+            case Aggregate.MODEL_FILE:
+                held = self.model_files.get(int(ident))
+                self.model_files[int(ident)] = model_file.evolve(held, recorded)
             case Aggregate.FLEET:
                 self.fleet = fleet.evolve(self.fleet, recorded)
             case Aggregate.BACKEND:

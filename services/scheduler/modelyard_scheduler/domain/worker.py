@@ -86,10 +86,17 @@ class WorkerState(NamedTuple):
         return own - self.ram_reserved_bytes
 
 
+def is_gone(state: WorkerState | None, worker_id: int) -> str | None:
+    """Why nothing can be said of the worker any more; None if it is there."""
+    if state is None or state.phase is WorkerPhase.DELETED:
+        return f"worker {worker_id} is deleted or was never there"
+    return None
+
+
 def admits(state: WorkerState | None, fact: AgentWorkerFact) -> str | None:
     """Why an agent's fact about its worker says nothing new or cannot be true; None if it can be kept."""
     if state is None or state.phase is WorkerPhase.DELETED:
-        return f"worker {fact.worker_id} is deleted or was never there"
+        return is_gone(state, fact.worker_id)
     match fact:
         case WorkerReady():
             known = state.phase is WorkerPhase.READY and fact.session == state.session

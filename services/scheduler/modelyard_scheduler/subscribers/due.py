@@ -17,6 +17,11 @@ from modelyard_contracts.events import (
     InstanceRestartScheduled,
     InstanceRunning,
     InstanceStopped,
+    ModelFileDeleted,
+    ModelFileDeletionRequested,
+    ModelFileDownloaded,
+    ModelFileFailed,
+    ModelFileRequested,
     ModelInspected,
     WorkerDeleted,
     WorkerDevicesReleased,
@@ -43,6 +48,7 @@ class Due:
     restart: set[int] = field(default_factory=set)
     wake: set[int] = field(default_factory=set)
     place: set[int] = field(default_factory=set)
+    files: set[int] = field(default_factory=set)
     place_waiting: bool = False
 
     def add(self, event: Event) -> None:
@@ -53,6 +59,14 @@ class Due:
                 self._add_of_instance(event)
             case WorkerEvent():
                 self._add_of_worker(event)
+            case (
+                ModelFileRequested()
+                | ModelFileDeletionRequested()
+                | ModelFileDownloaded()
+                | ModelFileFailed()
+                | ModelFileDeleted()
+            ):
+                self.files.add(event.file_id)
             case ModelInspected():
                 self.place_waiting = True
             case _:

@@ -14,6 +14,7 @@ from modelyard_scheduler.handlers.admission import Admission
 from modelyard_scheduler.handlers.deciding import Decider
 from modelyard_scheduler.handlers.fleet import FleetHandler
 from modelyard_scheduler.handlers.instances import InstanceHandler
+from modelyard_scheduler.handlers.model_files import ModelFileHandler
 from modelyard_scheduler.handlers.placement import PlacementHandler
 from modelyard_scheduler.handlers.restarts import RestartHandler
 from modelyard_scheduler.handlers.wants import WantsHandler
@@ -32,11 +33,13 @@ class Scheduler:
     wants: WantsHandler
     admission: Admission
     fleet: FleetHandler
+    files: ModelFileHandler
     failed_grace_s: float = 300.0
     busy: asyncio.Lock = field(default_factory=asyncio.Lock)
 
     async def react(self, events: Iterable[Event]) -> None:
         todo = due(events)
+        await self.files.tell(sorted(todo.files))
         async with self.busy:
             for worker_id in sorted(todo.give_up):
                 await self.instances.give_up(worker_id)
@@ -102,3 +105,4 @@ class Scheduler:
                 await self.instances.reconcile(ident)
         await self.place_waiting()
         await self.wants.tell_all()
+        await self.files.tell_all()

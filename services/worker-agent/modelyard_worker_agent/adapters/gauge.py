@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Callable, Collection
 
 import psutil
-from modelyard_contracts.telemetry import Telemetry
+from modelyard_contracts.telemetry import Download, Telemetry
 from modelyard_runtime.clock import Now
 
 from modelyard_worker_agent.domain.telemetry import telemetry
@@ -15,12 +15,17 @@ class Gauge:
     """`ours`: which of some processes belong to our instances."""
 
     def __init__(
-        self, accelerators: Accelerators, ours: Callable[[Collection[int]], Collection[int]], now: Now
+        self,
+        accelerators: Accelerators,
+        ours: Callable[[Collection[int]], Collection[int]],
+        now: Now,
+        downloads: Callable[[], tuple[Download, ...]] = tuple,
     ) -> None:
         self.accelerators = accelerators
         self.latest: Telemetry | None = None
         self._ours = ours
         self._now = now
+        self._downloads = downloads
 
     async def run(self, every_s: float) -> None:
         """Without end."""
@@ -37,4 +42,5 @@ class Gauge:
             read_at=self._now(),
             cpu_percent=psutil.cpu_percent(),
             memory_used_bytes=psutil.virtual_memory().used,
+            downloads=self._downloads(),
         )

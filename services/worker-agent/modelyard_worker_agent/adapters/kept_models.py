@@ -1,9 +1,9 @@
 """The models that this machine keeps: a directory each, with a record of what it is.
 
-    <model id>/model.json     what it is, and whether all of it is there
-    <model id>/used           its time of change is the last use
-    <model id>/files/         the files by their paths in the repository; `.parts` holds what is not whole yet
-    <model id>/download.log   what the hub's client said
+<model id>/model.json     what it is, and whether all of it is there
+<model id>/used           its time of change is the last use
+<model id>/files/         the files by their paths in the repository; `.parts` holds what is not whole yet
+<model id>/download.log   what the hub's client said
 """
 
 import os
@@ -45,7 +45,9 @@ class KeptModels:
         kept = self.find(model_id)
         if kept is None or not kept.whole:
             return None
-        return kept if all(_is_there(self.files(model_id) / f.path, f.size) for f in kept.plan.files) else None
+        return (
+            kept if all(_is_there(self.files(model_id) / f.path, f.size) for f in kept.plan.files) else None
+        )
 
     def all(self) -> list[tuple[str, KeptModel]]:
         """Those with a record, by id, whole or not."""
@@ -72,6 +74,11 @@ class KeptModels:
             shutil.rmtree(self.files(model_id), ignore_errors=True)
         write_private(self.root / model_id / RECORD, kept.model_dump_json())
         self.used_now(model_id)
+
+    def forget(self, model_id: str) -> None:
+        """The files stay; they give way to others as if they were never used."""
+        (self.root / model_id / RECORD).unlink(missing_ok=True)
+        (self.root / model_id / USED).unlink(missing_ok=True)
 
     def delete(self, model_id: str) -> None:
         """The record goes first: what is left by a crash in the middle counts for nothing."""
@@ -108,6 +115,6 @@ def _bytes_below(directory: Path) -> int:
     for parent, _, names in os.walk(directory):
         for name in names:
             with suppress(OSError):  # moved at this moment
-                stat = os.stat(os.path.join(parent, name))
+                stat = Path(parent, name).stat()
                 total += min(stat.st_size, stat.st_blocks * 512)
     return total

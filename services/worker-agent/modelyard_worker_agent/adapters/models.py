@@ -88,12 +88,29 @@ class ModelStore:
         self.kept.used_now(ident)
         return self.kept.served(ident, kept)
 
-    async def delete(self, ident: str, *, files: bool) -> None:
-        """Forgets a model, and deletes it if `files`. Raises `DownloadFailed` while it is in use."""
+    async def prefetch(self, model: ModelCoordinates) -> None:
+        """Says that it is there also if it was before."""
+        ident = model.model_id()
+        kept = await asyncio.to_thread(self.kept.whole, ident)
+        if kept is None:
+            await self._fetched(ident, model)
+        else:
+            self._news.downloaded(model, kept.plan, self.kept.served(ident, kept))
+
+    async def delete(self, model: ModelCoordinates, *, cleanup: bool) -> bool:
+        ident = model.model_id()
         if ident in self._busy():
-            raise DownloadFailed("an instance on this worker uses it: delete that first")
-        if files:
-            await asyncio.to_thread(self.kept.delete, ident)
+            return False
+        await asyncio.to_thread(self.kept.delete if cleanup else self.kept.forget, ident)
+        self._news.deleted(model)
+        return True
+
+    def say_what_is_here(self) -> None:
+        """At each start: the log may know nothing of it."""
+        for ident, _ in self.kept.all():
+            kept = self.kept.whole(ident)
+            if kept is not None:
+                self._news.downloaded(kept.coordinates, kept.plan, self.kept.served(ident, kept))
 
     def downloads(self) -> tuple[Download, ...]:
         """What is coming right now."""

@@ -26,9 +26,7 @@ def texts_wanted(sizes: Mapping[str, int], pattern: str | None) -> tuple[str, ..
     """The small files that must be read before it can be said which weights are meant."""
     if pattern or _only_gguf(sizes):
         return ()
-    return tuple(
-        sorted(name for name in sizes if name.endswith(INDEX_SUFFIX) or name == "model_index.json")
-    )
+    return tuple(sorted(name for name in sizes if name.endswith(INDEX_SUFFIX) or name == "model_index.json"))
 
 
 def wanted_files(

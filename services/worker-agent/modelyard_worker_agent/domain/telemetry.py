@@ -4,7 +4,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from modelyard_contracts.telemetry import DeviceUse, ForeignProcess, Telemetry
+from modelyard_contracts.telemetry import DeviceUse, Download, ForeignProcess, Telemetry
 
 MOST_PROCESSES = 16
 """Named of each device: a heartbeat is small."""
@@ -38,12 +38,14 @@ def telemetry(
     read_at: datetime,
     cpu_percent: float,
     memory_used_bytes: int,
+    downloads: tuple[Download, ...] = (),
 ) -> Telemetry:
     """`ours`: the pids of our own instances."""
     return Telemetry(
         read_at=read_at,
         cpu_percent=cpu_percent,
         memory_used_bytes=memory_used_bytes,
+        downloads=downloads,
         devices=tuple(_use(reading, ours) for reading in readings),
     )
 

@@ -1,4 +1,4 @@
-"""Fetches a model from a hub, in a process of its own: it can be ended at any moment, and ends with its parent.
+"""Fetches a model from a hub, in a process of its own: it can be ended at any moment and ends with the agent.
 
     python -m modelyard_worker_agent.launchers.fetch
 
@@ -66,9 +66,7 @@ def _fetch(request: FetchRequest) -> FetchEnd:
         path: get(path).read_bytes() for path in texts_wanted(sizes, request.coordinates.file)
     }
     chosen = wanted_files(repo, sizes, request.coordinates.file, texts)
-    _say(
-        FetchPlan(revision=revision, files=tuple(files[path] for path in chosen), served=served(chosen))
-    )
+    _say(FetchPlan(revision=revision, files=tuple(files[path] for path in chosen), served=served(chosen)))
     if sys.stdin.readline().strip() != "go":
         os._exit(1)
     threading.Thread(target=_end_with_parent, daemon=True).start()

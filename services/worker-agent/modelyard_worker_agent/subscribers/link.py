@@ -28,6 +28,7 @@ from modelyard_worker_agent.adapters.logfiles import LogFiles
 from modelyard_worker_agent.adapters.outbox import Outbox
 from modelyard_worker_agent.adapters.programs import Programs
 from modelyard_worker_agent.handlers.agent import Agent
+from modelyard_worker_agent.handlers.model_files import ModelFiles
 from modelyard_worker_agent.handlers.renewal import Renewal
 
 logger = structlog.stdlib.get_logger()
@@ -54,6 +55,7 @@ class Link:
     renewal: Renewal
     identity: IdentityFiles
     agent: Agent
+    files: ModelFiles
     outbox: Outbox
     logs: LogFiles
     gauge: Gauge
@@ -109,6 +111,7 @@ class Link:
                 group.create_task(self._beat(heartbeats, worker_id)),
                 group.create_task(self._watch_inventory(worker_id)),
                 group.create_task(self.agent.follow(DesiredState(nc).follow(worker_id))),
+                group.create_task(self.files.follow(DesiredState(nc).follow_files(worker_id))),
             ]
             while not nc.is_closed:
                 await asyncio.sleep(LOOK_S)
