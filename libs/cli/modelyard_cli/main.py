@@ -13,6 +13,7 @@ from modelyard_cli.commands.events import events
 from modelyard_cli.commands.explain import explain
 from modelyard_cli.commands.keys import keys_app, login
 from modelyard_cli.commands.logs import logs
+from modelyard_cli.commands.measured import measured
 from modelyard_cli.commands.replay import replay
 from modelyard_cli.commands.services import add_services
 from modelyard_cli.commands.simulate import simulate
@@ -39,6 +40,7 @@ app.command()(deployments.start)
 app.command()(deployments.scale)
 app.command()(deployments.delete)
 app.command()(estimate)
+app.command()(measured)
 app.command()(sources.search)
 app.command()(sources.inspect)
 app.command()(events)

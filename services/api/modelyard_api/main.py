@@ -54,6 +54,7 @@ from modelyard_api.routes.errors import add_error_handlers
 from modelyard_api.routes.inference_backends import inference_backend_router
 from modelyard_api.routes.model_evaluations import model_evaluation_router
 from modelyard_api.routes.model_files import model_file_router
+from modelyard_api.routes.model_memory import model_memory_router
 from modelyard_api.routes.model_sources import model_source_router
 from modelyard_api.routes.reads import read_router
 from modelyard_api.routes.sessions import session_router
@@ -83,6 +84,7 @@ def build_app(context: Context) -> FastAPI:
         read_router(),
         model_source_router(),
         model_evaluation_router(),
+        model_memory_router(),
     ):
         app.include_router(router)
     return app

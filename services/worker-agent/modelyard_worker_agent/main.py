@@ -26,6 +26,7 @@ from modelyard_worker_agent.adapters.gauge import Gauge
 from modelyard_worker_agent.adapters.identity import IdentityFiles, StateInUse, held
 from modelyard_worker_agent.adapters.joining import Joiner
 from modelyard_worker_agent.adapters.logfiles import LogFiles
+from modelyard_worker_agent.adapters.memory import ProcessMemory
 from modelyard_worker_agent.adapters.model_facts import ModelFacts
 from modelyard_worker_agent.adapters.models import Fetching, Hub, ModelStore
 from modelyard_worker_agent.adapters.outbox import Outbox
@@ -58,13 +59,15 @@ def build_machine(
         ModelFacts(outbox, joined.worker_id),
         lambda: {model.model_id() for want in files.wants() for model in models_of(want.spec)},
     )
+    accelerators = accelerators_of_this_machine()
     machine = Machine(
         worker_id=joined.worker_id,
         executor=executor_of(settings, joined.worker_id),
-        accelerators=accelerators_of_this_machine(),
+        accelerators=accelerators,
         probe=HttpProbe(client, settings.probe_timeout_s),
         connections=TcpConnections(),
         models=models,
+        memory=ProcessMemory(accelerators),
         programs=programs,
         reports=outbox,
         files=files,
@@ -78,6 +81,7 @@ def build_machine(
             drain_s=settings.drain_s,
             vram_back_s=settings.vram_back_s,
             stop_grace_s=settings.stop_grace_s,
+            measure_after_s=settings.measure_after_s,
             runs_kept=settings.log_runs_kept,
             host=settings.model_server_host,
             address=settings.worker_address,

@@ -13,6 +13,7 @@ from modelyard_contracts.models import ModelCoordinates
 
 from modelyard_worker_agent.domain.fetching import FetchPlan
 from modelyard_worker_agent.domain.launching import Ask
+from modelyard_worker_agent.domain.measuring import Held
 from modelyard_worker_agent.domain.telemetry import DeviceReading
 
 
@@ -85,6 +86,12 @@ class Accelerators(Protocol):
     def devices(self) -> tuple[GpuDevice, ...]: ...
 
     def readings(self) -> tuple[DeviceReading, ...]: ...
+
+
+class Memory(Protocol):
+    def held_by(self, pids: Collection[int]) -> Held:
+        """Blocks: some drivers take seconds."""
+        ...
 
 
 class Executor(Protocol):

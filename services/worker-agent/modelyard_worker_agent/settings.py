@@ -38,6 +38,9 @@ class WorkerSettings(NatsSettings, HubSettings):
     telemetry_s: float = Field(5.0, gt=0, description="Time between looks at how busy the machine is.")
     inventory_s: float = Field(30.0, gt=0, description="Time between looks at what the machine has.")
     silent_after_s: float = Field(10.0, description="Silence after which the worker counts as unknown.")
+    measure_after_s: float = Field(
+        30.0, gt=0, description="For how long a model server serves before its memory is measured."
+    )
     start_timeout_s: float = Field(600.0, description="For how long a model server may take to start.")
     liveness_s: float = Field(1.5, gt=0, description="Time between looks at a running model server.")
     probe_timeout_s: float = Field(2.0, gt=0, description="For how long one look may take.")

@@ -165,6 +165,24 @@ class InstanceUnready(AgentInstanceEvent):
     message: str
 
 
+class InstanceMemoryMeasured(AgentInstanceEvent):
+    """What its model server held after a stretch of serving, beside what was claimed for it. Once a start."""
+
+    model: str
+    """As `DeploymentSpec.location()` says it."""
+    backend: str
+    backend_version: str
+    served_s: float
+    vram_bytes: dict[str, int] = {}
+    """Of each device that its driver tells of: what the process tree holds."""
+    ram_bytes: int | None
+    """Of the process tree, its share of what it shares with others; None if it cannot be read."""
+    anonymous_bytes: int | None = None
+    """Of `ram_bytes`, what is no part of a file."""
+    claim: Claim
+    """Of this worker: the estimate with its margin."""
+
+
 class FailureCause(StrEnum):
     MODEL_NOT_FOUND = "model_not_found"
     UNSUPPORTED_MODEL = "unsupported_model"

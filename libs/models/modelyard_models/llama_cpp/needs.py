@@ -12,6 +12,8 @@ from modelyard_models.need import Confidence, DeviceNeed, HostNeed, Part
 DEVICE_MARGIN = 0.02
 LEAST_DEVICE_MARGIN_BYTES = 16 << 20
 HOST_MARGIN = 0.05
+LEAST_HOST_MARGIN_BYTES = 16 << 20
+"""What the process itself takes beyond llama.cpp's own: measured up to 12 MiB."""
 UNSURE_MARGIN = 0.15
 """Of an architecture that llama.cpp b11434 does not know."""
 
@@ -79,7 +81,7 @@ def host_need(case: Case, planned: Plan, beside: Parts) -> HostNeed:
     ]
     if case.flags.cache_ram_bytes:
         parts.append(Part(name="prompt_cache", bytes=case.flags.cache_ram_bytes, note="--cache-ram"))
-    margin = round(sum(part.bytes for part in parts) * HOST_MARGIN)
+    margin = max(round(sum(part.bytes for part in parts) * HOST_MARGIN), LEAST_HOST_MARGIN_BYTES)
     return HostNeed(worker=0, parts=tuple(part for part in parts if part.bytes), margin_bytes=margin)
 
 

@@ -8,6 +8,7 @@ from modelyard_contracts.envelope import Recorded
 from modelyard_contracts.events import (
     InstanceDownloading,
     InstanceFailed,
+    InstanceMemoryMeasured,
     InstanceRemoved,
     InstanceRequested,
     InstanceRestartScheduled,
@@ -23,7 +24,7 @@ from modelyard_contracts.events import (
 from modelyard_contracts.models import coordinates_of
 from modelyard_eventlog.log import AnyRecorded
 
-from modelyard_api.projections.claims import devices_view, distributed_view
+from modelyard_api.projections.claims import devices_view, distributed_view, taken_view
 from modelyard_api.projections.rows import (
     BASE_SORTABLE,
     ReadModel,
@@ -135,6 +136,7 @@ def _requested(data: InstanceRequested) -> View:
         "gpu_type": None,
         "gpu_indexes": [],
         "computed_resource_claim": None,
+        "measured_memory": None,
         "distributed_servers": None,
         "backend": spec["backend"],
         "backend_version": None,
@@ -219,6 +221,23 @@ def _unready(event: Recorded[InstanceUnready], _: View) -> View:
     }
 
 
+def _measured(event: Recorded[InstanceMemoryMeasured], _: View) -> View:
+    data = event.data
+    return {
+        "measured_memory": {
+            "model": data.model,
+            "backend": data.backend,
+            "backend_version": data.backend_version,
+            "served_s": data.served_s,
+            "vram": dict(data.vram_bytes),
+            "ram": data.ram_bytes,
+            "anonymous": data.anonymous_bytes,
+            "claim": taken_view(data.claim),
+            "measured_at": utc(event.time),
+        }
+    }
+
+
 def _failed(event: Recorded[InstanceFailed], _: View) -> View:
     message = f"{event.data.cause.value.replace('_', ' ')}: {event.data.message}"
     return {**NOT_SERVING, "state": "error", "state_message": message, "attempt": event.data.attempt}
@@ -237,6 +256,7 @@ CHANGES: dict[type[Event], Callable[[Recorded[Any], View], View]] = {
     InstanceStarting: _starting,
     InstanceRunning: _running,
     InstanceUnready: _unready,
+    InstanceMemoryMeasured: _measured,
     InstanceFailed: _failed,
     InstanceStopped: _stopped,
 }

@@ -21,6 +21,7 @@ from modelyard_contracts.events import (
     InstanceDeletionRequested,
     InstanceDownloading,
     InstanceFailed,
+    InstanceMemoryMeasured,
     InstanceRemoved,
     InstanceRequested,
     InstanceRestartScheduled,
@@ -38,6 +39,7 @@ AgentFact = (
     | InstanceStarting
     | InstanceRunning
     | InstanceUnready
+    | InstanceMemoryMeasured
     | InstanceFailed
     | InstanceStopped
 )
@@ -88,7 +90,11 @@ LIFE: Mapping[Phase, Mapping[type[InstanceFact], Phase]] = {
     Phase.SCHEDULED: {**_PLACED, **_TO_START},
     Phase.DOWNLOADING: {**_PLACED, InstanceStarting: Phase.STARTING},
     Phase.STARTING: {**_PLACED, InstanceRunning: Phase.RUNNING},
-    Phase.RUNNING: {**_PLACED, InstanceUnready: Phase.STARTING},
+    Phase.RUNNING: {
+        **_PLACED,
+        InstanceUnready: Phase.STARTING,
+        InstanceMemoryMeasured: Phase.RUNNING,
+    },
     Phase.FAILED: {
         InstanceRestartScheduled: Phase.BACKING_OFF,
         InstanceStopping: Phase.STOPPING,
@@ -248,7 +254,7 @@ def _entered(state: InstanceState, fact: InstanceFact, recorded: Recorded[Instan
             return state
         case InstanceDownloading() | InstanceStarting() | InstanceRunning():
             return state
-        case InstanceUnready() | InstanceStopped():
+        case InstanceUnready() | InstanceMemoryMeasured() | InstanceStopped():
             return state
         case _:
             assert_never(fact)

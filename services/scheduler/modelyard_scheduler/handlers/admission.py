@@ -8,6 +8,7 @@ from modelyard_contracts.envelope import Cause, UnknownEventType, parse_data
 from modelyard_contracts.events import (
     InstanceDownloading,
     InstanceFailed,
+    InstanceMemoryMeasured,
     InstanceRunning,
     InstanceStarting,
     InstanceStopped,
@@ -39,6 +40,7 @@ INSTANCE_FACTS = (
     InstanceStarting,
     InstanceRunning,
     InstanceUnready,
+    InstanceMemoryMeasured,
     InstanceFailed,
     InstanceStopped,
 )

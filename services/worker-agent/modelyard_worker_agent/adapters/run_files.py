@@ -155,6 +155,12 @@ class RunFiles:
     def was_told(self, directory: Path) -> bool:
         return (directory / "told").exists()
 
+    def mark_measured(self, directory: Path) -> None:
+        (directory / "measured").touch()
+
+    def was_measured(self, directory: Path) -> bool:
+        return (directory / "measured").exists()
+
     def mark_shut_down(self, directory: Path) -> None:
         """The agent ends this server on its own way out."""
         (directory / "shut_down").touch()

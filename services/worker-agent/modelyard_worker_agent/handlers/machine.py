@@ -7,7 +7,7 @@ from modelyard_runtime.secrets import Sealer
 
 from modelyard_worker_agent.adapters.programs import Programs
 from modelyard_worker_agent.adapters.run_files import RunFiles
-from modelyard_worker_agent.ports import Accelerators, Connections, Executor, Models, Probe, Reports
+from modelyard_worker_agent.ports import Accelerators, Connections, Executor, Memory, Models, Probe, Reports
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,6 +19,7 @@ class Limits:
     drain_s: float
     vram_back_s: float
     stop_grace_s: float
+    measure_after_s: float
     runs_kept: int
     host: str
     address: str
@@ -34,6 +35,7 @@ class Machine:
     probe: Probe
     connections: Connections
     models: Models
+    memory: Memory
     programs: Programs
     reports: Reports
     files: RunFiles

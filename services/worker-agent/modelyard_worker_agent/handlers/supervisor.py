@@ -29,6 +29,7 @@ from modelyard_worker_agent.domain.failures import Failure, classify
 from modelyard_worker_agent.domain.reconcile import Here, Local, Step, next_step
 from modelyard_worker_agent.handlers.draining import drain, memory_is_back
 from modelyard_worker_agent.handlers.machine import Machine
+from modelyard_worker_agent.handlers.measuring import when_served
 from modelyard_worker_agent.handlers.probing import LOOK_S, Hearers, Probing
 from modelyard_worker_agent.handlers.starting import NotStarted, launched_unknown, start
 from modelyard_worker_agent.ports import Listening, Process
@@ -159,17 +160,31 @@ class Supervisor:
             return
         looks = self._probing(want, process)
         probing = asyncio.create_task(looks.until_hung(ran_before=self._healthy is not None))
+        measuring = asyncio.create_task(self._measure(want, process))
         try:
             while self._machine.executor.alive(process) and not probing.done():
                 await asyncio.wait({probing}, timeout=LOOK_S)
             hung = probing.result() if probing.done() and self._machine.executor.alive(process) else None
         finally:
             probing.cancel()
+            measuring.cancel()
         if hung is not None:
             await self._machine.executor.stop(process, grace_s=1.0)
             await self._failed(hung)
             return
         await self._ended(want)
+
+    async def _measure(self, want: Want, process: Process) -> None:
+        """Once a start."""
+        if self._machine.files.was_measured(process.directory):
+            return
+        fact = await when_served(self._machine, want, process, self._served_s)
+        if fact is not None:
+            await self._say(fact)
+            self._machine.files.mark_measured(process.directory)
+
+    def _served_s(self) -> float:
+        return self._healthy.seconds if self._healthy and self._turn.ready else 0.0
 
     def _probing(self, want: Want, process: Process) -> Probing:
         async def running(at: Listening, seconds: float) -> None:

@@ -1,0 +1,45 @@
+"""How good the estimates of memory were."""
+
+from modelyard_cli.client import Json
+from modelyard_cli.options import ApiKey, Format, Url, api_of
+from modelyard_cli.output import Output, gib, say, show_json, show_table
+
+COLUMNS = (
+    "MODEL",
+    "BACKEND",
+    "VERSION",
+    "TIMES",
+    "MEMORY",
+    "ESTIMATED",
+    "MEASURED",
+    "ERROR",
+    "UNDER",
+    "OVER",
+)
+
+
+def measured(url: Url = None, api_key: ApiKey = None, output: Format = Output.TABLE) -> None:
+    """Show what model servers were found to hold, beside what was estimated."""
+    found = api_of(url, api_key).items("/v2/model-memory")
+    if output is Output.JSON:
+        show_json(found)
+    elif not found:
+        say("No instance has served for long enough to be measured.")
+    else:
+        show_table(COLUMNS, [row for one in found for row in _rows(one)])
+
+
+def _rows(one: Json) -> list[tuple[object, ...]]:
+    """Of each memory that was compared; one without figures if none was."""
+    who = (one["model"], one["backend"], one["backend_version"], one["measurements"])
+    kinds = [kind for kind in ("vram", "ram") if one[kind]]
+    return [(*who, kind, *_figures(one[kind])) for kind in kinds] or [(*who, *([None] * 6))]
+
+
+def _figures(compared: Json) -> tuple[object, ...]:
+    percents = ("mean_error_percent", "worst_under_percent", "worst_over_percent")
+    return (
+        gib(compared["estimated"]),
+        gib(compared["measured"]),
+        *(f"{compared[name]:.1f} %" for name in percents),
+    )
