@@ -100,6 +100,11 @@ def test_json_needs_no_quotes_in_any_spelling(name: str, text: str) -> None:
     assert split_parameters([f"{name}={text} --seed 1"]) == [f"{name}={text}", "--seed", "1"]
 
 
+def test_a_backslash_at_the_end_of_a_line_is_kept_where_it_is_quoted() -> None:
+    assert split_parameters(as_parameters(["-a", "-\\\n"])) == ["-a", "-\\\n"]
+    assert split_parameters(["--a \"it's\" \\\n --b 'c'"]) == ["--a", "it's", "--b", "c"]
+
+
 @given(names, st.lists(names | values | st.builds("{}={}".format, names, values) | st.text()))
 def test_what_was_read_is_written_so_that_it_reads_the_same(first: str, others: list[str]) -> None:
     arguments = [first, *others]

@@ -1,10 +1,13 @@
 """Backend parameters: the three spellings an operator may use, and what they say."""
 
 import json
+import re
 import shlex
 from collections.abc import Iterable, Sequence
 
 PROGRAM_ALONG = "begin with a flag: the program and the model are not part of the parameters"
+CONTINUED = re.compile(r"""("(?:\\.|[^"\\])*"|'[^']*'|\\[^\r\n])|\\\r?\n""", re.DOTALL)
+"""What is quoted, which stays as it is, or a backslash at the end of a line."""
 
 
 class BadParameters(ValueError):
@@ -98,7 +101,7 @@ def _quoted(argument: str) -> str:
 
 def _with_json_quoted(text: str) -> str:
     """The text with shell quotes around each JSON object or array that has none, and lines joined."""
-    text = text.replace("\\\r\n", " ").replace("\\\n", " ")
+    text = CONTINUED.sub(lambda found: found[1] or " ", text)
     done, place, quote = "", 0, ""
     while place < len(text):
         here = text[place]
