@@ -19,7 +19,8 @@ def coefficients(backend: str, version: str | None) -> tuple[str, dict[str, Any]
         since = ordinal(entry["since"])
         if wanted is None or since is None or since <= wanted:
             found.update(entry)
-    return version or f"{entries[-1]['since']} (newest known)", found
+    newest = entries[-1]["since"]
+    return version or ("any version" if newest == "0" else f"{newest} (newest known)"), found
 
 
 def ordinal(version: str) -> tuple[int, ...] | None:
