@@ -24,6 +24,7 @@ from modelyard_contracts.deployments import (
 DEPLOYMENT_NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$"
 ROUTE_NAME = r"^[A-Za-z0-9][A-Za-z0-9._:-]{0,127}$"
 BACKEND_NAME = r"^[A-Za-z0-9][A-Za-z0-9._ -]{0,126}$"
+GPU_ID = re.compile(r"^.+:[a-z]+:\d+$")
 ENV_NAME = re.compile(r"^[A-Za-z_][A-Za-z0-9_]*$")
 MAX_REPLICAS = 10_000
 
@@ -56,6 +57,13 @@ def _backend(name: str) -> str:
     return name
 
 
+def _gpu_selector(selector: GpuSelector) -> GpuSelector:
+    for gpu_id in selector.gpu_ids:
+        if not GPU_ID.match(gpu_id):
+            raise ValueError(f"gpu_ids: {gpu_id!r} is not like worker:type:index, as in a:cuda:0")
+    return selector
+
+
 RepositoryName = Annotated[str, StringConstraints(pattern=r"^[\w.-]+/[\w.-]+$", max_length=256)]
 FileName = Annotated[str, StringConstraints(min_length=1, max_length=512)]
 BackendName = Annotated[str, StringConstraints(max_length=128), AfterValidator(_backend)]
@@ -86,7 +94,7 @@ class DeploymentFields(Command):
     placement_strategy: PlacementStrategy | None = None
     worker_selector: Labels | None = None
     worker_selector_expressions: list[LabelExpression] | None = None
-    gpu_selector: GpuSelector | None = None
+    gpu_selector: Annotated[GpuSelector, AfterValidator(_gpu_selector)] | None = None
     force: bool | None = None
     cpu_offloading: bool | None = None
     distributed_inference_across_workers: bool | None = None

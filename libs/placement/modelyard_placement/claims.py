@@ -29,6 +29,13 @@ class Share:
     claim_bytes: int
     asked_bytes: int
     """More than the claim: what the backend takes of such a card is too little for the model."""
+    beside_bytes: int = 0
+    """Must be free beside the claim, or the backend does not start."""
+
+    @property
+    def free_bytes(self) -> int:
+        """How much must be free."""
+        return max(self.asked_bytes, self.claim_bytes + self.beside_bytes)
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,7 +137,7 @@ def layout_of(place: Place) -> Layout:
 
 
 def _sized(demand: Demand, place: Place, need: MemoryNeed) -> Sized:
-    shares = _shares(need, len(place.kinds) * place.workers)
+    shares = _shares(demand.backend, need, len(place.kinds) * place.workers)
     hosts = {host.worker: host.needed_bytes for host in need.hosts}
     each = len(place.kinds)
     rams = tuple(
@@ -151,17 +158,21 @@ def _sized(demand: Demand, place: Place, need: MemoryNeed) -> Sized:
     )
 
 
-def _shares(need: MemoryNeed, devices: int) -> tuple[Share, ...]:
+def _shares(backend: str, need: MemoryNeed, devices: int) -> tuple[Share, ...]:
     """By rank; nothing of devices that the backend leaves alone."""
     by_rank = {device.rank: device for device in need.devices}
-    return tuple(_share(by_rank.get(rank), fits=need.fits) for rank in range(devices))
+    return tuple(_share(backend, by_rank.get(rank), fits=need.fits) for rank in range(devices))
 
 
-def _share(device: DeviceNeed | None, *, fits: bool) -> Share:
+def _share(backend: str, device: DeviceNeed | None, *, fits: bool) -> Share:
+    """vLLM refuses to start where its share is not free once its context is there; SGLang makes do with what
+    is free."""
     if device is None:
         return Share(0, 0)
-    claim = device.claim_bytes
-    return Share(claim, claim if fits else max(claim + device.beside_bytes, device.needed_bytes))
+    claim, beside = device.claim_bytes, device.beside_bytes
+    if not fits:
+        return Share(claim, max(claim + beside, device.needed_bytes))
+    return Share(claim, claim, beside if backend == Backend.VLLM else 0)
 
 
 def _kv_cache_ram(demand: Demand, shares: Sequence[Share]) -> int:

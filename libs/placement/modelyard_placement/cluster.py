@@ -72,7 +72,7 @@ def in_words(error: ValidationError) -> str:
 
 def _numbered(workers: Iterable[Worker]) -> dict[int, Worker]:
     """By id; where ids are missing, by the order of names, so that the file's order never matters."""
-    ordered = sorted(workers, key=lambda worker: worker.name)
+    ordered = sorted(map(_without_twins, workers), key=lambda worker: worker.name)
     for before, after in pairwise(ordered):
         if before.name == after.name:
             raise BadInput(f"workers: two of them are called {after.name!r}")
@@ -80,6 +80,14 @@ def _numbered(workers: Iterable[Worker]) -> dict[int, Worker]:
     if None not in idents and len(set(idents)) == len(idents):
         return {worker.id: worker for worker in ordered if worker.id is not None}
     return dict(enumerate(ordered, start=1))
+
+
+def _without_twins(worker: Worker) -> Worker:
+    keys = sorted(f"{device.type}:{device.index}" for device in worker.status.gpu_devices)
+    for before, after in pairwise(keys):
+        if before == after:
+            raise BadInput(f"workers: {worker.name!r} has two of status.gpu_devices that are {after}")
+    return worker
 
 
 def _view(ident: int, worker: Worker, ours: Mapping[str, int], files: frozenset[str]) -> WorkerView:

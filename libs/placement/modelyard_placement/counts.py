@@ -1,5 +1,6 @@
 """How many devices an instance takes: from the backend's parameters, from the operator, or found out."""
 
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -125,7 +126,8 @@ def _automatic(demand: Demand, counts: Counts, chosen: int) -> int:
     share = max(1, chosen // max(1, demand.replicas))
     share = min(share, demand.rules.most_devices or share)
     powers = [2**n for n in range(share.bit_length()) if counts.divides(2**n)]
-    return max(powers, default=1)
+    of = _chosen(demand)
+    return max((count for count in powers if _can_be_made_of(of, demand, count)), default=1)
 
 
 def _allowed(demand: Demand, counts: Counts, *, said_by_operator: bool) -> Counts | Contradiction:
@@ -134,7 +136,33 @@ def _allowed(demand: Demand, counts: Counts, *, said_by_operator: bool) -> Count
         return Contradiction(world, most, f"{demand.backend} runs on {most} GPU, {world} are asked for")
     if demand.gpu_ids and demand.rules.partly_on_cpu and value_of(demand.arguments, *LAYERS) == "0":
         return Contradiction(None, 0, f"backend_parameters: {LAYERS[1]} 0 uses none of gpu_selector.gpu_ids")
+    if demand.gpu_ids and world and (uneven := _uneven(demand, world)):
+        return uneven
     if said_by_operator and world and counts.tensor is None and (rest := undivided(counts.sizes, world)):
         message = f"gpu_selector.gpus_per_replica: {world} GPUs cannot share {rest} evenly"
         return Contradiction(world, rest, message)
     return counts
+
+
+def _uneven(demand: Demand, world: int) -> Contradiction | None:
+    chosen = _chosen(demand)
+    if _can_be_made_of(chosen, demand, world):
+        return None
+    has = ", ".join(f"{count} {place}" for place, count in sorted(chosen.items()))
+    of = "equally many of each worker" if demand.may_span else "all of one worker"
+    told = f"gpu_selector.gpu_ids: {world} GPUs of one type, {of}, cannot be made of {has}"
+    return Contradiction(world, has, told)
+
+
+def _chosen(demand: Demand) -> Counter[str]:
+    """By worker and type."""
+    return Counter(gpu_id.rpartition(":")[0] for gpu_id in demand.gpu_ids)
+
+
+def _can_be_made_of(chosen: Counter[str], demand: Demand, world: int) -> bool:
+    """Of equally many on one worker, or on each of several."""
+    for workers in range(1, world + 1 if demand.may_span else 2):
+        enough = Counter(place.rpartition(":")[2] for place, has in chosen.items() if has * workers >= world)
+        if world % workers == 0 and max(enough.values(), default=0) >= workers:
+            return True
+    return False

@@ -40,6 +40,11 @@ class Demand:
     def gpu_ids(self) -> tuple[str, ...]:
         return self.spec.gpu_selector.gpu_ids if self.spec.gpu_selector else ()
 
+    @property
+    def may_span(self) -> bool:
+        """Several workers may run it together."""
+        return self.rules.several_workers and self.spec.distributed_inference_across_workers is not False
+
 
 def demand_of(
     name: str,

@@ -33,13 +33,35 @@ def _of_worker(search: Search, room: Room, nearest: "_Nearest") -> list[Reason]:
     unfit = {device.key: device_obstacle(demand, room.worker, device) for device in room.worker.devices}
     fit = [device for device in room.worker.devices if unfit[device.key] is None]
     reasons = [reason for reason in unfit.values() if reason is not None]
-    step, sized = nearest.of(tuple(device.kind for device in fit))
-    if step.devices > len(fit):
-        return reasons if reasons and not fit else [*reasons, _too_few(room, step.devices, len(fit))]
+    if fit or not reasons:
+        reasons += [reason for alike in _alike(fit, nearest) for reason in _of_group(room, alike, nearest)]
+    return reasons
+
+
+def _alike(devices: Sequence[DeviceView], nearest: "_Nearest") -> list[list[DeviceView]]:
+    """Devices that an instance can take together: of a type; of a kind where it takes one alone."""
+    groups: dict[object, list[DeviceView]] = {}
+    for device in devices:
+        groups.setdefault(device.type, []).append(device)
+    for device_type, of_type in list(groups.items()):
+        if nearest.of(_kinds(of_type))[0].devices == 1:
+            del groups[device_type]
+            for device in of_type:
+                groups.setdefault(device.kind, []).append(device)
+    return list(groups.values()) or [[]]
+
+
+def _kinds(devices: Sequence[DeviceView]) -> tuple[DeviceKind, ...]:
+    return tuple(device.kind for device in devices)
+
+
+def _of_group(room: Room, devices: Sequence[DeviceView], nearest: "_Nearest") -> list[Reason]:
+    step, sized = nearest.of(_kinds(devices))
+    if step.devices > len(devices):
+        return [_too_few(room, step.devices, len(devices))]
     if isinstance(sized, str):
-        return [*reasons, Reason(worker=room.worker.name, check="model", message=sized)]
-    lacking = list(_of_devices(room, fit, sized))
-    return [*reasons, *(lacking or _of_whole(room, fit, step, sized))]
+        return [Reason(worker=room.worker.name, check="model", message=sized)]
+    return list(_of_devices(room, devices, sized)) or list(_of_whole(room, devices, step, sized))
 
 
 class _Nearest:
@@ -82,11 +104,11 @@ def _asked(sized: Sized) -> int:
 
 def _of_devices(room: Room, fit: Sequence[DeviceView], sized: Sized) -> Iterator[Reason]:
     roomiest = sorted(fit, key=lambda device: (-room.free[device.key], device.index))
-    smallest = min(sized.shares, key=lambda share: share.asked_bytes)
+    smallest = min(sized.shares, key=lambda share: share.free_bytes)
     shares = dict(zip((device.key for device in roomiest), sized.shares, strict=False))
     for device in fit:
         share = shares.get(device.key, smallest)
-        if share.asked_bytes > min(share.claim_bytes, room.free[device.key]):
+        if share.asked_bytes > share.claim_bytes or share.free_bytes > room.free[device.key]:
             yield vram_reason(room, device, share)
 
 
@@ -99,7 +121,7 @@ def _of_whole(room: Room, fit: Sequence[DeviceView], step: Step, sized: Sized) -
         message = f"{name} has room for its part, but not {step.workers} workers of a group have"
         yield Reason(worker=name, check="group", needed=step.workers, message=message)
     else:
-        needed = sum(share.asked_bytes for share in sized.shares)
+        needed = sum(share.free_bytes for share in sized.shares)
         free = sum(max(room.free[device.key], 0) for device in fit)
         message = f"the devices of {name} have {gib(free)} free together, {gib(needed)} are needed"
         yield Reason(worker=name, check="group", needed=needed, available=free, message=message)
@@ -113,16 +135,20 @@ def _of_ram(search: Search, room: Room) -> list[Reason]:
 
 
 def vram_reason(room: Room, device: DeviceView, share: Share) -> Reason:
-    needed, name = share.asked_bytes, room.worker.name
+    name = room.worker.name
     free = max(room.free[device.key], 0)
+    needed, available = share.asked_bytes, free
     has = f"{device.key} of {name} has {gib(free)} of {gib(device.total_bytes)} free"
     if device.foreign_bytes:
         has += f" ({gib(device.foreign_bytes)} are held by other processes)"
-    if share.asked_bytes > share.claim_bytes:
+    message = f"{has}, {gib(needed)} are needed"
+    if needed > share.claim_bytes:
         message = f"{has}, of which the backend takes {gib(share.claim_bytes)}; {gib(needed)} are needed"
-    else:
-        message = f"{has}, {gib(needed)} are needed"
-    available = min(free, share.claim_bytes) if share.asked_bytes > share.claim_bytes else free
+        available = min(free, share.claim_bytes)
+    elif needed <= free:
+        needed = share.free_bytes
+        parts = f"{gib(share.claim_bytes)} and {gib(share.beside_bytes)} to start"
+        message = f"{has}, {gib(needed)} are needed: {parts}"
     return Reason(
         worker=name, device=device.key, check="vram", needed=needed, available=available, message=message
     )

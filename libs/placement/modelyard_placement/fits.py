@@ -31,7 +31,7 @@ def equal_devices(
     demand: Demand, policy: PlacementStrategy, room: Room, kind: DeviceKind, count: int, sized: Sized
 ) -> Fit | None:
     """`count` devices of one kind, each with room for the largest share."""
-    least = max(share.claim_bytes for share in sized.shares)
+    least = max(share.free_bytes for share in sized.shares)
     frees = room.frees(kind)
     if len(frees) < count or frees[count - 1] < least or not ram_suffices(room, sized, count):
         return None
@@ -83,8 +83,7 @@ def place_of(
 
 def devices_suffice(room: Room, devices: Sequence[DeviceView], sized: Sized) -> bool:
     return all(
-        share.asked_bytes <= room.free[device.key]
-        for device, share in zip(devices, sized.shares, strict=True)
+        share.free_bytes <= room.free[device.key] for device, share in zip(devices, sized.shares, strict=True)
     )
 
 

@@ -28,7 +28,7 @@ def _on(search: Search, room: Room, count: int) -> tuple[Fit, tuple[Reason, ...]
     reasons = [
         vram_reason(room, device, share)
         for device, share in zip(devices, sized.shares, strict=True)
-        if share.asked_bytes > room.free[device.key]
+        if share.free_bytes > room.free[device.key]
     ]
     if sized.ram_bytes[0] > room.ram_free:
         reasons.append(ram_reason(room, sized.ram_bytes[0]))

@@ -39,7 +39,7 @@ def _on_equal(search: Search, kind: DeviceKind, count: int) -> Iterator[Found]:
 
 
 def largest_share(sized: Sized) -> int:
-    return max(share.claim_bytes for share in sized.shares)
+    return max(share.free_bytes for share in sized.shares)
 
 
 def _dealt_out(search: Search, count: int, least: int) -> Iterator[Iterator[Found]]:

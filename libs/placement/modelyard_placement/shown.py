@@ -89,7 +89,7 @@ class Held(Shown):
     """`computed_resource_claim`, whose `vram` is keyed by index, or by type and index."""
 
     ram: Size | None = 0
-    vram: dict[str, Size] | None = None
+    vram: dict[Annotated[str, Field(pattern=r"^([a-z]+:)?\d+$")], Size] | None = None
     vram_utilization: float | None = None
     offload_layers: int | None = None
     total_layers: int | None = None

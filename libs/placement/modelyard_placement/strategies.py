@@ -51,7 +51,7 @@ def _on_devices(search: Search) -> Iterator[Step]:
         return
     for count in counts.on_one_worker(_most_on_one_worker(search), any_count=demand.rules.splits_by_room):
         yield Step("one_device" if count == 1 else "several_devices", count)
-    if not may_span(demand):
+    if not demand.may_span:
         return
     most = max(search.kinds.values(), default=0)
     for each, workers in counts.across(most):
@@ -71,11 +71,6 @@ def _most_on_one_worker(search: Search) -> int:
     most = list(search.kinds.values())
     most += [most for device_type, most in search.rooms.mixed_types.items() if device_type in types]
     return min(max(most, default=0), search.demand.rules.most_devices or max(most, default=0))
-
-
-def may_span(demand: Demand) -> bool:
-    wanted = demand.spec.distributed_inference_across_workers
-    return demand.rules.several_workers and wanted is not False
 
 
 def may_use_ram(demand: Demand) -> bool:

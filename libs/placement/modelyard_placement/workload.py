@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 from modelyard_contracts.commands import DeploymentCreate
 from modelyard_contracts.deployments import DeploymentSpec, PlacementStrategy
-from modelyard_contracts.models import ModelFacts
+from modelyard_contracts.models import ModelFacts, ModelFormat
 from modelyard_contracts.parameters import BadParameters
 from modelyard_models.facts import facts_from_files
 from modelyard_models.files import BadModel, ModelFiles
@@ -29,7 +29,7 @@ class ModelMetadata(BaseModel):
 
     def facts(self, location: str) -> ModelFacts:
         """Raises `BadModel`."""
-        return facts_from_files(
+        found = facts_from_files(
             ModelFiles(
                 location=location,
                 revision=None,
@@ -37,6 +37,8 @@ class ModelMetadata(BaseModel):
                 texts={"config.json": json.dumps(self.config).encode()},
             )
         )
+        is_gguf = "gguf" in location.lower()
+        return found.model_copy(update={"format": ModelFormat.GGUF}) if is_gguf else found
 
 
 class Metadata(ModelMetadata):
