@@ -72,3 +72,7 @@ test-docker: $(VENV)/ready ## containers on a real Docker engine: make test-dock
 .PHONY: test-vllm
 test-vllm: $(VENV)/ready ## a real vLLM on the CPU: make test-vllm VLLM=/path/to/bin/vllm
 	MODELYARD_TEST_VLLM=$(VLLM) $(BIN)/python -m pytest -q --timeout=900 tests/real_vllm
+
+.PHONY: test-compose
+test-compose: $(VENV)/ready ## builds the images, runs deploy/compose on a real Docker engine: make test-compose [COMPOSE=docker-compose]
+	COMPOSE="$(or $(COMPOSE),docker compose)" MODELYARD_TEST_COMPOSE=1 $(BIN)/python -m pytest -q -s tests/deploy/test_compose_stack.py

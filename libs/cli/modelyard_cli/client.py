@@ -1,13 +1,17 @@
 """The public REST API, as the commands use it."""
 
+import os
+import ssl
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
 import httpx
+from modelyard_runtime.settings import BadSettings
+from modelyard_runtime.trust import trusting
 
 from modelyard_cli.config import Target
-from modelyard_cli.errors import CliError
+from modelyard_cli.errors import CliError, UsageError
 
 Json = dict[str, Any]
 
@@ -24,7 +28,11 @@ class Api:
         # a proxy of the environment is for the internet, not for an address on this machine
         local = httpx.URL(target.url).host in ("127.0.0.1", "localhost", "::1")
         self._http = httpx.Client(
-            base_url=target.url, headers=headers, timeout=TIMEOUT_S, trust_env=not local
+            base_url=target.url,
+            headers=headers,
+            timeout=TIMEOUT_S,
+            trust_env=not local,
+            verify=_trusted(),
         )
 
     def get(self, path: str, /, **params: Any) -> Any:
@@ -94,3 +102,11 @@ class Api:
         if response.status_code == httpx.codes.UNAUTHORIZED:
             hint = "Log in with 'modelyard login', or give an API key in MODELYARD_API_KEY."
         return CliError(message, hint=hint)
+
+
+def _trusted() -> ssl.SSLContext | bool:
+    """Raises `UsageError`."""
+    try:
+        return trusting(os.environ.get("MODELYARD_CA")) or True
+    except BadSettings as error:
+        raise UsageError(str(error)) from error

@@ -4,6 +4,7 @@ from typing import Any
 
 import structlog
 from modelyard_runtime.settings import NatsSettings
+from modelyard_runtime.trust import trusting
 from nats.aio.client import Client
 
 logger = structlog.stdlib.get_logger()
@@ -24,7 +25,7 @@ class QuickClient(Client):
 
 
 def connect_options(settings: NatsSettings, *, name: str, inbox_prefix: str = "_INBOX") -> dict[str, Any]:
-    """Arguments of `nats.connect`, credentials left out.
+    """Arguments of `nats.connect`, credentials and TLS left out.
 
     It reconnects for ever and never keeps a publish for later: without `pending_size=0`, a publish that
     raised a time-out while disconnected is sent after the reconnect, as a ghost of a command that its
@@ -44,7 +45,7 @@ def connect_options(settings: NatsSettings, *, name: str, inbox_prefix: str = "_
 
 
 async def connect(settings: NatsSettings, *, name: str, inbox_prefix: str = "_INBOX") -> Client:
-    """Connects, waiting as long as it takes; says in the log what it waits for."""
+    """Connects, waiting as long as it takes; says in the log what it waits for. Raises `BadSettings`."""
     client = QuickClient()
     said: set[str] = set()
 
@@ -62,11 +63,13 @@ async def connect(settings: NatsSettings, *, name: str, inbox_prefix: str = "_IN
         said.clear()
         logger.info("nats connection is back", servers=settings.nats)
 
-    credentials: dict[str, Any] = (
-        {"user_credentials": str(settings.nats_credentials)} if settings.nats_credentials else {}
-    )
+    security: dict[str, Any] = {}
+    if settings.nats_credentials:
+        security["user_credentials"] = str(settings.nats_credentials)
+    if trusted := trusting(settings.ca):
+        security["tls"] = trusted
     await client.connect(
-        **credentials,
+        **security,
         **connect_options(settings, name=name, inbox_prefix=inbox_prefix),
         error_cb=on_error,
         disconnected_cb=on_disconnected,

@@ -69,8 +69,10 @@ def public_key(seed: str) -> str:
     return key.decode()
 
 
-def server_config(keys: NatsKeys, *, host: str, port: int, store_dir: Path) -> str:
-    """A nats-server configuration that admits this installation's users only.
+def server_config(
+    keys: NatsKeys, *, host: str, port: int, store_dir: Path, more: tuple[str, ...] = ()
+) -> str:
+    """A nats-server configuration that admits this installation's users only; `more` are lines of it.
 
     `sync_interval: always` is what makes an acknowledged append survive a power loss.
     """
@@ -89,6 +91,7 @@ def server_config(keys: NatsKeys, *, host: str, port: int, store_dir: Path) -> s
             f"  {account}: {_account_jwt(keys, keys.account_seed, 'modelyard', jetstream=True)}",
             f"  {system}: {_account_jwt(keys, keys.system_account_seed, 'SYS', jetstream=False)}",
             "}",
+            *more,
             "",
         )
     )

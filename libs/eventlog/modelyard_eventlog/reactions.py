@@ -17,9 +17,10 @@ import structlog
 from faststream import AckPolicy, BaseMiddleware
 from faststream.exceptions import NackMessage
 from faststream.message import StreamMessage
-from faststream.nats import JStream, NatsBroker, NatsCredentials, PullSub
+from faststream.nats import JStream, NatsBroker, NatsCredentials, NatsSecurity, PullSub
 from faststream.nats.annotations import NatsMessage
 from modelyard_runtime.settings import NatsSettings
+from modelyard_runtime.trust import trusting
 from nats.aio.client import Client
 from nats.aio.msg import Msg
 from nats.js.api import ConsumerConfig, DeliverPolicy
@@ -84,7 +85,7 @@ class Reactions:
             settings.nats.split(","),
             middlewares=(RetryWithBackoff,),
             logger=None,
-            security=NatsCredentials(str(settings.nats_credentials)) if settings.nats_credentials else None,
+            security=_security(settings),
             **options,
         )
         self._settings = settings
@@ -177,3 +178,11 @@ class Reactions:
         if position != consumer.position or info["num_pending"] + info["num_ack_pending"] == 0:
             consumer.position, consumer.since = position, now
         consumer.healthy = now - consumer.since < STALLED_S
+
+
+def _security(settings: NatsSettings) -> NatsSecurity:
+    """Raises `BadSettings`."""
+    trusted = trusting(settings.ca)
+    if settings.nats_credentials is None:
+        return NatsSecurity(ssl_context=trusted)
+    return NatsCredentials(str(settings.nats_credentials), ssl_context=trusted)

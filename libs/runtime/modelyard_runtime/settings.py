@@ -23,6 +23,9 @@ class ServiceSettings(BaseSettings):
 class NatsSettings(ServiceSettings):
     nats: str = Field("nats://127.0.0.1:7702", description="URL of the NATS server; several with commas.")
     nats_credentials: Path | None = Field(None, description="File with a NATS user JWT and seed (.creds).")
+    ca: str | None = Field(
+        None, description="Certificate authority to trust for TLS, as base64 of its DER, beside the system's."
+    )
 
 
 S = TypeVar("S", bound=ServiceSettings)

@@ -3,6 +3,7 @@
 import asyncio
 import os
 import socket
+import ssl
 import sys
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -235,6 +236,8 @@ async def run(settings: ApiSettings, listener: socket.socket) -> int:
             lifespan="off",
             server_header=False,
             timeout_graceful_shutdown=10,
+            ssl_certfile=settings.tls_certificate,
+            ssl_keyfile=settings.tls_key,
         )
     )
     preparing = asyncio.create_task(_prepare(nc, context, settings))
@@ -286,11 +289,24 @@ def check_secret_key(settings: ApiSettings) -> None:
         raise BadSettings(f"--secret-key (MODELYARD_SECRET_KEY): {error}") from error
 
 
+def check_certificate(settings: ApiSettings) -> None:
+    """Raises `BadSettings`."""
+    if settings.tls_certificate is None:
+        return
+    try:
+        ssl.create_default_context(ssl.Purpose.CLIENT_AUTH).load_cert_chain(
+            settings.tls_certificate, settings.tls_key
+        )
+    except (OSError, ssl.SSLError) as error:
+        raise BadSettings(f"--tls-certificate, --tls-key: {error}") from error
+
+
 def main(argv: Sequence[str]) -> int:
     try:
         settings = parse_settings(ApiSettings, argv, prog="modelyard api")
         configure_traces("api")
         check_secret_key(settings)
+        check_certificate(settings)
         listener = listen(settings.host, settings.api_port, port_flag="--api-port")
     except BadSettings as error:
         sys.stderr.write(f"modelyard api: {error}\n")

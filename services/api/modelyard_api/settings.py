@@ -19,6 +19,10 @@ class ApiSettings(NatsSettings, ModelSourceSettings):
 
     host: str = Field("127.0.0.1", description="Address to listen on.")
     api_port: int = Field(7700, description="Port to listen on.")
+    tls_certificate: Path | None = Field(
+        None, description="Certificate chain (PEM) to serve HTTPS with; plain HTTP if not set."
+    )
+    tls_key: Path | None = Field(None, description="Its private key (PEM).")
     database: str = Field(..., description="URL of Postgres: postgresql://user:password@host/name.")
     database_pool: int = Field(10, description="Most connections to Postgres.")
     secret_key: SecretStr = Field(

@@ -17,6 +17,7 @@ from modelyard_runtime.secrets import Sealer
 from modelyard_runtime.settings import BadSettings, parse_settings
 from modelyard_runtime.shutdown import ends_before, stop_signal
 from modelyard_runtime.tracing import configure_traces
+from modelyard_runtime.trust import trusting
 from pydantic import SecretStr
 
 from modelyard_worker_agent.adapters.accelerators import accelerators_of_this_machine
@@ -117,7 +118,12 @@ async def run(settings: WorkerSettings) -> int:
     identity = IdentityFiles(settings.worker_state)
     token = settings.join_token.get_secret_value() if settings.join_token else None
     joiner = Joiner(
-        identity, api=settings.api, token=token, name=settings.worker_name, labels=settings.labels
+        identity,
+        api=settings.api,
+        token=token,
+        name=settings.worker_name,
+        labels=settings.labels,
+        trusted=trusting(settings.ca),
     )
     # the answer of an earlier join will do: the api need not be there for the agent to work
     joined = identity.joined()
@@ -173,6 +179,7 @@ async def _work(
         gauge=gauge,
         programs=programs,
         now=now,
+        ca=settings.ca,
     )
     try:
         async with asyncio.TaskGroup() as tasks:

@@ -2,6 +2,7 @@
 
 import asyncio
 import socket
+import ssl
 
 import httpx
 import structlog
@@ -19,13 +20,22 @@ MOST_RETRY_S = 15.0
 
 class Joiner:
     def __init__(
-        self, files: IdentityFiles, *, api: str, token: str | None, name: str, labels: dict[str, str]
+        self,
+        files: IdentityFiles,
+        *,
+        api: str,
+        token: str | None,
+        name: str,
+        labels: dict[str, str],
+        trusted: ssl.SSLContext | None = None,
     ) -> None:
+        """`trusted`: whom to believe over TLS, if not just the authorities that are publicly known."""
         self._files = files
         self._api = api
         self._token = token
         self._name = name
         self._labels = labels
+        self._verify = trusted or True
 
     async def join(self) -> JoinAnswer:
         """Asks until the api answers, and keeps the answer. Raises `JoinRefused`."""
@@ -50,7 +60,7 @@ class Joiner:
             labels=self._labels,
         )
         headers = {"Authorization": f"Bearer {self._token}"} if self._token else {}
-        async with httpx.AsyncClient(base_url=self._api, timeout=10) as client:
+        async with httpx.AsyncClient(base_url=self._api, timeout=10, verify=self._verify) as client:
             answer = await client.post("/v2/workers", json=request.model_dump(), headers=headers)
         if answer.status_code in (401, 403, 404, 409, 422):
             raise JoinRefused(f"{self._api} refused this worker: {_message(answer)}")

@@ -61,6 +61,8 @@ class Link:
     gauge: Gauge
     programs: Programs
     now: Now
+    ca: str | None = None
+    """Whom to trust for TLS, as in the settings."""
     _nc: Client | None = None
     _said_ready: bool = False
     _inventory: Inventory | None = None
@@ -87,7 +89,9 @@ class Link:
 
     async def _connected(self, joined: JoinAnswer) -> None:
         settings = NatsSettings(
-            nats=joined.nats_url, nats_credentials=self.identity.credentials if joined.nats_jwt else None
+            nats=joined.nats_url,
+            nats_credentials=self.identity.credentials if joined.nats_jwt else None,
+            ca=self.ca,
         )
         prefix = worker_inbox_prefix(joined.worker_id)
         nc = await connect(settings, name=f"modelyard-worker-{joined.worker_id}", inbox_prefix=prefix)

@@ -1,0 +1,1 @@
+"""What the compose stack is started with: its secrets, and the keys and certificates made from them."""

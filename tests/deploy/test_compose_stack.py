@@ -1,0 +1,77 @@
+"""The whole stack on a real Docker engine: `make test-compose`."""
+
+import json
+import os
+import subprocess
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from compose_stack import ComposeStack, run, until
+from modelyard_cli import demo_model
+
+pytestmark = [
+    pytest.mark.skipif("MODELYARD_TEST_COMPOSE" not in os.environ, reason="make test-compose"),
+    pytest.mark.timeout(3000),
+]
+
+SERVICES = ("nats", "postgres", "api", "scheduler", "gateway", "worker")
+
+
+@pytest.fixture(scope="module")
+def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ComposeStack]:
+    directory = tmp_path_factory.mktemp("compose")
+    for above in (directory, *directory.parents[:2]):
+        above.chmod(0o755)  # the worker, which is not root, reads models under it
+    bridge = json.loads(run(["docker", "network", "inspect", "bridge"]))[0]
+    made = ComposeStack(
+        directory, f"modelyard-{uuid.uuid4().hex[:8]}", bridge["IPAM"]["Config"][0]["Gateway"]
+    )
+    made.configure(demo_model.fetch(print))
+    try:
+        made.compose("build")
+        made.make_secrets()
+        made.compose("up", "-d")
+        for service in SERVICES:
+            made.wait_until_healthy(service)
+        made.log_in()
+        made.deploy("chat")
+        until("the model answers", lambda: made.answers("chat"))
+        yield made
+    finally:
+        print(made.compose("logs", "--tail", "20"))
+        made.compose("down", "-v")
+
+
+@pytest.mark.parametrize("service", SERVICES)
+def test_a_killed_container_comes_back_and_the_model_answers_again(stack: ComposeStack, service: str) -> None:
+    stack.kill(service)
+    until("the model answers again", lambda: stack.answers("chat"))
+
+
+@pytest.mark.parametrize("service", [name for name in SERVICES if name != "postgres"])
+def test_nothing_runs_as_root(stack: ComposeStack, service: str) -> None:
+    assert stack.compose("exec", "-T", service, "id", "-u").strip() == "10001"
+
+
+def test_a_worker_of_another_network_joins_with_the_printed_command(
+    stack: ComposeStack, tmp_path: Path
+) -> None:
+    command = stack.compose("run", "--rm", "-T", "keys", "compose", "join", "127.0.0.1").strip()
+    name = f"{stack.project}-second"
+    command = command.replace("--name modelyard-worker", f"--name {name}").replace(
+        "-v modelyard-worker:", f"-v {name}:"
+    )
+    try:
+        run(["bash", "-c", command])
+        until(
+            "the second worker is ready",
+            lambda: (
+                {worker["name"]: worker["state"] for worker in stack.items("/v2/workers")}.get("127.0.0.1")
+                == "ready"
+            ),
+        )
+    finally:
+        subprocess.run(["docker", "rm", "-f", name], check=False, capture_output=True)
+        subprocess.run(["docker", "volume", "rm", name], check=False, capture_output=True)
