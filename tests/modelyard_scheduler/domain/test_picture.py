@@ -1,7 +1,10 @@
 from hypothesis import given
 from hypothesis import strategies as st
 from modelyard_contracts.base import Aggregate, Event
-from modelyard_contracts.events import NameClaimed
+from modelyard_contracts.deployments import DeploymentSpec, Source
+from modelyard_contracts.events import ModelFileDownloaded, ModelFileEvicted, NameClaimed
+from modelyard_contracts.models import coordinates_of
+from modelyard_placement.place import Placement, place_in
 from modelyard_scheduler.domain.instance import Phase
 from modelyard_scheduler.domain.picture import Picture
 from modelyard_scheduler_world import (
@@ -34,6 +37,25 @@ def test_it_knows_what_belongs_where() -> None:
 def test_its_position_is_the_last_event_whatever_it_was_about() -> None:
     claimed = NameClaimed(kind=Aggregate.DEPLOYMENT, name="chat", claimed_by=3)
     assert told(deployment(), claimed).position == 2
+
+
+def test_of_equal_workers_the_one_that_has_the_files_is_taken() -> None:
+    spec = DeploymentSpec(
+        source=Source.HUGGINGFACE, huggingface_repo_id="org/chat", huggingface_filename="a.gguf"
+    )
+    model = coordinates_of(spec)
+    there = ModelFileDownloaded(worker_id=2, model=model, revision="r", size_bytes=1, path="/models/chat")
+    gone = ModelFileEvicted(worker_id=2, model=model, made_room_for="org/other")
+    waits = requested(5, spec=spec)
+    assert _home(told(*worker(1), *worker(2), waits)) == 1
+    assert _home(told(*worker(1), *worker(2), there, waits)) == 2
+    assert _home(told(*worker(1), *worker(2), there, gone, waits)) == 1
+    assert _home(told(there, *worker(1), *worker(2), waits)) == 2
+
+
+def _home(picture: Picture) -> int | None:
+    found = place_in(picture.rooms, picture.demand(picture.instances[5], None))
+    return found.worker.ident if isinstance(found, Placement) else None
 
 
 def test_a_removed_instance_is_dropped_and_its_id_never_used_again() -> None:

@@ -38,10 +38,12 @@ from modelyard_scheduler.domain.instance import (
     Phase,
     homes,
 )
-from modelyard_scheduler.domain.model_file import ModelFileState
+from modelyard_scheduler.domain.model_file import FilePhase, ModelFileFact, ModelFileState
 from modelyard_scheduler.domain.views import demand as demand_for
 from modelyard_scheduler.domain.views import worker_view
 from modelyard_scheduler.domain.worker import WorkerFact, WorkerPhase, WorkerState
+
+NO_FILES: frozenset[str] = frozenset()
 
 
 class Picture:
@@ -61,6 +63,8 @@ class Picture:
         self.rooms = Index()
         """What is free on each worker."""
         self.highest_instance_id = 0
+        self._files: dict[int, frozenset[str]] = {}
+        """Locations of the models that workers have on their disks."""
         self._of_deployment: dict[int, set[int]] = defaultdict(set)
         self._on_worker: dict[int, set[int]] = defaultdict(set)
         self._unplaced: set[int] = set()
@@ -107,8 +111,7 @@ class Picture:
                 inspected: ModelInspected = recorded.data
                 self.models[ident] = inspected.facts
             case Aggregate.MODEL_FILE:
-                held = self.model_files.get(int(ident))
-                self.model_files[int(ident)] = model_file.evolve(held, recorded)
+                self._apply_model_file(int(ident), recorded)
             case Aggregate.FLEET:
                 self.fleet = fleet.evolve(self.fleet, recorded)
             case Aggregate.BACKEND:
@@ -123,6 +126,19 @@ class Picture:
                 self.backends[fact.backend.backend_name] = fact.backend
             case InferenceBackendDeleted():
                 self.backends.pop(fact.name, None)
+
+    def _apply_model_file(self, ident: int, recorded: Recorded[ModelFileFact]) -> None:
+        state = model_file.evolve(self.model_files.get(ident), recorded)
+        self.model_files[ident] = state
+        before = self._files.get(state.worker_id, NO_FILES)
+        location = {state.model.location()}
+        after = before | location if state.phase is FilePhase.READY else before - location
+        worker = self.workers.get(state.worker_id)
+        if after == before:
+            return
+        self._files[state.worker_id] = after
+        if worker is not None and worker.phase is not WorkerPhase.DELETED:
+            self.rooms.put_worker(worker_view(worker, after))
 
     def _apply_deployment(self, ident: int, recorded: Recorded[DeploymentFact]) -> None:
         state = deployment.evolve(self.deployments.get(ident), recorded)
@@ -152,7 +168,7 @@ class Picture:
             case _ if state.phase is WorkerPhase.DELETED:
                 self.rooms.remove_worker(state.worker_id)
             case _:
-                self.rooms.put_worker(worker_view(state))
+                self.rooms.put_worker(worker_view(state, self._files.get(state.worker_id, NO_FILES)))
 
     def _apply_instance(self, ident: int, recorded: Recorded[InstanceFact]) -> None:
         state = instance.evolve(self.instances.get(ident), recorded)

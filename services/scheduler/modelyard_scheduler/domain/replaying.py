@@ -16,7 +16,14 @@ from modelyard_scheduler.domain.picture import Picture
 
 PlacementFact = InstanceScheduled | InstanceUnschedulable
 NEEDED = frozenset(
-    {Aggregate.DEPLOYMENT, Aggregate.INSTANCE, Aggregate.WORKER, Aggregate.FLEET, Aggregate.MODEL}
+    {
+        Aggregate.DEPLOYMENT,
+        Aggregate.INSTANCE,
+        Aggregate.WORKER,
+        Aggregate.FLEET,
+        Aggregate.MODEL,
+        Aggregate.MODEL_FILE,
+    }
 )
 """Facts about anything else decide no placement."""
 INSPECTION = "inspect/"

@@ -8,7 +8,7 @@ from modelyard_scheduler.domain.instance import InstanceState
 from modelyard_scheduler.domain.worker import WorkerState
 
 
-def worker_view(worker: WorkerState) -> WorkerView:
+def worker_view(worker: WorkerState, files: frozenset[str]) -> WorkerView:
     inventory = worker.inventory
     return WorkerView(
         ident=worker.worker_id,
@@ -22,6 +22,7 @@ def worker_view(worker: WorkerState) -> WorkerView:
         is_unified_memory=inventory.is_unified_memory if inventory else False,
         devices=_devices(worker),
         backends=inventory.backends if inventory else {},
+        files=files,
     )
 
 
