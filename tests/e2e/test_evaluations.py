@@ -48,6 +48,17 @@ async def test_what_fits_on_the_live_cluster_is_told_with_its_claim(
     assert earlier["compatible"], earlier
 
 
+async def test_adapters_and_draft_models_count(api: httpx.AsyncClient, tiny_model: Path) -> None:
+    small = {"source": "local_path", "local_path": str(tiny_model), "backend_parameters": ["-c 256"]}
+    alone = await evaluated(api, small)
+    draft = {"enabled": True, "algorithm": "eagle3", "draft_model": str(tiny_model)}
+    drafted = await evaluated(api, {**small, "speculative_config": draft})
+    assert drafted["resource_claim"]["ram"] > alone["resource_claim"]["ram"] > 0
+    law = {"lora_name": "law", "source": "local_path", "local_path": "/no/such/adapter"}
+    unknown = await evaluated(api, {**small, "lora_list": [law]})
+    assert unknown["error_message"] == "model_specs.lora_list: law: no worker has a model at /no/such/adapter"
+
+
 async def test_what_does_not_fit_says_what_is_lacking(api: httpx.AsyncClient) -> None:
     large = {
         "source": "huggingface",

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from modelyard_contracts.deployments import DeploymentSpec, PlacementStrategy
-from modelyard_contracts.models import ModelFacts
+from modelyard_contracts.deployments import PlacementStrategy
+from modelyard_contracts.models import ModelCoordinates, ModelFacts
 from modelyard_placement.claims import Sizer
 from modelyard_placement.cluster import BadInput, read_cluster
 from modelyard_placement.report import simulation_view
@@ -21,8 +21,8 @@ CASES = sorted((Path(__file__).parent / "cases").glob("*.json"))
 LEAST_CASES = 60
 
 
-def source_unread(spec: DeploymentSpec) -> ModelFacts | None:
-    raise BadInput(f"metadata: is missing, and {spec.location()} is not read here")
+def source_unread(coordinates: ModelCoordinates) -> ModelFacts | None:
+    raise BadInput(f"metadata: is missing, and {coordinates.location()} is not read here")
 
 
 def outcome(case: dict[str, Any], *, reverse: bool = False) -> Any:

@@ -61,7 +61,7 @@ def demand_of(
     """Raises `BadParameters`."""
     arguments = tuple(split_parameters(spec.backend_parameters))
     backend = spec.backend or backend_for(spec, model)
-    adapters = adapters or tuple(_unread(one) for one in spec.lora_list)
+    adapters = adapters or tuple(unread(one) for one in spec.lora_list)
     beside = (model, draft, *adapters)
     told = [facts.model_dump_json() if facts else "" for facts in beside]
     key = "\0".join((backend, spec.backend_version or "", *arguments, *told, str(spec.extended_kv_cache)))
@@ -82,7 +82,7 @@ def demand_of(
     )
 
 
-def _unread(adapter: LoraAdapter) -> ModelFacts:
+def unread(adapter: LoraAdapter) -> ModelFacts:
     """Backends keep room for each adapter by its rank, and take a usual one where it is not known."""
     location = adapter.lora_repo_name or adapter.local_path or adapter.lora_name
     return ModelFacts(location=location, format=ModelFormat.UNKNOWN, weight_bytes=0)

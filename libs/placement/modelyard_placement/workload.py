@@ -5,17 +5,19 @@ from collections.abc import Callable, Mapping
 from typing import Annotated, Any
 
 from modelyard_contracts.commands import DeploymentCreate
+from modelyard_contracts.companions import adapter_at, draft_at
 from modelyard_contracts.deployments import DeploymentSpec, PlacementStrategy
-from modelyard_contracts.models import ModelFacts, ModelFormat
+from modelyard_contracts.models import ModelCoordinates, ModelFacts, ModelFormat, coordinates_of
 from modelyard_contracts.parameters import BadParameters
+from modelyard_models.beside import Beside
 from modelyard_models.facts import facts_from_files
 from modelyard_models.files import BadModel, ModelFiles
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from modelyard_placement.cluster import BadInput, in_words
-from modelyard_placement.demand import Demand, demand_of
+from modelyard_placement.demand import Demand, demand_of, unread
 
-ReadSource = Callable[[DeploymentSpec], ModelFacts | None]
+ReadSource = Callable[[ModelCoordinates], ModelFacts | None]
 """Reads the metadata of a model at its source. Raises `BadInput`."""
 
 
@@ -48,6 +50,13 @@ class Metadata(ModelMetadata):
     """The draft model of speculative decoding."""
     adapters: tuple[ModelMetadata, ...] = ()
     """Those of `lora_list`."""
+
+    def beside(self) -> Beside:
+        """Raises `BadModel`."""
+        return Beside(
+            adapters=tuple(one.facts("adapter") for one in self.adapters),
+            draft=self.draft.facts("draft") if self.draft else None,
+        )
 
 
 def read_workload(
@@ -85,18 +94,29 @@ def read_deployment(
         raise BadInput(_prefixed(in_words(error), where)) from error
     spec = spec_of(command, policy)
     try:
-        facts = metadata.facts(spec.location()) if metadata else read_source(spec)
+        facts = metadata.facts(spec.location()) if metadata else read_source(coordinates_of(spec))
+        beside = metadata.beside() if metadata else _read_beside(spec, read_source)
         return demand_of(
             command.name,
             spec,
             cluster_id=command.cluster_id,
             model=facts,
-            draft=metadata.draft.facts("draft") if metadata and metadata.draft else None,
-            adapters=tuple(one.facts("adapter") for one in metadata.adapters) if metadata else (),
+            draft=beside.draft,
+            adapters=beside.adapters,
             replicas=1 if command.replicas is None else command.replicas,
         )
     except (BadModel, BadParameters, BadInput) as error:
         raise BadInput(_prefixed(str(error), where)) from error
+
+
+def _read_beside(spec: DeploymentSpec, read_source: ReadSource) -> Beside:
+    """Raises `BadInput`."""
+    adapters = ((one, adapter_at(one)) for one in spec.lora_list)
+    draft = draft_at(spec)
+    return Beside(
+        adapters=tuple((at and read_source(at)) or unread(one) for one, at in adapters),
+        draft=read_source(draft) if draft else None,
+    )
 
 
 def spec_of(command: DeploymentCreate, policy: PlacementStrategy | None = None) -> DeploymentSpec:

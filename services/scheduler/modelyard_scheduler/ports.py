@@ -48,7 +48,7 @@ class Models(Protocol):
 
 class Inspections(Protocol):
     def placeable(self, instance_ids: Iterable[int]) -> list[int]:
-        """Those whose model is known."""
+        """Those whose models are known: their own, their adapters and their draft model."""
         ...
 
 

@@ -5,8 +5,8 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from modelyard_contracts.deployments import DeploymentSpec, PlacementStrategy
-from modelyard_contracts.models import ModelFacts, coordinates_of
+from modelyard_contracts.deployments import PlacementStrategy
+from modelyard_contracts.models import ModelCoordinates, ModelFacts
 from modelyard_placement.claims import Sizer
 from modelyard_placement.cluster import BadInput, Cluster, read_cluster
 from modelyard_placement.demand import Demand
@@ -73,10 +73,10 @@ def _workload(path: Path) -> list[Demand]:
         raise UsageError(_at(path, error)) from error
 
 
-def _read_source(spec: DeploymentSpec) -> ModelFacts | None:
-    note(f"Reading {spec.location()} at its source ...")
+def _read_source(coordinates: ModelCoordinates) -> ModelFacts | None:
+    note(f"Reading {coordinates.location()} at its source ...")
     try:
-        return facts_at(coordinates_of(spec))
+        return facts_at(coordinates)
     except UsageError as error:
         hint = 'or say {"config": {...}, "weight_bytes": N}'
         raise BadInput(f"metadata: is not given, and the source says: {error.message} ({hint})") from error

@@ -7,8 +7,9 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Query
 from modelyard_contracts.base import Instant
 from modelyard_contracts.commands import Command
+from modelyard_contracts.companions import companions_of
 from modelyard_contracts.deployments import DeploymentSpec, Source
-from modelyard_contracts.models import ModelFacts, coordinates_of
+from modelyard_contracts.models import ModelCoordinates, ModelFacts, coordinates_of
 from modelyard_models.sources.errors import SourceError
 from modelyard_placement.claims import Sizer
 from modelyard_placement.cluster import BadInput, Cluster, read_cluster
@@ -81,18 +82,39 @@ async def _evaluated(
 
 
 async def _described(context: Context, demand: Demand, said: Json) -> tuple[Demand, list[Json] | None]:
-    """With what its source says, and where its files are if that is known.
+    """With what the sources of its models say, and where its own files are if that is known.
 
     Raises `BadInput`, `SourceError`."""
-    if demand.spec.source is Source.LOCAL_PATH:
-        facts, files = await _on_workers(context, demand.spec)
-    else:
-        facts, files = (await context.catalogue.inspect(coordinates_of(demand.spec))).facts, None
-    return read_deployment(said, "model_specs", lambda _: facts), files
+    own = coordinates_of(demand.spec)
+    facts, files = await _looked_at(context, own)
+    known = {own.model_id(): facts, **await _companions(context, demand.spec)}
+    return read_deployment(said, "model_specs", lambda at: known.get(at.model_id())), files
 
 
-async def _on_workers(context: Context, spec: DeploymentSpec) -> tuple[ModelFacts | None, list[Json]]:
-    path = spec.local_path or ""
+async def _companions(context: Context, spec: DeploymentSpec) -> dict[str, ModelFacts]:
+    """Its adapters and its draft model, by id. Raises `BadInput`, naming the field."""
+    found: dict[str, ModelFacts] = {}
+    for field, coordinates in companions_of(spec):
+        try:
+            facts, _ = await _looked_at(context, coordinates)
+        except SourceError as error:
+            raise BadInput(f"model_specs.{field}: {error}") from error
+        if facts is None:
+            raise BadInput(f"model_specs.{field}: no worker has a model at {coordinates.repo}")
+        found[coordinates.model_id()] = facts
+    return found
+
+
+async def _looked_at(
+    context: Context, coordinates: ModelCoordinates
+) -> tuple[ModelFacts | None, list[Json] | None]:
+    """Raises `SourceError`."""
+    if coordinates.source is Source.LOCAL_PATH:
+        return await _on_workers(context, coordinates.repo)
+    return (await context.catalogue.inspect(coordinates)).facts, None
+
+
+async def _on_workers(context: Context, path: str) -> tuple[ModelFacts | None, list[Json]]:
     answers = await context.paths.ask_workers(path)
     files = [{"worker_name": one.worker, "local_path": path} for one in answers if one.found]
     return next((one.facts for one in answers if one.facts is not None), None), files

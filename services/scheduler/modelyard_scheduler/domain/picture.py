@@ -12,6 +12,7 @@ from typing import Any
 
 from modelyard_contracts.backends import InferenceBackend
 from modelyard_contracts.base import Aggregate
+from modelyard_contracts.companions import adapter_at, draft_at
 from modelyard_contracts.deployments import DeploymentSpec
 from modelyard_contracts.envelope import Recorded
 from modelyard_contracts.events import (
@@ -22,8 +23,9 @@ from modelyard_contracts.events import (
     WorkerDevicesReleased,
     WorkerDevicesReserved,
 )
-from modelyard_contracts.models import ModelFacts, coordinates_of
-from modelyard_placement.demand import Demand, PathSaid
+from modelyard_contracts.models import ModelCoordinates, ModelFacts, coordinates_of
+from modelyard_models.beside import Beside
+from modelyard_placement.demand import Demand, PathSaid, unread
 from modelyard_placement.index import Index
 from modelyard_placement.picture import Holding
 
@@ -68,7 +70,7 @@ class Picture:
         self._of_deployment: dict[int, set[int]] = defaultdict(set)
         self._on_worker: dict[int, set[int]] = defaultdict(set)
         self._unplaced: set[int] = set()
-        self._demands: dict[int, tuple[DeploymentSpec, ModelFacts | None, int, Demand]] = {}
+        self._demands: dict[int, tuple[DeploymentSpec, ModelFacts | None, Beside, int, Demand]] = {}
 
     def instances_of(self, deployment_id: int) -> list[InstanceState]:
         """By id, the oldest first."""
@@ -79,18 +81,29 @@ class Picture:
 
     def facts_of(self, spec: DeploymentSpec) -> ModelFacts | None:
         """None: its model was not inspected yet."""
-        return self.models.get(coordinates_of(spec).model_id())
+        return self.facts_at(coordinates_of(spec))
+
+    def facts_at(self, coordinates: ModelCoordinates | None) -> ModelFacts | None:
+        return None if coordinates is None else self.models.get(coordinates.model_id())
+
+    def beside(self, spec: DeploymentSpec) -> Beside:
+        """What is known of its adapters and its draft model."""
+        return Beside(
+            adapters=tuple(self.facts_at(adapter_at(one)) or unread(one) for one in spec.lora_list),
+            draft=self.facts_at(draft_at(spec)),
+        )
 
     def demand(self, state: InstanceState, paths: Mapping[int, PathSaid] | None) -> Demand:
         """What the instance asks of a place. Raises `BadParameters`."""
         deployment = self.deployments.get(state.deployment_id)
         replicas = max(1, deployment.replicas if deployment else 1)
-        model = self.facts_of(state.spec)
+        model, beside = self.facts_of(state.spec), self.beside(state.spec)
         known = self._demands.get(state.deployment_id)
-        if known is None or known[0] is not state.spec or known[1] is not model or known[2] != replicas:
-            known = state.spec, model, replicas, demand_for(state, model, replicas)
+        asked = (beside, replicas)
+        if known is None or known[0] is not state.spec or known[1] is not model or known[2:4] != asked:
+            known = state.spec, model, beside, replicas, demand_for(state, model, beside, replicas)
             self._demands[state.deployment_id] = known
-        return replace(known[3], paths=paths)
+        return replace(known[4], paths=paths)
 
     def count_on(self, worker_id: int) -> int:
         return len(self._on_worker.get(worker_id, ()))

@@ -1,6 +1,7 @@
 """Workers and waiting instances in the words of placement."""
 
 from modelyard_contracts.models import ModelFacts
+from modelyard_models.beside import Beside
 from modelyard_placement.demand import Demand, demand_of
 from modelyard_placement.picture import DeviceView, WorkerView
 
@@ -43,7 +44,7 @@ def _devices(worker: WorkerState) -> tuple[DeviceView, ...]:
     )
 
 
-def demand(state: InstanceState, model: ModelFacts | None, replicas: int) -> Demand:
+def demand(state: InstanceState, model: ModelFacts | None, beside: Beside, replicas: int) -> Demand:
     """Raises `BadParameters`."""
     return demand_of(
         state.deployment_name,
@@ -51,5 +52,7 @@ def demand(state: InstanceState, model: ModelFacts | None, replicas: int) -> Dem
         deployment=state.deployment_id,
         cluster_id=state.cluster_id,
         model=model,
+        draft=beside.draft,
+        adapters=beside.adapters,
         replicas=replicas,
     )

@@ -7,7 +7,8 @@ from datetime import datetime, timedelta
 
 import structlog
 from modelyard_contracts import events
-from modelyard_contracts.deployments import Reason, Source
+from modelyard_contracts.companions import companions_of
+from modelyard_contracts.deployments import DeploymentSpec, Reason, Source
 from modelyard_contracts.events import InstanceUnschedulable, ModelInspected
 from modelyard_contracts.models import ModelCoordinates, ModelFacts, coordinates_of
 from modelyard_eventlog.log import Conflict, LogUnavailable, Write
@@ -27,6 +28,7 @@ AGAIN = RestartPolicy(base_s=5.0, max_s=300.0)
 
 @dataclass(frozen=True, slots=True)
 class Failure:
+    why: str
     streak: int
     again_at: datetime
 
@@ -46,28 +48,31 @@ class InspectionHandler:
     """Of this process alone: another one tries at once."""
 
     def placeable(self, instance_ids: Iterable[int]) -> list[int]:
-        """Those whose model is known; for the others it is looked at in the background, and `ModelInspected`
-        or the instance's reasons tell of the end."""
+        """Those whose models are known, adapters and draft models too; the others' are looked at in the
+        background, and `ModelInspected` or the instance's reasons tell of the end."""
         picture = self.decider.picture
         found: list[int] = []
         for ident in instance_ids:
             state = picture.instances.get(ident)
             if state is None or state.phase not in UNPLACED:
                 continue
-            coordinates = coordinates_of(state.spec)
-            if picture.facts_of(state.spec) is not None or not self._begun(coordinates):
+            unknown = [at for _, at in _models(state.spec) if picture.facts_at(at) is None]
+            for coordinates in unknown:
+                self._begin(coordinates)
+            if all(self._is_left_to_workers(state.spec, coordinates) for coordinates in unknown):
                 found.append(ident)
         return found
 
-    def _begun(self, coordinates: ModelCoordinates) -> bool:
-        """Whether placement has to wait. Of a path that was not found each worker tells its own reason, so
-        placement goes on."""
+    def _is_left_to_workers(self, spec: DeploymentSpec, coordinates: ModelCoordinates) -> bool:
+        """Of an own path that was not found each worker tells its own reason, so placement goes on."""
+        return coordinates.model_id() in self.failures and _is_own_path(spec, coordinates)
+
+    def _begin(self, coordinates: ModelCoordinates) -> None:
         model_id = coordinates.model_id()
         failure = self.failures.get(model_id)
         due = failure is None or failure.again_at <= self.decider.now()
         if due and model_id not in self.running:
             self.running[model_id] = asyncio.create_task(self._inspect(coordinates))
-        return failure is None or coordinates.source is not Source.LOCAL_PATH
 
     async def _inspect(self, coordinates: ModelCoordinates) -> None:
         model_id = coordinates.model_id()
@@ -85,22 +90,20 @@ class InspectionHandler:
                 coordinates, [w.worker_id for w in workers if w.phase is WorkerPhase.READY]
             )
         except NotInspected as error:
-            self._note_failure(coordinates.model_id())
+            self._note_failure(coordinates.model_id(), str(error))
             logger.warning("a model is not known", model=coordinates.location(), error=str(error))
-            await (
-                self.after()
-                if coordinates.source is Source.LOCAL_PATH
-                else self._tell_waiting(coordinates, str(error))
-            )
+            await self._tell_waiting(coordinates)
+            if coordinates.source is Source.LOCAL_PATH:
+                await self.after()
             return
         self.failures.pop(coordinates.model_id(), None)
         await self.decider.state(lambda: self._inspected(coordinates, facts))
 
-    def _note_failure(self, model_id: str) -> None:
+    def _note_failure(self, model_id: str, why: str) -> None:
         before = self.failures.get(model_id)
         streak = before.streak + 1 if before else 1
         wait_s = delay(streak, AGAIN, jitter=0.5)
-        self.failures[model_id] = Failure(streak, self.decider.now() + timedelta(seconds=wait_s))
+        self.failures[model_id] = Failure(why, streak, self.decider.now() + timedelta(seconds=wait_s))
 
     def _inspected(self, coordinates: ModelCoordinates, facts: ModelFacts) -> Decision | None:
         """None if another scheduler was faster."""
@@ -117,26 +120,50 @@ class InspectionHandler:
         )
         return Decision([Write(ModelInspected(coordinates=coordinates, facts=facts), 0)], cause)
 
-    async def _tell_waiting(self, coordinates: ModelCoordinates, why: str) -> None:
-        reason = Reason(check=CHECK, message=why)
+    async def _tell_waiting(self, coordinates: ModelCoordinates) -> None:
         for state in self.decider.picture.unplaced():
-            if coordinates_of(state.spec) == coordinates:
+            if any(at == coordinates for _, at in _models(state.spec)):
                 ident = state.instance_id
-                await self.decider.state(lambda ident=ident: self._unschedulable(ident, reason))  # type: ignore[misc]
+                await self.decider.state(lambda ident=ident: self._unschedulable(ident))  # type: ignore[misc]
 
-    def _unschedulable(self, instance_id: int, reason: Reason) -> Decision | None:
+    def _reasons(self, spec: DeploymentSpec) -> tuple[Reason, ...]:
+        """Why its models are not known, each with the field that names it."""
+        unknown = [
+            (field, self.failures.get(at.model_id()))
+            for field, at in _models(spec)
+            if self.decider.picture.facts_at(at) is None and not _is_own_path(spec, at)
+        ]
+        return tuple(
+            Reason(check=CHECK, message=f"{field}: {failure.why}" if field else failure.why)
+            for field, failure in unknown
+            if failure is not None
+        )
+
+    def _unschedulable(self, instance_id: int) -> Decision | None:
         state = self.decider.picture.instances.get(instance_id)
-        if state is None or state.phase not in UNPLACED or _was_told(state, reason):
+        if state is None or state.phase not in UNPLACED:
+            return None
+        reasons = self._reasons(state.spec)
+        if not reasons or _was_told(state, reasons):
             return None
         told = InstanceUnschedulable(
             instance_id=instance_id,
             deployment_id=state.deployment_id,
-            message=f"The model cannot be inspected: {reason.message}",
-            reasons=(reason,),
+            message=f"The model cannot be inspected: {'; '.join(reason.message for reason in reasons)}",
+            reasons=reasons,
             decision=events.Decision(policy=POLICY, decided_at_seq=self.decider.picture.position),
         )
         return self.decider.about(state, "inspect", [Write(told, state.seq)])
 
 
-def _was_told(state: InstanceState, reason: Reason) -> bool:
-    return state.phase is Phase.UNSCHEDULABLE and state.reasons == (reason,)
+def _was_told(state: InstanceState, reasons: tuple[Reason, ...]) -> bool:
+    return state.phase is Phase.UNSCHEDULABLE and state.reasons == reasons
+
+
+def _models(spec: DeploymentSpec) -> list[tuple[str, ModelCoordinates]]:
+    """Its own, and its companions with the fields that name them."""
+    return [("", coordinates_of(spec)), *companions_of(spec)]
+
+
+def _is_own_path(spec: DeploymentSpec, coordinates: ModelCoordinates) -> bool:
+    return coordinates.source is Source.LOCAL_PATH and coordinates == coordinates_of(spec)
