@@ -37,6 +37,9 @@ class Share:
         """How much must be free."""
         return max(self.asked_bytes, self.claim_bytes + self.beside_bytes)
 
+    def suffices(self, free_bytes: int) -> bool:
+        return self.asked_bytes <= self.claim_bytes and self.free_bytes <= free_bytes
+
 
 @dataclass(frozen=True, slots=True)
 class Sized:

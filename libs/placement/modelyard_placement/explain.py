@@ -108,7 +108,7 @@ def _of_devices(room: Room, fit: Sequence[DeviceView], sized: Sized) -> Iterator
     shares = dict(zip((device.key for device in roomiest), sized.shares, strict=False))
     for device in fit:
         share = shares.get(device.key, smallest)
-        if share.asked_bytes > share.claim_bytes or share.free_bytes > room.free[device.key]:
+        if not share.suffices(room.free[device.key]):
             yield vram_reason(room, device, share)
 
 

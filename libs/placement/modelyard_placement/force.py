@@ -1,40 +1,73 @@
 """Placing on GPUs chosen by hand although the room does not suffice, where the deployment insists."""
 
+from collections.abc import Iterator, Sequence
+
 from modelyard_contracts.deployments import Reason
 
+from modelyard_placement.claims import Place, Sized
 from modelyard_placement.explain import ram_reason, vram_reason
-from modelyard_placement.fits import Fit, in_order, place_of, usable
+from modelyard_placement.fits import Fit, place_of, usable
+from modelyard_placement.picture import DeviceKind, DeviceView
 from modelyard_placement.room import Room
 from modelyard_placement.search import Search
 
-
-def forced(search: Search) -> tuple[Fit, tuple[Reason, ...]] | None:
-    """On the worker where the chosen devices have the most room; with what does not suffice there."""
-    count = search.counts.world or 1
-    options = [
-        option for room in search.rooms.eligible(search.demand) if (option := _on(search, room, count))
-    ]
-    return max(options, key=_room_left, default=None)
+Part = tuple[Room, Sequence[DeviceView]]
+Forced = tuple[tuple[Fit, ...], tuple[Reason, ...]]
 
 
-def _on(search: Search, room: Room, count: int) -> tuple[Fit, tuple[Reason, ...]] | None:
-    devices = usable(search.demand, room, room.worker.devices)
-    devices = sorted(devices, key=lambda device: (-room.free[device.key], device.type, device.index))[:count]
-    if len(devices) < count or len({device.type for device in devices}) > 1:
-        return None
-    sized = search.sizer.size(search.demand, place_of(search.demand, room, devices))
+def forced(search: Search) -> Forced | None:
+    """Where the chosen devices have the most room, one worker before several; with what does not suffice."""
+    most = max(search.kinds.values(), default=0)
+    groups = search.counts.across(most) if search.demand.may_span else ()
+    for each, workers in ((search.counts.world or 1, 1), *groups):
+        alike = [parts[:workers] for parts in _alike(search, each) if len(parts) >= workers]
+        options = [option for parts in alike if (option := _on(search, parts))]
+        if options:
+            return max(options, key=_room_left)
+    return None
+
+
+def _alike(search: Search, each: int) -> list[list[Part]]:
+    """Of each worker the roomiest chosen devices; the workers whose devices are of the same kinds together,
+    the roomiest first."""
+    found: dict[tuple[DeviceKind, ...], list[Part]] = {}
+    for room in search.rooms.eligible(search.demand):
+        chosen = usable(search.demand, room, room.worker.devices)
+        chosen = sorted(chosen, key=lambda device: (-room.free[device.key], device.type, device.index))[:each]
+        if len(chosen) == each and len({device.type for device in chosen}) == 1:
+            chosen.sort(key=lambda device: device.index)
+            found.setdefault(tuple(device.kind for device in chosen), []).append((room, chosen))
+    return [sorted(parts, key=_least_room_last) for parts in found.values()]
+
+
+def _least_room_last(part: Part) -> tuple[int, int]:
+    room, devices = part
+    return -sum(room.free[device.key] for device in devices), room.worker.ident
+
+
+def _on(search: Search, parts: Sequence[Part]) -> Forced | None:
+    room, devices = parts[0]
+    place = place_of(search.demand, room, devices)
+    if len(parts) > 1:
+        place = Place(place.kinds, len(parts))
+    sized = search.sizer.size(search.demand, place)
     if isinstance(sized, str):
         return None
-    reasons = [
-        vram_reason(room, device, share)
-        for device, share in zip(devices, sized.shares, strict=True)
-        if share.free_bytes > room.free[device.key]
-    ]
-    if sized.ram_bytes[0] > room.ram_free:
-        reasons.append(ram_reason(room, sized.ram_bytes[0]))
-    return Fit(room, in_order(devices), sized), tuple(reasons)
+    fits = tuple(Fit(room, tuple(device.key for device in devices), sized) for room, devices in parts)
+    return fits, tuple(reason for at, part in enumerate(parts) for reason in _lacking(part, sized, at))
 
 
-def _room_left(option: tuple[Fit, tuple[Reason, ...]]) -> tuple[int, int]:
-    fit, _ = option
-    return sum(fit.room.free[device] for device in fit.devices), -fit.room.worker.ident
+def _lacking(part: Part, sized: Sized, position: int) -> Iterator[Reason]:
+    room, devices = part
+    shares = sized.shares[position * len(devices) : (position + 1) * len(devices)]
+    for device, share in zip(devices, shares, strict=True):
+        if not share.suffices(room.free[device.key]):
+            yield vram_reason(room, device, share)
+    if sized.ram_bytes[position] > room.ram_free:
+        yield ram_reason(room, sized.ram_bytes[position])
+
+
+def _room_left(option: Forced) -> tuple[int, int]:
+    fits, _ = option
+    free = sum(fit.room.free[device] for fit in fits for device in fit.devices)
+    return free, -fits[0].room.worker.ident

@@ -82,11 +82,13 @@ def place_in(
     for step in steps(search):
         found = take(search, step)
         if found:
-            return _placed(search, step.strategy, found)
+            best = tuple(_candidate(search, one) for one in found)
+            return _on(found[0].fits, step.strategy, best=best)
     if demand.spec.force and demand.gpu_ids:
-        fit = forced(search)
-        if fit is not None:
-            return _forced(search, fit)
+        insisted = forced(search)
+        if insisted is not None:
+            fits, overcommits = insisted
+            return _on(fits, "forced", overcommits=overcommits)
     return Unplaceable(obstacles(search) if explain else ())
 
 
@@ -106,14 +108,20 @@ def _suffices(reason: Reason) -> bool:
     return isinstance(needed, int) and isinstance(available, int) and needed <= available
 
 
-def _placed(search: Search, strategy: str, found: Sequence[Found]) -> Placement:
-    fits = found[0].fits
+def _on(
+    fits: Sequence[Fit],
+    strategy: str,
+    *,
+    best: tuple[Candidate, ...] = (),
+    overcommits: tuple[Reason, ...] = (),
+) -> Placement:
     primary, *others = fits
     return Placement(
         worker=primary.room.worker,
         claim=_claim(primary, 0),
         strategy=strategy,
-        best=tuple(_candidate(search, one) for one in found),
+        best=best,
+        overcommits=overcommits,
         subordinates=tuple(
             Subordinate(
                 worker_id=fit.room.worker.ident,
@@ -122,17 +130,6 @@ def _placed(search: Search, strategy: str, found: Sequence[Found]) -> Placement:
             )
             for position, fit in enumerate(others, start=1)
         ),
-    )
-
-
-def _forced(search: Search, found: tuple[Fit, tuple[Reason, ...]]) -> Placement:
-    fit, overcommits = found
-    return Placement(
-        worker=fit.room.worker,
-        claim=_claim(fit, 0),
-        strategy="forced",
-        best=(),
-        overcommits=overcommits,
     )
 
 

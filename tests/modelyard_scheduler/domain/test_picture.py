@@ -30,7 +30,6 @@ def test_it_knows_what_belongs_where() -> None:
     picture = told(deployment(), *worker(), requested(5), scheduled(5), requested(6), unschedulable(6))
     assert [state.instance_id for state in picture.instances_of(3)] == [5, 6]
     assert [state.instance_id for state in picture.instances_on(1)] == [5]
-    assert picture.count_on(1) == 1
     assert [state.instance_id for state in picture.unplaced()] == [6]
 
 

@@ -105,9 +105,6 @@ class Picture:
             self._demands[state.deployment_id] = known
         return replace(known[4], paths=paths)
 
-    def count_on(self, worker_id: int) -> int:
-        return len(self._on_worker.get(worker_id, ()))
-
     def unplaced(self) -> list[InstanceState]:
         return [self.instances[ident] for ident in sorted(self._unplaced)]
 
