@@ -40,6 +40,7 @@ def estimate_unknown(
                 parts=tuple(parts),
                 margin_bytes=margin_bytes(parts, Confidence.LOW),
                 claim_bytes=int(card.memory_bytes * fraction),
+                beside_bytes=int(rules.get("context_gib", 0) * GIB),
                 kv_bytes_per_token=size * TOKEN_SHARE / share,
             )
         )
