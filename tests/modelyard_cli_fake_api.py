@@ -77,6 +77,8 @@ class FakeApi:
 
     def _read(self, path: str, query: dict[str, list[str]]) -> tuple[int, Any]:
         parts = path.removeprefix("/v2/").split("/")
+        if path == "/v2/users/me/hub-tokens":
+            return 200, {"huggingface": True, "modelscope": False}
         if parts[0] == "model-sources":
             return refusal(404, f"{path} {query.get('path')}")
         if path == "/v2/events":
@@ -93,7 +95,7 @@ class FakeApi:
         return 200, listed([one for one in kept if word in one["name"]])
 
     def _write(self, method: str, path: str, body: Json) -> tuple[int, Any]:
-        if method == "DELETE":
+        if method == "DELETE" or path.startswith("/v2/users/me/hub-tokens/"):
             return 200, None
         if path == "/v2/api-keys":
             return 200, {"id": 4, "name": body["name"], "value": KEY}

@@ -239,6 +239,10 @@ class PasswordChange(Command):
     new_password: Password
 
 
+class HubTokenChange(Command):
+    token: Annotated[str, StringConstraints(pattern=r"^[\x21-\x7e]+$", max_length=512)]
+
+
 class ApiKeyCreate(Command):
     name: PlainName
     description: Text | None = None

@@ -14,6 +14,10 @@ class Source(StrEnum):
     LOCAL_PATH = "local_path"
 
 
+HUB_TOKEN_VARIABLES = {Source.HUGGINGFACE: "HF_TOKEN", Source.MODEL_SCOPE: "MODELSCOPE_API_TOKEN"}
+"""What the hubs' own clients read a token from."""
+
+
 class PlacementStrategy(StrEnum):
     SPREAD = "spread"
     BINPACK = "binpack"
@@ -90,8 +94,8 @@ class LabelExpression(Contract):
 class DeploymentSpec(Contract):
     """Everything that decides how an instance runs. An instance keeps the spec it was created with.
 
-    `env` holds sealed values in every event and message (`modelyard_runtime.secrets`): only the api and
-    the agent that starts the backend can open them.
+    `env` holds sealed values in every event and message (`modelyard_runtime.secrets`): the api and the
+    agent that starts the backend can open them, and the scheduler, which opens a hub's token alone.
     """
 
     description: str | None = None

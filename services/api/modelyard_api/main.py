@@ -52,6 +52,7 @@ from modelyard_api.projections.runner import Projections
 from modelyard_api.routes.context import Context, Handlers, RouteSettings
 from modelyard_api.routes.edge import Edge, health_router
 from modelyard_api.routes.errors import add_error_handlers
+from modelyard_api.routes.hub_tokens import hub_token_router
 from modelyard_api.routes.inference_backends import inference_backend_router
 from modelyard_api.routes.model_evaluations import model_evaluation_router
 from modelyard_api.routes.model_files import model_file_router
@@ -79,6 +80,7 @@ def build_app(context: Context) -> FastAPI:
     for router in (
         health_router(VERSION),
         session_router(),
+        hub_token_router(),
         write_router(),
         inference_backend_router(),
         model_file_router(),
@@ -108,7 +110,7 @@ def build_context(settings: ApiSettings, log: EventLog, questions: Questions, db
             settings.secret_key.get_secret_value(),
             now,
         ),
-        accounts=AccountHandler(log, directory, Argon2Passwords(), now),
+        accounts=AccountHandler(log, directory, Argon2Passwords(), sealer, now),
         backends=BackendHandler(log, directory, sealer, now),
         model_files=ModelFileHandler(log, directory, now),
     )

@@ -23,6 +23,7 @@ from modelyard_models.sources.catalogue import Catalogue
 from modelyard_runtime.clock import new_id, now
 from modelyard_runtime.health import Health, serve_health
 from modelyard_runtime.logs import configure_logs
+from modelyard_runtime.secrets import Sealer
 from modelyard_runtime.settings import BadSettings, parse_settings
 from modelyard_runtime.shutdown import ends_before, stop_signal
 from modelyard_runtime.tracing import configure_traces
@@ -67,7 +68,9 @@ def build(settings: SchedulerSettings, nc: Client, at_work: Callable[[], bool]) 
     )
     questions = Questions(nc)
     paths = WorkerPaths(questions, timeout_s=settings.path_question_s)
-    sources = ModelSources(Catalogue(settings), questions, path_question_s=settings.path_question_s)
+    sources = ModelSources(
+        Catalogue(settings), questions, sealer_of(settings), path_question_s=settings.path_question_s
+    )
     inspections = InspectionHandler(decider, sources)
     wants = WantsHandler(decider, desired)
     placement = PlacementHandler(decider, wants, paths, inspections)
@@ -84,6 +87,14 @@ def build(settings: SchedulerSettings, nc: Client, at_work: Callable[[], bool]) 
     )
     inspections.after = scheduler.place_waiting
     return scheduler
+
+
+def sealer_of(settings: SchedulerSettings) -> Sealer | None:
+    """Raises `BadSettings`."""
+    try:
+        return Sealer(settings.secret_key.get_secret_value()) if settings.secret_key else None
+    except ValueError as error:
+        raise BadSettings(f"--secret-key (MODELYARD_SECRET_KEY): {error}") from error
 
 
 class Watchdog:
@@ -189,6 +200,7 @@ def main(argv: Sequence[str]) -> int:
     try:
         settings = parse_settings(SchedulerSettings, argv, prog="modelyard scheduler")
         configure_traces("scheduler")
+        sealer_of(settings)
     except BadSettings as error:
         sys.stderr.write(f"modelyard scheduler: {error}\n")
         return 2

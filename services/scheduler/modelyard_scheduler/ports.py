@@ -40,8 +40,11 @@ class NotInspected(Exception):
 
 
 class Models(Protocol):
-    async def inspect(self, coordinates: ModelCoordinates, worker_ids: Collection[int]) -> ModelFacts:
-        """Looks at a model at its source, in bounded time. Workers are asked of a path that is not here.
+    async def inspect(
+        self, coordinates: ModelCoordinates, sealed_token: str | None, worker_ids: Collection[int]
+    ) -> ModelFacts:
+        """Looks at a model at its source, in bounded time; `sealed_token` is the deployment's own for the
+        hub. Workers are asked of a path that is not here.
         Raises `NotInspected`."""
         ...
 

@@ -2,12 +2,17 @@
 
 from modelyard_models.sources.settings import ModelSourceSettings
 from modelyard_runtime.settings import NatsSettings
-from pydantic import Field
+from pydantic import Field, SecretStr
 
 
 class SchedulerSettings(NatsSettings, ModelSourceSettings):
     """Turns desired replicas into instances, places them, restarts and replaces them."""
 
+    secret_key: SecretStr | None = Field(
+        None,
+        description="Opens deployments' hub tokens: 32 bytes in URL-safe base64, as the api's. Without it, "
+        "gated models are looked at with the configured tokens only.",
+    )
     silent_after_s: float = Field(10.0, description="Silence after which a worker counts as unknown.")
     worker_grace_s: float = Field(180.0, description="Silence after which a worker's instances are replaced.")
     max_lost_share: float = Field(

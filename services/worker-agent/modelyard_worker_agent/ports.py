@@ -161,8 +161,11 @@ class Connections(Protocol):
 
 
 class Models(Protocol):
-    async def resolve(self, spec: DeploymentSpec, downloading: Callable[[], Awaitable[None]]) -> Path:
-        """The file to serve; `downloading` is awaited once if it must be fetched first.
+    async def resolve(
+        self, spec: DeploymentSpec, downloading: Callable[[], Awaitable[None]], token: str | None = None
+    ) -> Path:
+        """The file to serve; `downloading` is awaited once if it must be fetched first. `token` is shown to
+        the hub in place of the configured one.
 
         Raises `ModelMissing`, `DownloadFailed`.
         """

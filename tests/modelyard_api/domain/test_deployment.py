@@ -1,5 +1,6 @@
 """Given a deployment, when somebody wants something of it, then these facts."""
 
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -134,3 +135,42 @@ def test_commands_name_what_is_wrong_with_them(fields: dict[str, Any], named: st
     good = {"name": "x", "source": "local_path", "local_path": "/m/a.gguf"}
     with pytest.raises(ValidationError, match=named):
         DeploymentCreate.model_validate({**good, **fields})
+
+
+HUB_TOKENS = {Source.HUGGINGFACE: "<hf>"}
+OF_HUB = {"source": Source.HUGGINGFACE, "huggingface_repo_id": "org/gated"}
+
+
+def made(**fields: Any) -> dict[str, str]:
+    command = DeploymentCreate(name="x", **{**OF_HUB, **fields})
+    return requested(command, deployment_id=5, cluster_id=1, seal=seal, hub_tokens=HUB_TOKENS).spec.env
+
+
+def test_a_deployment_from_a_hub_comes_with_its_operators_token_there() -> None:
+    assert made() == {"HF_TOKEN": "<hf>"}
+    assert made(env={"A": "1"}) == {"A": "<1>", "HF_TOKEN": "<hf>"}
+
+
+def test_a_token_that_the_environment_names_stays() -> None:
+    assert made(env={"HF_TOKEN": "other"}) == {"HF_TOKEN": "<other>"}
+
+
+def test_a_token_goes_to_its_own_hub_only() -> None:
+    assert made(source=Source.MODEL_SCOPE, model_scope_model_id="org/gated") == {}
+    assert made(source=Source.LOCAL_PATH, local_path="/m/a.gguf") == {}
+
+
+def edited(**fields: Any) -> list[Any]:
+    spec = DeploymentSpec(source=Source.HUGGINGFACE, huggingface_repo_id="org/gated")
+    state = replace(GIVEN, spec=spec)
+    return list(decide_update(DeploymentUpdate(**fields), state, seal=seal, same=same, hub_tokens=HUB_TOKENS))
+
+
+def test_who_edits_a_deployment_leaves_a_token_and_who_only_scales_or_renames_it_none() -> None:
+    [event] = edited(revision="main")
+    assert event.spec.env == {"HF_TOKEN": "<hf>"}
+    [event] = edited(**OF_HUB)
+    assert event.spec.env == {"HF_TOKEN": "<hf>"}
+    assert edited(replicas=5) == [DeploymentScaled(deployment_id=3, replicas=5, previous_replicas=2)]
+    [event] = edited(name="other")
+    assert event.spec.env == {}

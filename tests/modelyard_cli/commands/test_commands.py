@@ -179,3 +179,21 @@ def test_models_are_looked_at_by_the_api(shell: Shell, api: FakeApi) -> None:
     shell.run("search", "qwen", "--sort", "likes", "--format", "gguf")
     asked = api.asked[-1][1]
     assert asked == "/v2/model-sources/huggingface/search?search=qwen&sort=likes&page=1&format=gguf"
+
+
+def test_a_hubs_token_comes_from_standard_input_and_is_never_shown(api: FakeApi, shell: Shell) -> None:
+    kept = shell.run("hub-token", "set", "huggingface", text="hf_mine\n")
+
+    assert kept.returncode == 0, kept.stderr
+    assert api.asked[-1] == ("PUT", "/v2/users/me/hub-tokens/huggingface", {"token": "hf_mine"})
+    listed = shell.ok("hub-token", "list")
+    assert [line.split() for line in listed.splitlines()[1:]] == [
+        ["huggingface", "kept"],
+        ["modelscope", "none"],
+    ]
+    assert "hf_mine" not in kept.stdout + kept.stderr + listed
+    shell.ok("hub-token", "delete", "huggingface")
+    assert api.asked[-1][:2] == ("DELETE", "/v2/users/me/hub-tokens/huggingface")
+    nothing = shell.run("hub-token", "set", "modelscope", text="")
+    assert nothing.returncode == 2
+    assert "no token" in nothing.stderr

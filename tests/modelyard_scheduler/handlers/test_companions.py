@@ -34,7 +34,7 @@ def with_companions(adapter: LoraAdapter, draft_model: str) -> DeploymentSpec:
 @contextmanager
 def sources(directory: Path, url: str = "http://127.0.0.1:9") -> Iterator[ModelSources]:
     catalogue = Catalogue(settings_for(url, directory))
-    yield ModelSources(catalogue, Questions(Client()), path_question_s=1)
+    yield ModelSources(catalogue, Questions(Client()), None, path_question_s=1)
     catalogue.close()
 
 

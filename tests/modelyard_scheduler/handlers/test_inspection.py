@@ -25,10 +25,12 @@ class Sources:
     asked: list[tuple[str, tuple[int, ...]]] = field(default_factory=list)
     go: asyncio.Event = field(default_factory=asyncio.Event)
 
-    async def inspect(self, coordinates: ModelCoordinates, worker_ids: Collection[int]) -> ModelFacts:
+    async def inspect(
+        self, coordinates: ModelCoordinates, sealed_token: str | None, worker_ids: Collection[int]
+    ) -> ModelFacts:
         self.asked.append((coordinates.location(), tuple(worker_ids)))
         await self.go.wait()
-        if self.why_not is not None:
+        if self.why_not is not None and sealed_token is None:
             raise NotInspected(self.why_not)
         return ModelFacts(location=coordinates.location(), format=ModelFormat.GGUF, weight_bytes=9)
 
@@ -107,4 +109,21 @@ async def test_a_model_that_another_scheduler_looked_at_is_not_stated_again(clus
             handler.placeable([5])
         for handler in handlers:
             await done(handler, sources)
+    assert len(await cluster.facts(ModelInspected)) == 1
+
+
+async def test_who_has_a_token_does_not_wait_for_who_has_none(cluster: Cluster) -> None:
+    await cluster.tell(requested(5, spec=HUB))
+    async with cluster.scheduler() as scheduler:
+        sources = Sources(why_not="org/tiny is gated")
+        handler = InspectionHandler(scheduler.decider, sources)
+        handler.placeable([5])
+        await done(handler, sources)
+        await cluster.tell(requested(6, spec=HUB.model_copy(update={"env": {"HF_TOKEN": "sealed"}})))
+        await scheduler.decider.feed.catch_up()
+
+        assert handler.placeable([5, 6]) == []
+        await done(handler, sources)
+
+        assert handler.placeable([5, 6]) == [5, 6]
     assert len(await cluster.facts(ModelInspected)) == 1

@@ -218,6 +218,19 @@ async def test_a_gated_model_says_what_to_do_and_comes_with_a_token(
     assert "hf_open" not in record
 
 
+@BOTH
+async def test_a_deployments_own_token_stands_in_for_the_workers(
+    hub: Hub, world: World, source: Source
+) -> None:
+    hub.add("org/gated", {"m.gguf": b"secret"}, token="hf_mine")
+    store = world.store(token="hf_of_all")
+
+    path = await store.resolve(spec(source, "org/gated", "m.gguf"), world.downloading, "hf_mine")
+
+    assert path.read_bytes() == b"secret"
+    assert "hf_of_all" not in hub.tokens
+
+
 async def test_a_hub_that_is_away_is_said(tmp_path: Path) -> None:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))

@@ -33,6 +33,7 @@ def scheduler(state: StateDir, secrets: Secrets, options: UpOptions, health_port
     settings = {
         "NATS_CREDENTIALS": str(write_credentials(state, secrets, "scheduler")),
         "SCHEDULER_HEALTH_PORT": str(health_port),
+        "SECRET_KEY": secrets.secret_key,
     }
     return _program(state, options, "scheduler", settings)
 

@@ -12,6 +12,7 @@ from modelyard_contracts.events.accounts import (
     UserCreated,
     UserDeleted,
     UserEvent,
+    UserHubTokenChanged,
     UserPasswordChanged,
 )
 from modelyard_contracts.events.backends import (
@@ -138,6 +139,7 @@ EVENT_TYPES: dict[str, type[Event]] = {
         InferenceBackendDeleted,
         UserCreated,
         UserPasswordChanged,
+        UserHubTokenChanged,
         UserDeleted,
         ApiKeyCreated,
         ApiKeyRevoked,

@@ -3,6 +3,7 @@
 from typing import ClassVar
 
 from modelyard_contracts.base import Aggregate, Event, Instant, Owner
+from modelyard_contracts.deployments import Source
 
 
 class UserEvent(Event):
@@ -24,6 +25,12 @@ class UserCreated(UserEvent):
 
 class UserPasswordChanged(UserEvent):
     password_hash: str
+
+
+class UserHubTokenChanged(UserEvent):
+    hub: Source
+    sealed_token: str | None
+    """As environment values are sealed; None: the user keeps none there any more."""
 
 
 class UserDeleted(UserEvent):

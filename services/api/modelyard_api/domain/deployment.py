@@ -2,10 +2,11 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from types import MappingProxyType
 from typing import Any
 
 from modelyard_contracts.commands import DeploymentCreate, DeploymentUpdate, check_source
-from modelyard_contracts.deployments import DeploymentSpec
+from modelyard_contracts.deployments import HUB_TOKEN_VARIABLES, DeploymentSpec, Source
 from modelyard_contracts.envelope import Recorded
 from modelyard_contracts.events import (
     DeploymentDeleted,
@@ -19,6 +20,9 @@ from modelyard_api.domain.errors import invalid
 
 Seal = Callable[[str], str]
 MASK = "********"
+HubTokens = Mapping[Source, str]
+"""A user's own, sealed."""
+NO_TOKENS: HubTokens = MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +59,12 @@ def evolve(state: Deployment | None, event: Recorded[Any]) -> Deployment | None:
 
 
 def requested(
-    command: DeploymentCreate, *, deployment_id: int, cluster_id: int, seal: Seal
+    command: DeploymentCreate,
+    *,
+    deployment_id: int,
+    cluster_id: int,
+    seal: Seal,
+    hub_tokens: HubTokens = NO_TOKENS,
 ) -> DeploymentRequested:
     said = _said(command)
     env = seal_env(command.env or {}, {}, seal)
@@ -64,15 +73,20 @@ def requested(
         name=command.name,
         cluster_id=cluster_id,
         replicas=1 if command.replicas is None else command.replicas,
-        spec=DeploymentSpec.model_validate({**said, "env": env}),
+        spec=with_hub_token(DeploymentSpec.model_validate({**said, "env": env}), hub_tokens),
     )
 
 
 def decide_update(
-    command: DeploymentUpdate, state: Deployment, *, seal: Seal, same: Callable[[str, str], bool]
+    command: DeploymentUpdate,
+    state: Deployment,
+    *,
+    seal: Seal,
+    same: Callable[[str, str], bool],
+    hub_tokens: HubTokens = NO_TOKENS,
 ) -> list[DeploymentEvent]:
     """Raises `Refusal`. `same(sealed, clear)` says whether a sealed value holds that text, so that an
-    unchanged environment is no change."""
+    unchanged environment is no change. Who only scales or renames leaves no token behind."""
     events: list[DeploymentEvent] = []
     if command.replicas is not None and command.replicas != state.replicas:
         events.append(
@@ -82,9 +96,19 @@ def decide_update(
         )
     name = command.name or state.name
     spec = _updated_spec(command, state.spec, seal, same)
+    if command.model_fields_set & set(DeploymentSpec.model_fields):
+        spec = with_hub_token(spec, hub_tokens)
     if spec != state.spec or name != state.name:
         events.append(DeploymentUpdated(deployment_id=state.deployment_id, name=name, spec=spec))
     return events
+
+
+def with_hub_token(spec: DeploymentSpec, hub_tokens: HubTokens) -> DeploymentSpec:
+    """A model of a hub comes with its operator's token there, unless the environment names one."""
+    sealed = hub_tokens.get(spec.source)
+    if sealed is None or HUB_TOKEN_VARIABLES[spec.source] in spec.env:
+        return spec
+    return spec.model_copy(update={"env": {**spec.env, HUB_TOKEN_VARIABLES[spec.source]: sealed}})
 
 
 def decide_delete(state: Deployment) -> DeploymentDeleted:

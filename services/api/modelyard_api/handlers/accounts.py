@@ -3,9 +3,18 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
+from typing import Any
 
 from modelyard_contracts.base import Aggregate, Event
-from modelyard_contracts.commands import ApiKeyCreate, ClusterCreate, PasswordChange, UserCreate
+from modelyard_contracts.commands import (
+    ApiKeyCreate,
+    ClusterCreate,
+    HubTokenChange,
+    PasswordChange,
+    UserCreate,
+)
+from modelyard_contracts.deployments import Source
+from modelyard_contracts.envelope import Recorded
 from modelyard_contracts.events import (
     ApiKeyCreated,
     ApiKeyRevoked,
@@ -14,12 +23,14 @@ from modelyard_contracts.events import (
     NameReleased,
     UserCreated,
     UserDeleted,
+    UserHubTokenChanged,
     UserPasswordChanged,
     name_id,
 )
 from modelyard_eventlog.log import EventLog, Write
 from modelyard_runtime import keys
 from modelyard_runtime.clock import Now
+from modelyard_runtime.secrets import Sealer
 
 from modelyard_api.domain.errors import conflict, forbidden, name_taken, not_found
 from modelyard_api.handlers.commanding import Commander, Done, carry_out, held, load
@@ -34,6 +45,7 @@ class AccountHandler:
     log: EventLog
     directory: Directory
     passwords: Passwords
+    sealer: Sealer
     now: Now
 
     async def create_user(self, command: UserCreate, by: Commander) -> Done:
@@ -73,14 +85,18 @@ class AccountHandler:
 
         return await carry_out(self.log, decide, lambda: user_id, by, self.now)
 
+    async def set_hub_token(self, user_id: int, hub: Source, command: HubTokenChange, by: Commander) -> Done:
+        return await self._change_hub_token(user_id, hub, self.sealer.seal(command.token), by)
+
+    async def delete_hub_token(self, user_id: int, hub: Source, by: Commander) -> Done:
+        return await self._change_hub_token(user_id, hub, None, by)
+
     async def delete_user(self, user_id: int, by: Commander) -> Done:
         if by.actor == f"user/{user_id}":
             raise conflict("you cannot delete the account you are using")
 
         async def decide() -> Sequence[Write] | Done:
-            events = await load(self.log, Aggregate.USER, user_id)
-            if not events or isinstance(events[-1].data, UserDeleted):
-                raise not_found(f"user {user_id}")
+            events = await self._alive(user_id)
             name = events[0].data.username
             return [
                 Write(UserDeleted(user_id=user_id, username=name), events[-1].seq),
@@ -148,10 +164,32 @@ class AccountHandler:
 
     async def _user(self, user_id: int) -> tuple[str, int]:
         """The hash of a user's password, and the sequence of the user's last event."""
+        events = await self._alive(user_id)
+        hashes = [
+            e.data.password_hash for e in events if isinstance(e.data, UserCreated | UserPasswordChanged)
+        ]
+        return hashes[-1], events[-1].seq
+
+    async def _alive(self, user_id: int) -> Sequence[Recorded[Any]]:
         events = await load(self.log, Aggregate.USER, user_id)
         if not events or isinstance(events[-1].data, UserDeleted):
             raise not_found(f"user {user_id}")
-        return events[-1].data.password_hash, events[-1].seq
+        return events
+
+    async def _change_hub_token(self, user_id: int, hub: Source, sealed: str | None, by: Commander) -> Done:
+        changed = UserHubTokenChanged(user_id=user_id, hub=hub, sealed_token=sealed)
+
+        def is_of_hub(event: Event) -> bool:
+            return isinstance(event, UserHubTokenChanged) and event.hub is hub
+
+        async def decide() -> Sequence[Write] | Done:
+            events = await self._alive(user_id)
+            kept = [e.data.sealed_token for e in events if is_of_hub(e.data)]
+            if sealed is None and (not kept or kept[-1] is None):
+                return Done(ident=user_id, seq=events[-1].seq)
+            return [Write(changed, events[-1].seq)]
+
+        return await carry_out(self.log, decide, lambda: user_id, by, self.now)
 
     async def _create_named(
         self, kind: Aggregate, name: str, event: Callable[[int], Event], by: Commander

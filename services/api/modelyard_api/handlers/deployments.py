@@ -23,7 +23,7 @@ from modelyard_runtime.secrets import Sealer, Unsealable
 
 from modelyard_api.domain import deployment as deployments
 from modelyard_api.domain import route as routes
-from modelyard_api.domain.deployment import Deployment
+from modelyard_api.domain.deployment import NO_TOKENS, Deployment, HubTokens
 from modelyard_api.domain.errors import invalid, name_taken, not_found, unavailable
 from modelyard_api.domain.route import Route
 from modelyard_api.handlers.commanding import Commander, Done, carry_out, check_match, held, load
@@ -39,7 +39,9 @@ class DeploymentHandler:
     sealer: Sealer
     now: Now
 
-    async def create(self, command: DeploymentCreate, by: Commander) -> Done:
+    async def create(
+        self, command: DeploymentCreate, by: Commander, hub_tokens: HubTokens = NO_TOKENS
+    ) -> Done:
         cluster_id = await self._cluster(command.cluster_id)
         name = await held(self.log, Aggregate.DEPLOYMENT, command.name)
         if name.held_by is None and command.source is Source.LOCAL_PATH:
@@ -59,7 +61,11 @@ class DeploymentHandler:
             ident = max(ident, await self.directory.highest_id(Aggregate.DEPLOYMENT)) + 1
             route_id = max(route_id, await self.directory.highest_id(Aggregate.ROUTE)) + 1
             requested = deployments.requested(
-                command, deployment_id=ident, cluster_id=cluster_id, seal=self.sealer.seal
+                command,
+                deployment_id=ident,
+                cluster_id=cluster_id,
+                seal=self.sealer.seal,
+                hub_tokens=hub_tokens,
             )
             route = routes.created_for(
                 ident,
@@ -80,7 +86,12 @@ class DeploymentHandler:
         return await carry_out(self.log, decide, lambda: ident, by, self.now)
 
     async def update(
-        self, ident: int, command: DeploymentUpdate, by: Commander, if_match: int | None
+        self,
+        ident: int,
+        command: DeploymentUpdate,
+        by: Commander,
+        if_match: int | None,
+        hub_tokens: HubTokens = NO_TOKENS,
     ) -> Done:
         async def decide() -> Sequence[Write] | Done:
             events = await load(self.log, Aggregate.DEPLOYMENT, ident)
@@ -88,7 +99,9 @@ class DeploymentHandler:
             if any(by.made(event.id) for event in events):
                 return Done(ident=ident, seq=state.seq)
             check_match(state.seq, if_match)
-            decided = deployments.decide_update(command, state, seal=self.sealer.seal, same=self._same)
+            decided = deployments.decide_update(
+                command, state, seal=self.sealer.seal, same=self._same, hub_tokens=hub_tokens
+            )
             if not decided:
                 return Done(ident=ident, seq=state.seq)
             writes = [Write(event, None if number else state.seq) for number, event in enumerate(decided)]

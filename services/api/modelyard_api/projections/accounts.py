@@ -6,6 +6,7 @@ from modelyard_contracts.events import (
     ApiKeyRevoked,
     UserCreated,
     UserDeleted,
+    UserHubTokenChanged,
     UserPasswordChanged,
 )
 from modelyard_eventlog.log import AnyRecorded
@@ -49,7 +50,12 @@ def fold_user(event: AnyRecorded, row: Row | None) -> Row | None:
     if row is None:
         return None
     if isinstance(data, UserPasswordChanged):
-        return changed(event, row, {}, {"password_hash": data.password_hash, "password_seq": event.seq})
+        hidden = {"password_hash": data.password_hash, "password_seq": event.seq}
+        return changed(event, row, {}, {**row.hidden, **hidden})
+    if isinstance(data, UserHubTokenChanged):
+        kept = {**row.hidden.get("hub_tokens", {}), data.hub.value: data.sealed_token}
+        tokens = {hub: sealed for hub, sealed in kept.items() if sealed is not None}
+        return changed(event, row, {}, {**row.hidden, "hub_tokens": tokens})
     if isinstance(data, UserDeleted):
         return removed(event, row)
     raise TypeError(f"{event.type} is no event of a user")

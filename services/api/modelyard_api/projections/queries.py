@@ -5,6 +5,7 @@ from datetime import datetime
 from typing import Any
 
 from modelyard_contracts.base import Aggregate
+from modelyard_contracts.deployments import Source
 from sqlalchemy import Table, func, select
 
 from modelyard_api.adapters.database import Database
@@ -20,6 +21,8 @@ class UserRow:
     is_admin: bool
     password_hash: str
     password_seq: int
+    hub_tokens: dict[Source, str]
+    """Sealed."""
     deleted: bool
 
 
@@ -146,5 +149,6 @@ def _user(row: Any) -> UserRow | None:
         is_admin=row.is_admin,
         password_hash=hidden["password_hash"],
         password_seq=hidden["password_seq"],
+        hub_tokens={Source(hub): sealed for hub, sealed in hidden.get("hub_tokens", {}).items()},
         deleted=row.removed_at is not None,
     )

@@ -5,22 +5,25 @@ import hmac
 import json
 from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Annotated
 
 from cryptography.fernet import Fernet, InvalidToken
 from fastapi import Depends, Header, Request
+from modelyard_contracts.deployments import Source
 from modelyard_eventlog.log import EventLog
 from modelyard_eventlog.questions import Questions
 from modelyard_models.sources.catalogue import Catalogue
 from modelyard_runtime import keys
 from modelyard_runtime.clock import Now, new_id, new_traceparent
+from modelyard_runtime.secrets import Sealer, Unsealable
 from modelyard_runtime.tracing import span, valid_traceparent
 
 from modelyard_api.adapters.asking import WorkerPaths
 from modelyard_api.adapters.database import Database
 from modelyard_api.adapters.telemetry import WorkerTelemetry
-from modelyard_api.domain.errors import bad_request, forbidden, unauthorized
+from modelyard_api.domain.deployment import NO_TOKENS, HubTokens
+from modelyard_api.domain.errors import bad_request, conflict, forbidden, unauthorized
 from modelyard_api.handlers.accounts import AccountHandler
 from modelyard_api.handlers.backends import BackendHandler
 from modelyard_api.handlers.commanding import Commander, command_id
@@ -75,6 +78,7 @@ class Context:
 class Caller:
     user_id: int
     is_admin: bool
+    hub_tokens: HubTokens = field(default_factory=lambda: NO_TOKENS, repr=False)
 
 
 def get_context(request: Request) -> Context:
@@ -127,7 +131,7 @@ async def _caller_of_key(context: Context, key: keys.ApiKey) -> Caller:
     user = await queries.user_by_id(context.db, row.user_id)
     if user is None or user.deleted:
         raise unauthorized("the owner of the API key is gone")
-    return Caller(user_id=user.id, is_admin=user.is_admin)
+    return Caller(user_id=user.id, is_admin=user.is_admin, hub_tokens=user.hub_tokens)
 
 
 def session_token(context: Context, user_id: int, password_seq: int) -> str:
@@ -145,7 +149,18 @@ async def _caller_of_session(context: Context, token: str) -> Caller:
     user = await queries.user_by_id(context.db, content["user_id"])
     if user is None or user.deleted or user.password_seq != content["password_seq"]:
         raise unauthorized("the session has ended: log in again")
-    return Caller(user_id=user.id, is_admin=user.is_admin)
+    return Caller(user_id=user.id, is_admin=user.is_admin, hub_tokens=user.hub_tokens)
+
+
+def hub_token(context: Context, caller: Caller, source: Source) -> str | None:
+    """The caller's own there, in clear. Raises `Refusal` (409)."""
+    sealed = caller.hub_tokens.get(source)
+    if sealed is None:
+        return None
+    try:
+        return Sealer(context.settings.secret_key).unseal(sealed)
+    except Unsealable as error:
+        raise conflict(f"your token for {source.value} cannot be read ({error}): set it again") from error
 
 
 def require_join_token(request: Request, context: ContextOf) -> None:

@@ -20,8 +20,8 @@ from modelyard_api.routes.streams import beating
 
 KNOWN = frozenset({"type", "subject", "since", "limit", "order", "follow", "min_seq"})
 MOST = 1000
-UNSHOWN = frozenset({"password_hash", "secret_hash"})
-"""What the log keeps and nobody may read over HTTP: a hash is something to attack."""
+UNSHOWN = frozenset({"password_hash", "secret_hash", "sealed_token"})
+"""What the log keeps and nobody may read over HTTP: a hash, a sealed token is something to attack."""
 
 
 def event_router() -> APIRouter:

@@ -21,7 +21,7 @@ from pydantic import Field
 from modelyard_api.projections import moments
 from modelyard_api.projections.moments import Moment
 from modelyard_api.projections.worker_use import in_use
-from modelyard_api.routes.context import CallerOf, Context, ContextOf
+from modelyard_api.routes.context import Caller, CallerOf, Context, ContextOf, hub_token
 
 Json = dict[str, Any]
 CATALOGUE_ONLY = frozenset({"quantization", "mode", "gpu_filters"})
@@ -44,7 +44,7 @@ def model_evaluation_router() -> APIRouter:
     async def evaluate_models(
         request: EvaluationRequest,
         context: ContextOf,
-        _: CallerOf,
+        caller: CallerOf,
         at: Annotated[Instant | None, Query(description="A moment that is past; none: now.")] = None,
     ) -> Json:
         moment = await (moments.now(context.db) if at is None else moments.at(context.db, at))
@@ -53,7 +53,9 @@ def model_evaluation_router() -> APIRouter:
             workers = [in_use(worker, context.telemetry.of(worker["id"])) for worker in workers]
         sizer = Sizer()
         results = [
-            await _evaluated(context, replace(moment, workers=workers), request.cluster_id, spec, sizer)
+            await _evaluated(
+                context, caller, replace(moment, workers=workers), request.cluster_id, spec, sizer
+            )
             for spec in request.model_specs
         ]
         return {"results": results, "seq": moment.seq}
@@ -62,14 +64,14 @@ def model_evaluation_router() -> APIRouter:
 
 
 async def _evaluated(
-    context: Context, moment: Moment, cluster_id: int | None, spec: Json, sizer: Sizer
+    context: Context, caller: Caller, moment: Moment, cluster_id: int | None, spec: Json, sizer: Sizer
 ) -> Json:
     said = {key: value for key, value in spec.items() if key not in CATALOGUE_ONLY}
     said.setdefault("name", "evaluated")
     try:
         demand = read_deployment(said, "model_specs", lambda _: None)
         if demand.model is None:
-            demand, files = await _described(context, demand, said)
+            demand, files = await _described(context, caller, demand, said)
         else:
             files = None
         cluster = _cluster(moment, files)
@@ -81,22 +83,24 @@ async def _evaluated(
     return evaluation_view(found, spec)
 
 
-async def _described(context: Context, demand: Demand, said: Json) -> tuple[Demand, list[Json] | None]:
+async def _described(
+    context: Context, caller: Caller, demand: Demand, said: Json
+) -> tuple[Demand, list[Json] | None]:
     """With what the sources of its models say, and where its own files are if that is known.
 
     Raises `BadInput`, `SourceError`."""
     own = coordinates_of(demand.spec)
-    facts, files = await _looked_at(context, own)
-    known = {own.model_id(): facts, **await _companions(context, demand.spec)}
+    facts, files = await _looked_at(context, caller, own)
+    known = {own.model_id(): facts, **await _companions(context, caller, demand.spec)}
     return read_deployment(said, "model_specs", lambda at: known.get(at.model_id())), files
 
 
-async def _companions(context: Context, spec: DeploymentSpec) -> dict[str, ModelFacts]:
+async def _companions(context: Context, caller: Caller, spec: DeploymentSpec) -> dict[str, ModelFacts]:
     """Its adapters and its draft model, by id. Raises `BadInput`, naming the field."""
     found: dict[str, ModelFacts] = {}
     for field, coordinates in companions_of(spec):
         try:
-            facts, _ = await _looked_at(context, coordinates)
+            facts, _ = await _looked_at(context, caller, coordinates)
         except SourceError as error:
             raise BadInput(f"model_specs.{field}: {error}") from error
         if facts is None:
@@ -106,12 +110,13 @@ async def _companions(context: Context, spec: DeploymentSpec) -> dict[str, Model
 
 
 async def _looked_at(
-    context: Context, coordinates: ModelCoordinates
+    context: Context, caller: Caller, coordinates: ModelCoordinates
 ) -> tuple[ModelFacts | None, list[Json] | None]:
     """Raises `SourceError`."""
     if coordinates.source is Source.LOCAL_PATH:
         return await _on_workers(context, coordinates.repo)
-    return (await context.catalogue.inspect(coordinates)).facts, None
+    token = hub_token(context, caller, coordinates.source)
+    return (await context.catalogue.inspect(coordinates, token)).facts, None
 
 
 async def _on_workers(context: Context, path: str) -> tuple[ModelFacts | None, list[Json]]:

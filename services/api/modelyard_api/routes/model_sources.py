@@ -1,7 +1,6 @@
 """Models at their sources: search, and all that is known of one before anything is downloaded."""
 
 from contextlib import aclosing
-from enum import StrEnum
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Header, Query
@@ -12,23 +11,16 @@ from modelyard_models.sources.port import Search, Sort
 from modelyard_models.sources.views import page_of, view_of, view_of_facts
 
 from modelyard_api.domain.errors import Refusal
-from modelyard_api.routes.context import AdminOf, CallerOf, Context, ContextOf
+from modelyard_api.routes.context import AdminOf, CallerOf, Context, ContextOf, hub_token
+from modelyard_api.routes.hub_tokens import Hub
 
 Json = dict[str, Any]
 Page = Annotated[int, Query(ge=1, le=100)]
 PerPage = Annotated[int, Query(alias="perPage", ge=1, le=100)]
 HubToken = Annotated[str | None, Header(alias="X-Hub-Token", max_length=512)]
-"""The caller's own token at the hub, in place of the configured one; it is not kept."""
+"""In place of the token that the caller keeps, and of the configured one; it is not kept."""
 Accelerators = Annotated[tuple[str, ...], Query(max_length=16)]
 """Kinds of devices, as workers name them: `cuda`, `cann`, `cpu`."""
-
-
-class Hub(StrEnum):
-    HUGGINGFACE = "huggingface"
-    MODELSCOPE = "modelscope"
-
-    def source(self) -> Source:
-        return Source.HUGGINGFACE if self is Hub.HUGGINGFACE else Source.MODEL_SCOPE
 
 
 def model_source_router() -> APIRouter:
@@ -44,7 +36,7 @@ def _add_search(router: APIRouter) -> None:
     async def search(
         hub: Hub,
         context: ContextOf,
-        _: CallerOf,
+        caller: CallerOf,
         search: Annotated[str, Query(max_length=256)] = "",
         sort: Sort = Sort.DOWNLOADS,
         task: Annotated[str | None, Query(max_length=64)] = None,
@@ -54,6 +46,7 @@ def _add_search(router: APIRouter) -> None:
         token: HubToken = None,
     ) -> Json:
         wanted = Search(text=search, sort=sort, task=task, format=format, page=page, per_page=per_page)
+        token = token or hub_token(context, caller, hub.source())
         return page_of(await context.catalogue.search(hub.source(), wanted, token), wanted)
 
 
@@ -63,13 +56,14 @@ def _add_model(router: APIRouter) -> None:
         hub: Hub,
         repo: str,
         context: ContextOf,
-        _: CallerOf,
+        caller: CallerOf,
         revision: Annotated[str | None, Query(max_length=256)] = None,
         file: Annotated[str | None, Query(max_length=512)] = None,
         accelerator: Accelerators = (),
         token: HubToken = None,
     ) -> Json:
         coordinates = ModelCoordinates(source=hub.source(), repo=repo, file=file, revision=revision)
+        token = token or hub_token(context, caller, hub.source())
         return view_of(await context.catalogue.inspect(coordinates, token), accelerator)
 
 

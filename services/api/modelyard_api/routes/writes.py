@@ -29,11 +29,10 @@ def write_router() -> APIRouter:
 def _add_models(router: APIRouter) -> None:
     @router.post("/models")
     async def create_model(
-        command: DeploymentCreate, context: ContextOf, response: Response, _: AdminOf, by: CommanderOf
+        command: DeploymentCreate, context: ContextOf, response: Response, caller: AdminOf, by: CommanderOf
     ) -> Json:
-        return await answer(
-            context, response, "models", await context.handlers.deployments.create(command, by)
-        )
+        done = await context.handlers.deployments.create(command, by, caller.hub_tokens)
+        return await answer(context, response, "models", done)
 
     @router.put("/models/{ident}")
     async def update_model(
@@ -41,11 +40,11 @@ def _add_models(router: APIRouter) -> None:
         command: DeploymentUpdateOf,
         context: ContextOf,
         response: Response,
-        _: AdminOf,
+        caller: AdminOf,
         by: CommanderOf,
         if_match: IfMatchOf,
     ) -> Json:
-        done = await context.handlers.deployments.update(ident, command, by, if_match)
+        done = await context.handlers.deployments.update(ident, command, by, if_match, caller.hub_tokens)
         return await answer(context, response, "models", done)
 
     @router.delete("/models/{ident}")

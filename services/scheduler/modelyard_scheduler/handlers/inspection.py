@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 import structlog
 from modelyard_contracts import events
 from modelyard_contracts.companions import companions_of
-from modelyard_contracts.deployments import DeploymentSpec, Reason, Source
+from modelyard_contracts.deployments import HUB_TOKEN_VARIABLES, DeploymentSpec, Reason, Source
 from modelyard_contracts.events import InstanceUnschedulable, ModelInspected
 from modelyard_contracts.models import ModelCoordinates, ModelFacts, coordinates_of
 from modelyard_eventlog.log import Conflict, LogUnavailable, Write
@@ -24,6 +24,14 @@ logger = structlog.stdlib.get_logger()
 POLICY = "inspect/1"
 CHECK = "model_metadata"
 AGAIN = RestartPolicy(base_s=5.0, max_s=300.0)
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """A model, and as whom it is looked at: what one may read is not another's."""
+
+    coordinates: ModelCoordinates
+    sealed_token: str | None = field(repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,8 +51,8 @@ class InspectionHandler:
     models: Models
     after: Callable[[], Awaitable[None]] = _nothing
     """What comes after a path was not found: placement goes on, and no fact tells of it."""
-    running: dict[str, "asyncio.Task[None]"] = field(default_factory=dict)
-    failures: dict[str, Failure] = field(default_factory=dict)
+    running: dict[Look, "asyncio.Task[None]"] = field(default_factory=dict)
+    failures: dict[Look, Failure] = field(default_factory=dict)
     """Of this process alone: another one tries at once."""
 
     def placeable(self, instance_ids: Iterable[int]) -> list[int]:
@@ -56,54 +64,56 @@ class InspectionHandler:
             state = picture.instances.get(ident)
             if state is None or state.phase not in UNPLACED:
                 continue
-            unknown = [at for _, at in _models(state.spec) if picture.facts_at(at) is None]
-            for coordinates in unknown:
-                self._begin(coordinates)
-            if all(self._is_left_to_workers(state.spec, coordinates) for coordinates in unknown):
+            unknown = [look for _, look in _looks(state.spec) if picture.facts_at(look.coordinates) is None]
+            for look in unknown:
+                self._begin(look)
+            if all(self._is_left_to_workers(state.spec, look) for look in unknown):
                 found.append(ident)
         return found
 
-    def _is_left_to_workers(self, spec: DeploymentSpec, coordinates: ModelCoordinates) -> bool:
+    def _is_left_to_workers(self, spec: DeploymentSpec, look: Look) -> bool:
         """Of an own path that was not found each worker tells its own reason, so placement goes on."""
-        return coordinates.model_id() in self.failures and _is_own_path(spec, coordinates)
+        return look in self.failures and _is_own_path(spec, look.coordinates)
 
-    def _begin(self, coordinates: ModelCoordinates) -> None:
-        model_id = coordinates.model_id()
-        failure = self.failures.get(model_id)
+    def _begin(self, look: Look) -> None:
+        failure = self.failures.get(look)
         due = failure is None or failure.again_at <= self.decider.now()
-        if due and model_id not in self.running:
-            self.running[model_id] = asyncio.create_task(self._inspect(coordinates))
+        if due and look not in self.running:
+            self.running[look] = asyncio.create_task(self._inspect(look))
 
-    async def _inspect(self, coordinates: ModelCoordinates) -> None:
-        model_id = coordinates.model_id()
+    async def _inspect(self, look: Look) -> None:
         try:
-            await self._look_at(coordinates)
+            await self._look_at(look)
         except (LogUnavailable, Conflict) as error:
-            logger.warning("a model will be looked at again", model=coordinates.location(), error=str(error))
+            model = look.coordinates.location()
+            logger.warning("a model will be looked at again", model=model, error=str(error))
         finally:
-            del self.running[model_id]
+            del self.running[look]
 
-    async def _look_at(self, coordinates: ModelCoordinates) -> None:
+    async def _look_at(self, look: Look) -> None:
+        coordinates = look.coordinates
         workers = self.decider.picture.workers.values()
         try:
             facts = await self.models.inspect(
-                coordinates, [w.worker_id for w in workers if w.phase is WorkerPhase.READY]
+                coordinates,
+                look.sealed_token,
+                [w.worker_id for w in workers if w.phase is WorkerPhase.READY],
             )
         except NotInspected as error:
-            self._note_failure(coordinates.model_id(), str(error))
+            self._note_failure(look, str(error))
             logger.warning("a model is not known", model=coordinates.location(), error=str(error))
-            await self._tell_waiting(coordinates)
+            await self._tell_waiting(look)
             if coordinates.source is Source.LOCAL_PATH:
                 await self.after()
             return
-        self.failures.pop(coordinates.model_id(), None)
+        self.failures.pop(look, None)
         await self.decider.state(lambda: self._inspected(coordinates, facts))
 
-    def _note_failure(self, model_id: str, why: str) -> None:
-        before = self.failures.get(model_id)
+    def _note_failure(self, look: Look, why: str) -> None:
+        before = self.failures.get(look)
         streak = before.streak + 1 if before else 1
         wait_s = delay(streak, AGAIN, jitter=0.5)
-        self.failures[model_id] = Failure(why, streak, self.decider.now() + timedelta(seconds=wait_s))
+        self.failures[look] = Failure(why, streak, self.decider.now() + timedelta(seconds=wait_s))
 
     def _inspected(self, coordinates: ModelCoordinates, facts: ModelFacts) -> Decision | None:
         """None if another scheduler was faster."""
@@ -120,18 +130,19 @@ class InspectionHandler:
         )
         return Decision([Write(ModelInspected(coordinates=coordinates, facts=facts), 0)], cause)
 
-    async def _tell_waiting(self, coordinates: ModelCoordinates) -> None:
+    async def _tell_waiting(self, look: Look) -> None:
         for state in self.decider.picture.unplaced():
-            if any(at == coordinates for _, at in _models(state.spec)):
+            if any(other == look for _, other in _looks(state.spec)):
                 ident = state.instance_id
                 await self.decider.state(lambda ident=ident: self._unschedulable(ident))  # type: ignore[misc]
 
     def _reasons(self, spec: DeploymentSpec) -> tuple[Reason, ...]:
         """Why its models are not known, each with the field that names it."""
         unknown = [
-            (field, self.failures.get(at.model_id()))
-            for field, at in _models(spec)
-            if self.decider.picture.facts_at(at) is None and not _is_own_path(spec, at)
+            (field, self.failures.get(look))
+            for field, look in _looks(spec)
+            if self.decider.picture.facts_at(look.coordinates) is None
+            and not _is_own_path(spec, look.coordinates)
         ]
         return tuple(
             Reason(check=CHECK, message=f"{field}: {failure.why}" if field else failure.why)
@@ -160,9 +171,10 @@ def _was_told(state: InstanceState, reasons: tuple[Reason, ...]) -> bool:
     return state.phase is Phase.UNSCHEDULABLE and state.reasons == reasons
 
 
-def _models(spec: DeploymentSpec) -> list[tuple[str, ModelCoordinates]]:
-    """Its own, and its companions with the fields that name them."""
-    return [("", coordinates_of(spec)), *companions_of(spec)]
+def _looks(spec: DeploymentSpec) -> list[tuple[str, Look]]:
+    """At its own model, and at its companions with the fields that name them."""
+    models = [("", coordinates_of(spec)), *companions_of(spec)]
+    return [(field, Look(at, spec.env.get(HUB_TOKEN_VARIABLES.get(at.source, "")))) for field, at in models]
 
 
 def _is_own_path(spec: DeploymentSpec, coordinates: ModelCoordinates) -> bool:

@@ -72,19 +72,23 @@ class ModelStore:
         self._slots = asyncio.Semaphore(fetching.at_once)
         self._room = asyncio.Lock()
 
-    async def resolve(self, spec: DeploymentSpec, downloading: Callable[[], Awaitable[None]]) -> Path:
+    async def resolve(
+        self, spec: DeploymentSpec, downloading: Callable[[], Awaitable[None]], token: str | None = None
+    ) -> Path:
         if spec.source is Source.LOCAL_PATH:
             return await asyncio.to_thread(served_model, spec.local_path or "")
-        return await self.fetch(coordinates_of(spec), downloading)
+        return await self.fetch(coordinates_of(spec), downloading, token)
 
-    async def fetch(self, model: ModelCoordinates, downloading: Callable[[], Awaitable[None]]) -> Path:
+    async def fetch(
+        self, model: ModelCoordinates, downloading: Callable[[], Awaitable[None]], token: str | None = None
+    ) -> Path:
         """However many wait for a model, it is fetched once; when nobody does any more, it ends, and what
         came of it stays. Raises `ModelMissing`, `DownloadFailed`."""
         ident = model.model_id()
         kept = await asyncio.to_thread(self.kept.whole, ident)
         if kept is None:
             await downloading()
-            kept = await self._fetched(ident, model)
+            kept = await self._fetched(ident, model, token)
         self.kept.used_now(ident)
         return self.kept.served(ident, kept)
 
@@ -118,11 +122,11 @@ class ModelStore:
 
     # --- one download --------------------------------------------------------------------------------
 
-    async def _fetched(self, ident: str, model: ModelCoordinates) -> KeptModel:
+    async def _fetched(self, ident: str, model: ModelCoordinates, token: str | None = None) -> KeptModel:
         while (running := self._running.get(ident)) is not None and running.task.cancelling():
             await asyncio.wait({running.task})
         if running is None:
-            task = asyncio.create_task(self._fetch(ident, model), name=f"fetch-{ident}")
+            task = asyncio.create_task(self._fetch(ident, model, token), name=f"fetch-{ident}")
             running = self._running[ident] = _Running(model, task)
             task.add_done_callback(lambda _: self._running.pop(ident, None))
         running.waiting += 1
@@ -134,7 +138,7 @@ class ModelStore:
                 running.task.cancel()
                 await asyncio.wait({running.task})
 
-    async def _fetch(self, ident: str, model: ModelCoordinates) -> KeptModel:
+    async def _fetch(self, ident: str, model: ModelCoordinates, token: str | None) -> KeptModel:
         before = self.kept.find(ident)
         hub = self._fetching.hubs[model.source]
         request = FetchRequest(
@@ -142,7 +146,7 @@ class ModelStore:
             revision=before.plan.revision if before else None,
             directory=str(self.kept.files(ident)),
             endpoint=hub.endpoint,
-            token=hub.token,
+            token=token or hub.token,
             files_at_once=self._fetching.at_once,
         )
         found: list[KeptModel] = []

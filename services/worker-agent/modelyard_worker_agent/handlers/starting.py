@@ -12,7 +12,7 @@ from modelyard_backends.command import command_line
 from modelyard_backends.start import Adapter, CannotStart, CommandLine, Start
 from modelyard_backends.versions import check_installed, image_of, settings_of, version_wanted
 from modelyard_contracts.backends import BackendVersion, InferenceBackend
-from modelyard_contracts.deployments import Backend, Source
+from modelyard_contracts.deployments import HUB_TOKEN_VARIABLES, Backend, Source
 from modelyard_contracts.events import FailureCause
 from modelyard_contracts.messages import Want
 from modelyard_contracts.parameters import BadParameters
@@ -47,8 +47,10 @@ async def start(
 ) -> Process:
     """Returns once the process is there. Raises `NotStarted`."""
     try:
-        model = await machine.models.resolve(want.spec, downloading)
-        return await _launch(machine, want, directory, model)
+        env = machine.sealer.unseal_all(want.spec.env)
+        token = env.get(HUB_TOKEN_VARIABLES.get(want.spec.source, ""))
+        model = await machine.models.resolve(want.spec, downloading, token)
+        return await _launch(machine, want, directory, model, env)
     except ModelMissing as error:
         raise _not_started(FailureCause.MODEL_NOT_FOUND, error) from error
     except DownloadFailed as error:
@@ -63,11 +65,12 @@ def _not_started(cause: FailureCause, error: Exception) -> NotStarted:
     return NotStarted(Failure(cause, str(error), None, None))
 
 
-async def _launch(machine: Machine, want: Want, directory: Path, model: Path) -> Process:
+async def _launch(
+    machine: Machine, want: Want, directory: Path, model: Path, env: Mapping[str, str]
+) -> Process:
     backend = unsealed(backend_of(want, model), machine.sealer)
     if backend.backend_name == Backend.LLAMA_CPP and model.suffix != ".gguf":
         raise CannotStart(f"backend: llama.cpp serves .gguf files, and {model} is none")
-    env = machine.sealer.unseal_all(want.spec.env)
     if machine.executor.in_container:
         return await machine.executor.start(contained(machine, want, directory, model, backend, env))
     installed = await asyncio.to_thread(machine.programs.version, backend)
