@@ -22,7 +22,7 @@ Json = dict[str, Any]
 FAST = {
     "MODELYARD_HEARTBEAT_S": "0.3",
     "MODELYARD_SILENT_AFTER_S": "2",
-    "MODELYARD_WORKER_GRACE_S": "4",
+    "MODELYARD_WORKER_GRACE_S": "60",  # longer than an agent takes to come back on a busy machine
     "MODELYARD_RECONCILE_S": "1",
     "MODELYARD_RESTART_BASE_S": "0.5",
     "MODELYARD_RESTART_MAX_S": "4",

@@ -66,9 +66,7 @@ class Commands:
 
 
 async def test_nothing_acknowledged_is_lost_and_nothing_healthy_dies(tiny_model: Path) -> None:
-    # an agent is back within seconds; on a busy machine not always within the short grace of the other tests
-    patient = running(environment={"MODELYARD_WORKER_GRACE_S": "60"})
-    async with patient as stack, stack.client() as api, stack.client(stack.gateway_url) as gateway:
+    async with running() as stack, stack.client() as api, stack.client(stack.gateway_url) as gateway:
         model = await deploy(api, tiny_model, "steady")
         [instance] = await until_instances(api, model["id"], running_count(1))
         commands = Commands(api, tiny_model)

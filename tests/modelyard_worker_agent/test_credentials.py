@@ -117,7 +117,7 @@ async def test_an_agent_outlives_its_credentials_and_says_only_once_that_it_is_r
         await comes(guarded)
     assert len(api.asked) == 1
     stated = [seen.event_type for seen in guarded.observations]
-    assert stated == ["WorkerReady", "WorkerInventoryChanged"]
+    assert stated == ["WorkerInventoryChanged", "WorkerReady"]
 
 
 async def test_while_the_api_is_away_expired_credentials_show_in_health_and_end_with_its_return(
