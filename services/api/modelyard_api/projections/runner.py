@@ -3,6 +3,7 @@
 import asyncio
 from functools import partial
 
+import structlog
 from modelyard_eventlog.log import EventLog
 
 from modelyard_api.adapters.database import Database
@@ -15,6 +16,8 @@ from modelyard_api.projections.positions import Listener, Position
 from modelyard_api.projections.read_models import ReadModelSink
 from modelyard_api.projections.rows import MaskEnv
 from modelyard_api.projections.tails import Tail
+
+logger = structlog.stdlib.get_logger()
 
 
 class Projections:
@@ -51,6 +54,8 @@ class Projections:
         runs = [group.run for group in self._groups]
         runs += [self._listener.run, self.changes.run, self.history.run]
         self._tasks = [asyncio.create_task(run()) for run in runs]
+        for task in self._tasks:
+            task.add_done_callback(_say_why)
 
     async def stop(self) -> None:
         for task in self._tasks:
@@ -80,3 +85,9 @@ class Projections:
             return problem
         broken = next((task for task in self._tasks if task.done() and not task.cancelled()), None)
         return None if broken is None else f"a projection task ended: {broken.exception()}"
+
+
+def _say_why(task: asyncio.Task[None]) -> None:
+    """A task that ended by a fault of ours; `problem` shows it in readiness."""
+    if not task.cancelled() and (error := task.exception()) is not None:
+        logger.error("a projection task ended", exc_info=error)

@@ -9,6 +9,7 @@ from modelyard_contracts.events import (
     WorkerDeleted,
     WorkerDevicesReleased,
     WorkerDevicesReserved,
+    WorkerForeignMemoryChanged,
     WorkerInventoryChanged,
     WorkerLabelsChanged,
     WorkerLost,
@@ -29,6 +30,7 @@ from modelyard_api.projections.rows import (
     View,
     changed,
     created,
+    noted,
     removed,
     table_of,
 )
@@ -62,6 +64,8 @@ def fold(event: AnyRecorded, row: Row | None) -> Row | None:
         return None
     if isinstance(event.data, WorkerDeleted):
         return removed(event, row)
+    if isinstance(event.data, WorkerForeignMemoryChanged):
+        return noted(event, row)  # telemetry shows it
     view, hidden = CHANGES[type(event.data)](event, row)
     hidden = {**row.hidden, **hidden}
     view = {**row.view, **view}
