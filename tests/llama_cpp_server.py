@@ -4,8 +4,8 @@ python llama_cpp_server.py FILE '{"n_ctx": 4096}'     the names are those of `xl
 """
 
 import json
-import os
 import re
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -15,15 +15,22 @@ import xllamacpp
 
 SAYS_BUFFERS = 5
 BUFFER = re.compile(r"(\S+) +(model|KV|RS|compute|output) buffer size = +([\d.]+) MiB")
+LISTENS = "listening on http"
 KINDS = {"KV": "context", "RS": "context"}
 
 
 def buffers_mib(file: Path, **parameters: Any) -> dict[str, dict[str, float]]:
     """By buffer type (`CPU`, `CPU_Mapped`, `CPU_REPACK`) and kind, in MiB with two decimals."""
     asked = [sys.executable, __file__, str(file), json.dumps(parameters)]
-    done = subprocess.run(asked, capture_output=True, text=True, timeout=60, check=False)
-    said = done.stdout + done.stderr
-    assert "it listens" in said, said[-3000:]
+    said = ""
+    with subprocess.Popen(asked, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as server:
+        assert server.stdout is not None
+        for line in server.stdout:
+            said += line
+            if LISTENS in line:  # a thread writes its log in order: all of the buffers is there
+                break
+        server.kill()
+    assert LISTENS in said, said[-3000:]
     found: dict[str, dict[str, float]] = {}
     for name, said_kind, size in BUFFER.findall(said):
         kind = KINDS.get(said_kind, said_kind)
@@ -44,9 +51,8 @@ def _serve(file: str, parameters: dict[str, Any]) -> None:
     made.verbosity = SAYS_BUFFERS
     for name, value in parameters.items():
         setattr(made, name, value)
-    server = xllamacpp.Server(made)
-    print("it listens", server.listening_address, flush=True)
-    os._exit(0)  # a server that is ended at once may wait for ever
+    _server = xllamacpp.Server(made)
+    signal.pause()
 
 
 if __name__ == "__main__":

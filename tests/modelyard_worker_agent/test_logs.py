@@ -78,6 +78,7 @@ async def test_logs_of_a_removed_instance_go_after_their_time_and_no_others(
 
 async def test_a_server_whose_want_was_lost_keeps_its_log(machine: Machine, tiny_model: Path) -> None:
     machine.start_agent()
+    await machine.observe("WorkerReady")
     await machine.wish(want(spec_of(tiny_model)))
     running = await machine.observe("InstanceRunning")
     machine.end_agent()

@@ -11,7 +11,8 @@ from real_models import models
 
 KEYS = sorted({key for row in models().values() for key in row.get("config", {})})
 LEAVES = st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8) | st.sampled_from(KEYS)
-VALUES = LEAVES | st.lists(LEAVES, max_size=3) | st.dictionaries(st.sampled_from(KEYS), LEAVES, max_size=3)
+NESTED: st.SearchStrategy[Any] = LEAVES | st.just({}) | st.just([])
+VALUES = LEAVES | st.lists(NESTED, max_size=3) | st.dictionaries(st.sampled_from(KEYS), LEAVES, max_size=3)
 CONFIGS = st.sampled_from([row["config"] for row in models().values() if row.get("config")])
 
 

@@ -50,8 +50,9 @@ def kinds_of(config: Config, traits: Traits, count: int) -> tuple[list[Kind], st
 
 
 def _named(named: list[object], count: int) -> tuple[list[Kind], str | None]:
-    unknown = {str(name) for name in named if name not in NAMES}
-    kinds, doubt = _filled([NAMES.get(str(name), Kind.FULL) for name in named], count)
+    names = [str(name) for name in named]
+    unknown = {name for name in names if name not in NAMES}
+    kinds, doubt = _filled([NAMES.get(name, Kind.FULL) for name in names], count)
     if unknown:
         doubt = f"layers of kind {', '.join(sorted(unknown))}: they count as attention to everything"
     return kinds, doubt

@@ -42,8 +42,8 @@ class Agent:
             self.wish(want)
 
     async def end_strays(self) -> None:
-        """What runs is the truth: whatever is left of an earlier start, or of an instance that nobody wants,
-        is ended."""
+        """What runs is the truth: whatever is left of an earlier start, or of an instance that is not there,
+        is ended. An instance that lives and whose want is lost goes on."""
         files, executor = self._machine.files, self._machine.executor
         for directory in sorted(await asyncio.to_thread(executor.runs, files.root)):
             if self._is_stray(directory):
@@ -57,7 +57,7 @@ class Agent:
         supervisor = self._supervisors.get(instance_id)
         if supervisor is not None:
             return attempt < supervisor.attempt
-        return not self._machine.files.has_want(instance_id)
+        return not (self._machine.files.has_want(instance_id) or self._lives(instance_id))
 
     async def forget_removed(self, kept_s: float) -> None:
         """Ends the logs of instances that were removed long ago. What lives, or may, is left alone."""
