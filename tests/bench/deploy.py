@@ -80,7 +80,7 @@ def _bare_start(directory: Path) -> float:
     """What the operating system alone needs to start the same processes."""
     directory.mkdir()
     begun = time.perf_counter()
-    command = [sys.executable, "-I", "-S", shim.__file__, str(directory), sys.executable, "-c", "pass"]
+    command = [sys.executable, "-I", "-S", shim.__file__, str(directory), "0", sys.executable, "-c", "pass"]
     process = subprocess.Popen(command)
     while not (directory / "child.json").exists():
         time.sleep(0.001)
