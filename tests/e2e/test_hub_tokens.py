@@ -5,7 +5,7 @@ from pathlib import Path
 
 import httpx
 import pytest
-from e2e.stack import Json, Stack, chat, running, running_count, until_instances
+from e2e.stack import Json, Stack, chat, running_count, until_instances
 from hub_server import Hub, hub_server
 from tiny_gguf import write_tiny_gguf
 
@@ -21,17 +21,6 @@ def hub(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Hub]:
         for name, token in TOKENS.items():
             server.add(f"locked/{name}", {"m-F32.gguf": gguf}, token=token)
         yield server
-
-
-@pytest.fixture(scope="module")
-async def stack_of_hub(hub: Hub, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Stack]:
-    environment = {
-        "HF_ENDPOINT": hub.url,
-        "MODELSCOPE_ENDPOINT": hub.url,
-        "MODELYARD_MODEL_CACHE": str(tmp_path_factory.mktemp("cache")),
-    }
-    async with running(environment=environment) as started:
-        yield started
 
 
 @pytest.fixture

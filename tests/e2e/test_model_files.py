@@ -1,35 +1,16 @@
 """Models on a worker's disk through the running system: fetched, listed, prefetched, deleted on request."""
 
 import shutil
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
 import httpx
 import pytest
-from e2e.stack import Json, Stack, chat, running, running_count, until_instances
-from hub_server import Hub, hub_server
-from modelyard_models_hub import fill
+from e2e.stack import Json, Stack, chat, running_count, until_instances
+from hub_server import Hub
 from waiting import until, until_async
 
 WHOLE = {"source": "model_scope", "model_scope_model_id": "org/tiny"}
-
-
-@pytest.fixture(scope="module")
-def hub(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Hub]:
-    with hub_server() as server:
-        fill(server, tmp_path_factory.mktemp("hub"))
-        yield server
-
-
-@pytest.fixture(scope="module")
-async def stack_of_hub(hub: Hub, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Stack]:
-    environment = {
-        "HF_ENDPOINT": hub.url,
-        "MODELSCOPE_ENDPOINT": hub.url,
-        "MODELYARD_MODEL_CACHE": str(tmp_path_factory.mktemp("cache")),
-    }
-    async with running(environment=environment) as started:
-        yield started
 
 
 @pytest.fixture

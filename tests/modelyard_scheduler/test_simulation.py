@@ -231,6 +231,6 @@ def test_a_seed_reproduces_exactly() -> None:
         stories.append(await simulation.story())
 
     for _ in range(2):
-        run_virtually(told_by(3))
-    assert len(stories[0]) > 50
+        run_virtually(told_by(5))
+    assert len(stories[0]) > 100
     assert stories[0] == stories[1]
