@@ -59,6 +59,8 @@ class FakeApi:
     instances: list[Json] = field(default_factory=list)
     events: list[Json] = field(default_factory=list)
     logs: dict[int, str] = field(default_factory=dict)
+    kept: dict[str, list[Json]] = field(default_factory=dict)
+    """Of other resources."""
     asked: list[tuple[str, str, Json | None]] = field(default_factory=list)
     url: str = ""
 
@@ -90,7 +92,7 @@ class FakeApi:
             return 200, listed([one for one in self.instances if one["model_id"] == int(parts[1])])
         if len(parts) == 2:
             return 200, next(one for one in self.models if one["id"] == int(parts[1]))
-        kept = {"models": self.models, "model-instances": self.instances}.get(parts[0], [])
+        kept = {**self.kept, "models": self.models, "model-instances": self.instances}.get(parts[0], [])
         word = query.get("search", [""])[0]
         return 200, listed([one for one in kept if word in one["name"]])
 
@@ -99,6 +101,8 @@ class FakeApi:
             return 200, None
         if path == "/v2/api-keys":
             return 200, {"id": 4, "name": body["name"], "value": KEY}
+        if path.endswith("/limits"):
+            return 200, {"id": int(path.split("/")[3]), "limits": body}
         if method == "PUT":
             changed = next(one for one in self.models if one["id"] == int(path.rsplit("/", 1)[1]))
             changed.update(body)

@@ -2,6 +2,7 @@
 
 from datetime import UTC, datetime, timedelta
 
+from modelyard_contracts.access import EVERY_SCOPE, NO_LIMITS, RateLimits, Scope
 from modelyard_contracts.base import Event
 from modelyard_contracts.deployments import DeploymentSpec, LoraAdapter, Source
 from modelyard_contracts.envelope import Cause, Recorded
@@ -161,6 +162,8 @@ def created_key(
     secret_hash: str | None = None,
     expires_at: datetime | None = None,
     allowed: tuple[str, ...] | None = None,
+    scope: tuple[Scope, ...] = EVERY_SCOPE,
+    limits: RateLimits = NO_LIMITS,
 ) -> ApiKeyCreated:
     return ApiKeyCreated(
         key_id=key_id,
@@ -170,6 +173,8 @@ def created_key(
         secret_hash=secret_hash or "hash",
         expires_at=expires_at,
         allowed_model_names=allowed,
+        scope=scope,
+        limits=limits,
     )
 
 

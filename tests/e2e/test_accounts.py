@@ -3,6 +3,7 @@
 import asyncio
 import json
 from pathlib import Path
+from typing import Any
 
 import httpx
 from e2e.stack import Stack, chat, deploy, running_count, until_instances
@@ -64,6 +65,43 @@ async def test_a_key_is_shown_once_and_ends_at_its_time(
         await anyone(stack, "GET", "/v2/models", headers={"Authorization": f"Bearer {made['value']}"})
     ).status_code == 401
     assert (await chat(gateway, "keyed")).status_code == 200
+
+
+async def test_a_key_is_good_for_its_scope_alone_and_shows_its_limits(
+    stack: Stack, api: httpx.AsyncClient
+) -> None:
+    async def made(**fields: object) -> dict[str, Any]:
+        answer = await api.post("/v2/api-keys", json={"name": "scoped", **fields})
+        assert answer.status_code == 200, answer.text
+        key: dict[str, Any] = answer.json()
+        return key
+
+    inference, management = await made(scope=["inference"]), await made(scope=["management"])
+    assert (await made(scope=["*"]))["scope"] == ["inference", "management"]
+    refused = await anyone(stack, "GET", "/v2/models", headers={"X-API-Key": inference["value"]})
+    assert (refused.status_code, refused.json()["reason"]) == (403, "Forbidden")
+    assert (
+        await anyone(stack, "GET", "/v2/models", headers={"X-API-Key": management["value"]})
+    ).status_code == 200
+    async with httpx.AsyncClient(base_url=stack.gateway_url, timeout=20) as client, asyncio.timeout(10):
+        while (models := await client.get("/v1/models", headers={"X-API-Key": inference["value"]})).is_error:
+            assert models.status_code == 401
+        shown = {"x-api-key": management["value"]}
+        refused = await client.post("/v1/messages", json={"model": "any"}, headers=shown)
+    assert (refused.status_code, refused.json()["error"]["type"]) == (403, "permission_error")
+
+    limits = {"requests_per_minute": 60, "tokens_per_minute": None, "concurrency": 2, "tokens_per_day": None}
+    path = f"/v2/api-keys/{inference['id']}/limits"
+    assert (await api.put(path, json=limits)).json()["limits"] == limits
+    again = await api.put(path, json=limits)
+    assert again.headers["etag"] == (await api.put(path, json=limits)).headers["etag"], "nothing was written"
+    wrong = await api.put(path, json={"concurrency": 0})
+    assert (wrong.status_code, "concurrency" in wrong.json()["message"]) == (422, True)
+    assert (await api.put("/v2/model-routes/99/limits", json=limits)).status_code == 404
+    shown = {"X-API-Key": management["value"]}
+    users = (await anyone(stack, "GET", "/v2/users", headers=shown)).json()["items"]
+    changed = await api.put(f"/v2/users/{users[0]['id']}/limits", json={})
+    assert changed.json()["limits"] == dict.fromkeys(limits)
 
 
 async def test_a_worker_joins_only_with_the_token(stack: Stack, api: httpx.AsyncClient) -> None:

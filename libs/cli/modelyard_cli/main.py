@@ -14,6 +14,7 @@ from modelyard_cli.commands.events import events
 from modelyard_cli.commands.explain import explain
 from modelyard_cli.commands.hub_tokens import hub_token_app
 from modelyard_cli.commands.keys import keys_app, login
+from modelyard_cli.commands.limits import limits
 from modelyard_cli.commands.logs import logs
 from modelyard_cli.commands.measured import measured
 from modelyard_cli.commands.replay import replay
@@ -50,6 +51,7 @@ app.command()(explain)
 app.command()(replay)
 app.command()(simulate)
 app.command()(login)
+app.command()(limits)
 app.add_typer(keys_app, name="keys")
 app.add_typer(compose_app, name="compose")
 app.add_typer(hub_token_app, name="hub-token")

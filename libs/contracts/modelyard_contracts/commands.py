@@ -6,8 +6,17 @@ An update changes the fields that are present and leaves the others as they are.
 import re
 from typing import Annotated, Literal, Self
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    StringConstraints,
+    model_validator,
+)
 
+from modelyard_contracts.access import EVERY_SCOPE, NO_LIMITS, RateLimits, Scope
 from modelyard_contracts.backends import BackendVersion, CommandTemplate, Images, UrlPath
 from modelyard_contracts.deployments import (
     Backend,
@@ -243,12 +252,19 @@ class HubTokenChange(Command):
     token: Annotated[str, StringConstraints(pattern=r"^[\x21-\x7e]+$", max_length=512)]
 
 
+def _every_scope(scope: object) -> object:
+    return EVERY_SCOPE if scope == ["*"] else scope
+
+
 class ApiKeyCreate(Command):
     name: PlainName
     description: Text | None = None
     expires_in: Annotated[int, Field(ge=0, le=10 * 366 * 24 * 3600)] | None = None
     """Seconds from now; null or 0 means never."""
     allowed_model_names: list[PlainName] | None = None
+    scope: Annotated[tuple[Scope, ...], BeforeValidator(_every_scope), Field(min_length=1)] = EVERY_SCOPE
+    """`"*"` stands for all of them."""
+    limits: RateLimits = NO_LIMITS
 
 
 class Login(Command):

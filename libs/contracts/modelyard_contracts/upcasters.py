@@ -12,6 +12,7 @@ def _wider(data: dict[str, Any]) -> dict[str, Any]:
 
 
 UPCASTERS: dict[tuple[str, int], Upcaster] = {
+    ("ApiKeyCreated", 1): _wider,
     ("DeploymentRequested", 1): _wider,
     ("DeploymentUpdated", 1): _wider,
     ("InstanceRequested", 1): _wider,

@@ -42,6 +42,7 @@ from modelyard_api.handlers.backends import BackendHandler
 from modelyard_api.handlers.commanding import Commander
 from modelyard_api.handlers.deployments import DeploymentHandler
 from modelyard_api.handlers.instances import InstanceHandler
+from modelyard_api.handlers.limits import LimitsHandler
 from modelyard_api.handlers.model_files import ModelFileHandler
 from modelyard_api.handlers.restoring import difference, restore_log
 from modelyard_api.handlers.routes import RouteHandler
@@ -54,6 +55,7 @@ from modelyard_api.routes.edge import Edge, health_router
 from modelyard_api.routes.errors import add_error_handlers
 from modelyard_api.routes.hub_tokens import hub_token_router
 from modelyard_api.routes.inference_backends import inference_backend_router
+from modelyard_api.routes.limits import limits_router
 from modelyard_api.routes.model_evaluations import model_evaluation_router
 from modelyard_api.routes.model_files import model_file_router
 from modelyard_api.routes.model_memory import model_memory_router
@@ -84,6 +86,7 @@ def build_app(context: Context) -> FastAPI:
         write_router(),
         inference_backend_router(),
         model_file_router(),
+        limits_router(),
         read_router(),
         model_source_router(),
         model_evaluation_router(),
@@ -113,6 +116,7 @@ def build_context(settings: ApiSettings, log: EventLog, questions: Questions, db
         accounts=AccountHandler(log, directory, Argon2Passwords(), sealer, now),
         backends=BackendHandler(log, directory, sealer, now),
         model_files=ModelFileHandler(log, directory, now),
+        limits=LimitsHandler(log, now),
     )
     return Context(
         log=log,

@@ -133,7 +133,24 @@ def test_events_are_lines_or_cloud_events(shell: Shell) -> None:
 def test_a_key_is_the_only_thing_on_standard_output(shell: Shell, api: FakeApi) -> None:
     assert shell.ok("keys", "create", "ci", "--expires-in", "30d", "--model", "chat") == f"{KEY}\n"
     assert api.asked[-1][2] == {"name": "ci", "expires_in": 2592000, "allowed_model_names": ["chat"]}
-    assert shell.run("keys", "create", "ci", "--expires-in", "soon").returncode == 2
+    assert shell.run("keys", "create", "ci", "--expires", "soon").returncode == 2
+    shell.ok("keys", "create", "ci", "--scope", "inference")
+    assert api.asked[-1][2] == {"name": "ci", "scope": ["inference"]}
+
+
+def test_limits_that_are_not_given_stay(api: FakeApi, shell: Shell) -> None:
+    limits = {"requests_per_minute": 60, "tokens_per_minute": 5, "concurrency": None, "tokens_per_day": None}
+    api.kept["model-routes"] = [{"id": 3, "name": "chat", "limits": limits}]
+    shown = shell.ok("limits", "route", "chat", "--concurrency", "4", "--tokens-per-minute", "0")
+    assert api.asked[-1] == (
+        "PUT",
+        "/v2/model-routes/3/limits",
+        {"requests_per_minute": 60, "tokens_per_minute": None, "concurrency": 4, "tokens_per_day": None},
+    )
+    assert [line.rsplit("  ", 1)[-1].strip() for line in shown.splitlines()[1:]] == [
+        *("60", "any number", "4", "any number"),
+    ]
+    assert "No user is named" in shell.run("limits", "user", "nobody").stderr
 
 
 def test_a_login_is_kept(shell: Shell) -> None:

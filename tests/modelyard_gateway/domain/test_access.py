@@ -1,6 +1,7 @@
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from modelyard_contracts.access import Scope
 from modelyard_gateway.domain.access import authenticate, may_call, presented
 from modelyard_gateway.domain.refusals import Refusal
 from modelyard_gateway.domain.table import Key
@@ -51,6 +52,14 @@ def test_every_wrong_key_is_refused_with_its_reason() -> None:
 def test_an_expired_key_with_a_wrong_secret_learns_nothing() -> None:
     wrong = keys.ApiKey(API_KEY.access_key, keys.generate().secret)
     assert "expired" not in refusal(wrong.text(), known(expires_at=NOW)).message
+
+
+def test_a_key_for_management_alone_calls_no_model() -> None:
+    secret_hash = keys.hash_secret(API_KEY)
+    only = created_key(1, access_key=API_KEY.access_key, secret_hash=secret_hash, scope=(Scope.MANAGEMENT,))
+    found = asked(API_KEY.text(), fold(only).keys.by_access_key)
+    assert isinstance(found, Refusal)
+    assert (found.status, found.code) == (403, "key_out_of_scope")
 
 
 def test_a_key_works_until_it_expires() -> None:

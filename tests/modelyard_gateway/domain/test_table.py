@@ -4,9 +4,11 @@ from datetime import UTC, datetime
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from modelyard_contracts.access import RateLimits
 from modelyard_contracts.base import Event
 from modelyard_contracts.events import (
     ApiKeyCreated,
+    ApiKeyLimitsChanged,
     ApiKeyRevoked,
     FailureCause,
     InstanceDownloading,
@@ -19,8 +21,10 @@ from modelyard_contracts.events import (
     RouteChanged,
     RouteCreated,
     RouteDeleted,
+    RouteLimitsChanged,
     RouteTarget,
     UserDeleted,
+    UserLimitsChanged,
     WorkerDeleted,
     WorkerLost,
     WorkerReady,
@@ -189,6 +193,25 @@ any_event: st.SearchStrategy[Event] = st.one_of(
     st.builds(UserDeleted, user_id=ids, username=names),
 )
 stories = st.lists(any_event, max_size=40)
+
+
+def test_limits_are_those_said_last() -> None:
+    few, many = RateLimits(concurrency=1), RateLimits(concurrency=9)
+    said = [
+        created_key(1, limits=few),
+        ApiKeyLimitsChanged(key_id=1, user_id=1, limits=many),
+        ApiKeyLimitsChanged(key_id=2, user_id=1, limits=many),
+        UserLimitsChanged(user_id=1, limits=few),
+        UserLimitsChanged(user_id=1, limits=many),
+        RouteLimitsChanged(route_id=1, limits=few),
+        UserLimitsChanged(user_id=2, limits=few),
+        UserLimitsChanged(user_id=2, limits=RateLimits()),
+    ]
+    table = fold(*said)
+    assert [key.limits for key in table.keys.by_access_key.values()] == [many]
+    assert (table.allowances.of_user, table.allowances.of_route) == ({1: many}, {1: few})
+    gone = fold(*said, UserDeleted(user_id=1, username="a"), RouteDeleted(route_id=1, name="a"))
+    assert (gone.allowances.of_user, gone.allowances.of_route) == ({}, {})
 
 
 @settings(max_examples=300)

@@ -4,6 +4,7 @@ import re
 from typing import Annotated, Any
 
 import typer
+from modelyard_contracts.access import Scope
 
 from modelyard_cli.client import Api
 from modelyard_cli.config import Target, resolve, save_login
@@ -38,7 +39,12 @@ def login(
 @keys_app.command("create")
 def create(
     name: Annotated[str, typer.Argument(help="What the key is for.")],
-    expires_in: Annotated[str | None, typer.Option(help="Such as 12h or 30d; never if not given.")] = None,
+    expires_in: Annotated[
+        str | None, typer.Option("--expires", "--expires-in", help="Such as 12h or 30d; never if not given.")
+    ] = None,
+    scope: Annotated[
+        list[Scope] | None, typer.Option(help="What it is good for; repeat. Everything if not given.")
+    ] = None,
     model: Annotated[list[str] | None, typer.Option(help="The only models it may call; repeat.")] = None,
     description: Annotated[str | None, typer.Option(help="A note for people.")] = None,
     url: Url = None,
@@ -51,6 +57,8 @@ def create(
         body["description"] = description
     if expires_in is not None:
         body["expires_in"] = seconds(expires_in)
+    if scope:
+        body["scope"] = [one.value for one in scope]
     if model:
         body["allowed_model_names"] = model
     made = api_of(url, api_key).post("/v2/api-keys", body)
@@ -74,11 +82,12 @@ def list_(url: Url = None, api_key: ApiKey = None, output: Format = Output.TABLE
             item["name"],
             item["masked_value"],
             item["expires_at"],
+            ", ".join(item["scope"]),
             _models(item["allowed_model_names"]),
         )
         for item in items
     ]
-    show_table(("ID", "NAME", "KEY", "EXPIRES", "MODELS"), rows)
+    show_table(("ID", "NAME", "KEY", "EXPIRES", "SCOPE", "MODELS"), rows)
 
 
 @keys_app.command("revoke")
@@ -96,7 +105,7 @@ def seconds(text: str) -> int:
     """`90`, `15m`, `12h`, `30d`. Raises `UsageError`."""
     match = re.fullmatch(r"(\d+)([smhd]?)", text)
     if match is None:
-        raise UsageError(f"--expires-in takes a time such as 90s, 15m, 12h or 30d, not {text!r}.")
+        raise UsageError(f"--expires takes a time such as 90s, 15m, 12h or 30d, not {text!r}.")
     return int(match[1]) * UNITS[match[2] or "s"]
 
 

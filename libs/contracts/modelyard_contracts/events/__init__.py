@@ -52,6 +52,11 @@ from modelyard_contracts.events.instances import (
     PathsSaid,
     StopReason,
 )
+from modelyard_contracts.events.limits import (
+    ApiKeyLimitsChanged,
+    RouteLimitsChanged,
+    UserLimitsChanged,
+)
 from modelyard_contracts.events.model_files import (
     ModelFileDeleted,
     ModelFileDeletionRequested,
@@ -133,6 +138,7 @@ EVENT_TYPES: dict[str, type[Event]] = {
         FleetStormEnded,
         RouteCreated,
         RouteChanged,
+        RouteLimitsChanged,
         RouteDeleted,
         ClusterCreated,
         InferenceBackendDefined,
@@ -140,8 +146,10 @@ EVENT_TYPES: dict[str, type[Event]] = {
         UserCreated,
         UserPasswordChanged,
         UserHubTokenChanged,
+        UserLimitsChanged,
         UserDeleted,
         ApiKeyCreated,
+        ApiKeyLimitsChanged,
         ApiKeyRevoked,
         NameClaimed,
         NameReleased,

@@ -2,6 +2,7 @@
 
 from typing import ClassVar
 
+from modelyard_contracts.access import EVERY_SCOPE, NO_LIMITS, RateLimits, Scope
 from modelyard_contracts.base import Aggregate, Event, Instant, Owner
 from modelyard_contracts.deployments import Source
 
@@ -48,6 +49,7 @@ class ApiKeyEvent(Event):
 
 
 class ApiKeyCreated(ApiKeyEvent):
+    version: ClassVar[int] = 2
     name: str
     description: str | None = None
     access_key: str
@@ -57,6 +59,8 @@ class ApiKeyCreated(ApiKeyEvent):
     expires_at: Instant | None = None
     allowed_model_names: tuple[str, ...] | None = None
     """None allows every model; an empty list allows none."""
+    scope: tuple[Scope, ...] = EVERY_SCOPE
+    limits: RateLimits = NO_LIMITS
 
 
 class ApiKeyRevoked(ApiKeyEvent):

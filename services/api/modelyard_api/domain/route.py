@@ -1,13 +1,19 @@
 """Routes: public model names with weighted targets. Ids survive renames."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from modelyard_contracts.commands import RouteCreate, RouteUpdate, TargetWish
 from modelyard_contracts.deployments import Category
 from modelyard_contracts.envelope import Recorded
-from modelyard_contracts.events import RouteChanged, RouteCreated, RouteDeleted, RouteTarget
+from modelyard_contracts.events import (
+    RouteChanged,
+    RouteCreated,
+    RouteDeleted,
+    RouteLimitsChanged,
+    RouteTarget,
+)
 
 from modelyard_api.domain.deployment import Deployment
 
@@ -37,6 +43,8 @@ def evolve(state: Route | None, event: Recorded[Any]) -> Route | None:
                 deleted=False,
                 seq=event.seq,
             )
+        case RouteLimitsChanged() if state:
+            return replace(state, seq=event.seq)
         case RouteDeleted() if state:
             return Route(
                 route_id=state.route_id,

@@ -126,6 +126,8 @@ class AccountHandler:
                 secret_hash=keys.hash_secret(key),
                 expires_at=expires_at,
                 allowed_model_names=None if allowed is None else tuple(allowed),
+                scope=command.scope,
+                limits=command.limits,
             )
             return [Write(created, 0)]
 

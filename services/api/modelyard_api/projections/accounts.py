@@ -1,12 +1,15 @@
 """Users and API keys as `/v2/users` and `/v2/api-keys` show them: never a hash, never a secret."""
 
+from modelyard_contracts.access import NO_LIMITS
 from modelyard_contracts.base import Aggregate, utc
 from modelyard_contracts.events import (
     ApiKeyCreated,
+    ApiKeyLimitsChanged,
     ApiKeyRevoked,
     UserCreated,
     UserDeleted,
     UserHubTokenChanged,
+    UserLimitsChanged,
     UserPasswordChanged,
 )
 from modelyard_eventlog.log import AnyRecorded
@@ -44,7 +47,12 @@ API_KEY_TABLE = table_of(API_KEYS)
 def fold_user(event: AnyRecorded, row: Row | None) -> Row | None:
     data = event.data
     if isinstance(data, UserCreated):
-        view = {"username": data.username, "full_name": data.full_name, "is_admin": data.is_admin}
+        view = {
+            "username": data.username,
+            "full_name": data.full_name,
+            "is_admin": data.is_admin,
+            "limits": NO_LIMITS.model_dump(),
+        }
         hidden = {"password_hash": data.password_hash, "password_seq": event.seq}
         return created(event, data.user_id, view, hidden)
     if row is None:
@@ -56,6 +64,8 @@ def fold_user(event: AnyRecorded, row: Row | None) -> Row | None:
         kept = {**row.hidden.get("hub_tokens", {}), data.hub.value: data.sealed_token}
         tokens = {hub: sealed for hub, sealed in kept.items() if sealed is not None}
         return changed(event, row, {}, {**row.hidden, "hub_tokens": tokens})
+    if isinstance(data, UserLimitsChanged):
+        return changed(event, row, {"limits": data.limits.model_dump()})
     if isinstance(data, UserDeleted):
         return removed(event, row)
     raise TypeError(f"{event.type} is no event of a user")
@@ -72,11 +82,15 @@ def fold_api_key(event: AnyRecorded, row: Row | None) -> Row | None:
             "masked_value": f"{PREFIX}_{data.access_key}_********",
             "expires_at": None if data.expires_at is None else utc(data.expires_at),
             "allowed_model_names": None if allowed is None else list(allowed),
+            "scope": [scope.value for scope in data.scope],
+            "limits": data.limits.model_dump(),
         }
         hidden = {"access_key": data.access_key, "secret_hash": data.secret_hash}
         return created(event, data.key_id, view, hidden)
     if row is None:
         return None
+    if isinstance(data, ApiKeyLimitsChanged):
+        return changed(event, row, {"limits": data.limits.model_dump()})
     if isinstance(data, ApiKeyRevoked):
         return removed(event, row)
     raise TypeError(f"{event.type} is no event of an API key")

@@ -32,6 +32,7 @@ class ApiKeyRow:
     user_id: int
     secret_hash: str
     expires_at: datetime | None
+    scope: tuple[str, ...]
     revoked: bool
 
 
@@ -81,7 +82,12 @@ async def api_key_by_access_key(db: Database, access_key: str) -> ApiKeyRow | No
     if row is None:
         return None
     return ApiKeyRow(
-        row.id, row.user_id, row.hidden["secret_hash"], row.expires_at, row.removed_at is not None
+        id=row.id,
+        user_id=row.user_id,
+        secret_hash=row.hidden["secret_hash"],
+        expires_at=row.expires_at,
+        scope=tuple(row.view["scope"]),
+        revoked=row.removed_at is not None,
     )
 
 

@@ -2,8 +2,9 @@
 
 from collections.abc import Callable
 
+from modelyard_contracts.access import NO_LIMITS
 from modelyard_contracts.base import Aggregate
-from modelyard_contracts.events import RouteChanged, RouteCreated, RouteDeleted
+from modelyard_contracts.events import RouteChanged, RouteCreated, RouteDeleted, RouteLimitsChanged
 from modelyard_eventlog.log import AnyRecorded
 
 from modelyard_api.projections.rows import (
@@ -37,6 +38,8 @@ def fold(event: AnyRecorded, row: Row | None) -> Row | None:
     data = event.data
     if isinstance(data, RouteDeleted):
         return None if row is None else removed(event, row)
+    if isinstance(data, RouteLimitsChanged):
+        return None if row is None else changed(event, row, {"limits": data.limits.model_dump()})
     if not isinstance(data, RouteCreated | RouteChanged):
         raise TypeError(f"{event.type} is no event of a route")
     targets = [
@@ -61,7 +64,7 @@ def fold(event: AnyRecorded, row: Row | None) -> Row | None:
         "ready_targets": 0,
     }
     if isinstance(data, RouteCreated):
-        return created(event, data.route_id, view)
+        return created(event, data.route_id, {**view, "limits": NO_LIMITS.model_dump()})
     return None if row is None else changed(event, row, view)
 
 

@@ -10,6 +10,7 @@ from typing import Annotated
 
 from cryptography.fernet import Fernet, InvalidToken
 from fastapi import Depends, Header, Request
+from modelyard_contracts.access import Scope
 from modelyard_contracts.deployments import Source
 from modelyard_eventlog.log import EventLog
 from modelyard_eventlog.questions import Questions
@@ -29,6 +30,7 @@ from modelyard_api.handlers.backends import BackendHandler
 from modelyard_api.handlers.commanding import Commander, command_id
 from modelyard_api.handlers.deployments import DeploymentHandler
 from modelyard_api.handlers.instances import InstanceHandler
+from modelyard_api.handlers.limits import LimitsHandler
 from modelyard_api.handlers.model_files import ModelFileHandler
 from modelyard_api.handlers.routes import RouteHandler
 from modelyard_api.handlers.workers import WorkerHandler
@@ -47,6 +49,7 @@ class Handlers:
     accounts: AccountHandler
     backends: BackendHandler
     model_files: ModelFileHandler
+    limits: LimitsHandler
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +93,7 @@ ContextOf = Annotated[Context, Depends(get_context)]
 
 
 async def require_user(request: Request, context: ContextOf) -> Caller:
-    """Whoever shows an API key or a session that is good. Raises `Refusal` (401)."""
+    """Whoever shows an API key for management or a session that is good. Raises `Refusal` (401, 403)."""
     shown = credential_of(request)
     if shown is None:
         raise unauthorized(
@@ -131,6 +134,8 @@ async def _caller_of_key(context: Context, key: keys.ApiKey) -> Caller:
     user = await queries.user_by_id(context.db, row.user_id)
     if user is None or user.deleted:
         raise unauthorized("the owner of the API key is gone")
+    if Scope.MANAGEMENT not in row.scope:
+        raise forbidden("the API key is for inference alone: make one with the scope 'management'")
     return Caller(user_id=user.id, is_admin=user.is_admin, hub_tokens=user.hub_tokens)
 
 

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from modelyard_runtime import keys
 
-from modelyard_gateway.domain.refusals import Refusal, unauthenticated
+from modelyard_gateway.domain.refusals import Refusal, out_of_scope, unauthenticated
 from modelyard_gateway.domain.table import Key
 
 NOBODY = "0" * 64
@@ -51,6 +51,8 @@ def authenticate(
         return unauthenticated("The API key is wrong or has been revoked.")
     if key.expires_at is not None and key.expires_at <= now():
         return unauthenticated("The API key has expired.")
+    if not key.may_infer:
+        return out_of_scope()
     return key
 
 

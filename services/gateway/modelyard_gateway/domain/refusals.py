@@ -75,6 +75,11 @@ def unauthenticated(message: str) -> Refusal:
     return Refusal(401, message, kind="authentication_error", code="invalid_api_key")
 
 
+def out_of_scope() -> Refusal:
+    message = "This API key is for management alone: make one with the scope 'inference'."
+    return Refusal(403, message, kind="permission_error", code="key_out_of_scope")
+
+
 def model_not_allowed(name: str) -> Refusal:
     message = f"This API key may not call the model '{name}'."
     return Refusal(403, message, kind="permission_error", code="model_not_allowed", param="model")

@@ -3,9 +3,10 @@
 from dataclasses import dataclass
 from datetime import datetime
 
+from modelyard_gateway.domain.allowances import Allowances
 from modelyard_gateway.domain.table import Endpoint, Key, Route, RoutingTable, Served
 
-SHAPE = 1
+SHAPE = 2
 """Another number means another shape: such a snapshot is not read."""
 
 
@@ -22,6 +23,7 @@ class Snapshot:
     silent_workers: tuple[int, ...]
     keys: tuple[Key, ...]
     deleted_users: tuple[int, ...]
+    allowances: Allowances
 
 
 def snapshot_of(table: RoutingTable, log_created: datetime) -> Snapshot:
@@ -36,11 +38,12 @@ def snapshot_of(table: RoutingTable, log_created: datetime) -> Snapshot:
         silent_workers=tuple(sorted(table.instances.silent_workers)),
         keys=tuple(table.keys.by_access_key.values()),
         deleted_users=tuple(sorted(table.keys.deleted_users)),
+        allowances=Allowances(dict(table.allowances.of_user), dict(table.allowances.of_route)),
     )
 
 
 def restore(snapshot: Snapshot) -> RoutingTable:
-    table = RoutingTable(seq=snapshot.seq, changes=1)
+    table = RoutingTable(seq=snapshot.seq, changes=1, allowances=snapshot.allowances)
     for route in snapshot.routes:
         table.routes.put(route)
     instances = table.instances

@@ -5,15 +5,17 @@ the fold keeps in the order of the log, not of the clock: the same events give t
 """
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
+from modelyard_contracts.access import NO_LIMITS, RateLimits, Scope
 from modelyard_contracts.envelope import Recorded
 from modelyard_contracts.events import (
     AgentInstanceEvent,
     ApiKeyCreated,
     ApiKeyEvent,
+    ApiKeyLimitsChanged,
     ApiKeyRevoked,
     InstanceDownloading,
     InstanceEvent,
@@ -38,6 +40,8 @@ from modelyard_contracts.events import (
     WorkerRecovered,
     WorkerSilent,
 )
+
+from modelyard_gateway.domain.allowances import AllowanceEvent, Allowances
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +88,9 @@ class Key:
     expires_at: datetime | None
     allowed_model_names: frozenset[str] | None
     """None allows every model; an empty set allows none."""
+    may_infer: bool = True
+    """False for a key that is for management alone."""
+    limits: RateLimits = NO_LIMITS
 
 
 @dataclass
@@ -220,6 +227,8 @@ class Keys:
         match event:
             case ApiKeyCreated() if event.user_id not in self.deleted_users:
                 self.put(_key(event))
+            case ApiKeyLimitsChanged() if event.key_id in self._by_id:
+                self.put(replace(self._by_id[event.key_id], limits=event.limits))
             case ApiKeyRevoked():
                 self._drop(event.key_id)
             case _:
@@ -257,6 +266,8 @@ def _key(event: ApiKeyCreated) -> Key:
         secret_hash=event.secret_hash,
         expires_at=event.expires_at,
         allowed_model_names=None if names is None else frozenset(names),
+        may_infer=Scope.INFERENCE in event.scope,
+        limits=event.limits,
     )
 
 
@@ -270,11 +281,14 @@ class RoutingTable:
     routes: Routes = field(default_factory=Routes)
     instances: Instances = field(default_factory=Instances)
     keys: Keys = field(default_factory=Keys)
+    allowances: Allowances = field(default_factory=Allowances)
 
     def apply(self, recorded: Recorded[Any]) -> None:
         if recorded.seq <= self.seq:
             return
         self.seq = recorded.seq
+        if isinstance(recorded.data, AllowanceEvent):
+            self.allowances.apply(recorded.data)
         match recorded.data:
             case RouteEvent() as event:
                 self.changes += 1
@@ -297,6 +311,7 @@ class RoutingTable:
         self.seq = 0
         self.changes += 1
         self.routes, self.instances, self.keys = Routes(), Instances(), Keys()
+        self.allowances = Allowances()
 
     def endpoints(self, route: Route) -> Iterator[tuple[RouteTarget, Endpoint]]:
         for target in route.targets:
