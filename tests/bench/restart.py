@@ -2,9 +2,11 @@
 
 import asyncio
 import time
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from itertools import count
 
+import psutil
 from bench.agents import GIB, GPUS, SESSION, inventory
 from bench.control_plane import WORKERS, Plane, cpu_s, fill, plane
 from bench.facts import MODEL_KNOWN, SPEC, registered, wish
@@ -42,21 +44,40 @@ async def _restart(plane: Plane) -> list[Figure]:
     reading_cpu_s = time.process_time()
     reading_s = await _reading(plane.client, last)
     reading_cpu_s = time.process_time() - reading_cpu_s
-    begun = time.perf_counter()
-    scheduler = plane.start_scheduler()
-    await plane.said("scheduler", "scheduler is up")
-    up_s, used_s = time.perf_counter() - begun, cpu_s(scheduler)
-    await plane.said("scheduler", "at work")
-    at_work_s = time.perf_counter() - begun
+    whole = await _start(plane, 1)
+    await plane.said("scheduler", "a snapshot is kept")
+    plane.end("scheduler")
+    again = await _start(plane, 2)
     await asyncio.sleep(5)
-    rss = scheduler.memory_info().rss / 1024**2
+    rss = again.process.memory_info().rss / 1024**2
     return [
         Figure(f"reading {last:,} events, no more", reading_s, "s", 1.0),
-        Figure("restart of the scheduler until it has all of them", up_s, "s", up_s / reading_s, "< 5 s"),
-        Figure("... CPU of it, start of the process included", used_s, "s", used_s / reading_cpu_s),
-        Figure("... and until it is at work", at_work_s, "s", at_work_s / reading_s),
+        Figure(
+            "start of the scheduler on the log alone, until it is up", whole.up_s, "s", whole.up_s / reading_s
+        ),
+        Figure("... CPU of it, start of the process included", whole.cpu_s, "s", whole.cpu_s / reading_cpu_s),
+        Figure("restart from its snapshot, until it is up", again.up_s, "s", again.up_s / reading_s, "< 5 s"),
+        Figure("... CPU of it, start of the process included", again.cpu_s, "s", again.cpu_s / reading_cpu_s),
+        Figure("... and until it is at work", again.at_work_s, "s", again.at_work_s / reading_s),
         Figure(f"its memory at {INSTANCES:,} instances on {WORKERS:,} workers", rss, "MiB", None, "<= 500"),
     ]
+
+
+@dataclass(frozen=True)
+class Start:
+    process: psutil.Process
+    up_s: float
+    cpu_s: float
+    at_work_s: float
+
+
+async def _start(plane: Plane, times: int) -> Start:
+    begun = time.perf_counter()
+    process = plane.start_scheduler()
+    await plane.said("scheduler", "scheduler is up", times=times)
+    up_s, used_s = time.perf_counter() - begun, cpu_s(process)
+    await plane.said("scheduler", "at work", times=times)
+    return Start(process, up_s, used_s, time.perf_counter() - begun)
 
 
 async def _reading(client: Client, last: int) -> float:

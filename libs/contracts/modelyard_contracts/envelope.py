@@ -10,6 +10,7 @@ from modelyard_contracts.events import EVENT_TYPES
 from modelyard_contracts.upcasters import lift
 
 E_co = TypeVar("E_co", bound=Event, covariant=True)
+AGGREGATES = {str(aggregate): aggregate for aggregate in Aggregate}
 
 
 class UnknownEventType(Exception):
@@ -62,7 +63,7 @@ class Recorded(NamedTuple, Generic[E_co]):
 
     def aggregate(self) -> tuple[Aggregate, str]:
         kind, _, ident = self.subject.partition("/")
-        return Aggregate(kind), ident
+        return AGGREGATES[kind], ident
 
     def cloud_event(self) -> dict[str, Any]:
         """CloudEvents structured mode. `sequence` is the position in the log, to resume from."""

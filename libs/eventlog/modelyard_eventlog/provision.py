@@ -87,6 +87,15 @@ def stream_configs(*, replicas: int = 1, max_event_bytes: int = 2 * GIB) -> list
             "num_replicas": replicas,
         },
         {
+            "name": subjects.SNAPSHOTS,
+            "subjects": ["snapshot.*.*"],
+            "storage": "file",
+            "max_msgs_per_subject": 1,
+            "allow_direct": True,
+            "allow_atomic": True,
+            "num_replicas": replicas,
+        },
+        {
             "name": subjects.DLQ,
             "subjects": ["$JS.EVENT.ADVISORY.CONSUMER.MAX_DELIVERIES.>"],
             "storage": "file",

@@ -9,6 +9,7 @@ OBS = "OBS"
 HB = "HB"
 DLQ = "DLQ"
 LEASES = "LEASES"
+SNAPSHOTS = "SNAPSHOTS"
 
 ALL_EVENTS = "evt.>"
 ALL_OBSERVATIONS = "obs.>"
@@ -62,6 +63,10 @@ def timer_fired(name: str) -> str:
 
 def lease(service: str) -> str:
     return f"lease.{service}"
+
+
+def snapshot(service: str, part: int) -> str:
+    return f"snapshot.{service}.{part}"
 
 
 def question(worker_id: int, kind: str) -> str:

@@ -39,7 +39,10 @@ class Index:
     def __init__(self, picture: Picture = EMPTY) -> None:
         workers = sorted(picture.workers, key=lambda worker: worker.ident)
         self._idents = [worker.ident for worker in workers]
-        self._rooms = [Room(worker) for worker in workers]
+        held: dict[int, list[Holding]] = {}
+        for holding in picture.holdings:
+            held.setdefault(holding.worker, []).append(holding)
+        self._rooms = [Room(worker, held.get(worker.ident, ())) for worker in workers]
         self._kinds: tuple[dict[DeviceKind, int], dict[str, int]] | None = None
         self._orders: OrderedDict[Signature, tuple[Order, int]] = OrderedDict()
         self._changes: list[int] = []
@@ -49,8 +52,6 @@ class Index:
         self._of_deployment: dict[Hashable, set[int]] = {}
         self._near: dict[str, set[int]] = {}
         self._renumber()
-        for holding in picture.holdings:
-            self.take(holding)
 
     # --- what changes it
 

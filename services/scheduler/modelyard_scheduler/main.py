@@ -1,8 +1,10 @@
 """The composition root of the scheduler."""
 
 import asyncio
+import gc
 import sys
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from contextlib import contextmanager
 
 import structlog
 import uvloop
@@ -18,6 +20,7 @@ from modelyard_eventlog.provision import StreamRefused, provision
 from modelyard_eventlog.questions import SCHEDULER, Questions
 from modelyard_eventlog.reactions import Reactions
 from modelyard_eventlog.reader import Gap
+from modelyard_eventlog.snapshots import Snapshots
 from modelyard_eventlog.timers import Timers
 from modelyard_models.sources.catalogue import Catalogue
 from modelyard_runtime.clock import new_id, now
@@ -44,6 +47,7 @@ from modelyard_scheduler.handlers.placement import PlacementHandler
 from modelyard_scheduler.handlers.restarts import RestartHandler
 from modelyard_scheduler.handlers.wants import WantsHandler
 from modelyard_scheduler.projections.feed import PictureFeed
+from modelyard_scheduler.projections.snapshots import SnapshotKeeper
 from modelyard_scheduler.settings import SchedulerSettings
 from modelyard_scheduler.subscribers.reacting import Scheduler
 from modelyard_scheduler.subscribers.work import Work
@@ -52,6 +56,7 @@ logger = structlog.stdlib.get_logger()
 
 RETRY_S = 0.5
 WATCH_S = 2.0
+SNAPSHOT_LOOK_S = 5.0
 
 
 def build(settings: SchedulerSettings, nc: Client, at_work: Callable[[], bool]) -> Scheduler:
@@ -146,11 +151,15 @@ async def _work(settings: SchedulerSettings) -> None:
         reactions.on_timers(scheduler.on_timer)
         reactions.on_heartbeats(scheduler.on_heartbeat)
         watchdog = Watchdog(scheduler, reactions)
+        feed = scheduler.decider.feed
+        keeper = SnapshotKeeper(feed, scheduler.decider.log, Snapshots(nc, "scheduler"))
         async with asyncio.TaskGroup() as tasks:
-            tasks.create_task(scheduler.decider.feed.run())
             if settings.scheduler_health_port:
                 tasks.create_task(_serve_health(settings.scheduler_health_port, watchdog))
-            await _again(scheduler.decider.feed.catch_up)
+            with no_collection():
+                await _again(keeper.restore)
+                tasks.create_task(feed.run())
+                await _again(feed.catch_up)
             logger.info("scheduler is up", position=scheduler.decider.picture.position)
             tasks.create_task(watchdog.watch())
             await reactions.start()
@@ -159,6 +168,7 @@ async def _work(settings: SchedulerSettings) -> None:
             tasks.create_task(work.run())
             # not earlier: nobody is silent to one who does not listen yet
             tasks.create_task(_every(settings.presence_s, scheduler.look))
+            tasks.create_task(_every(SNAPSHOT_LOOK_S, keeper.keep))
             try:
                 await asyncio.Event().wait()
             finally:
@@ -166,6 +176,17 @@ async def _work(settings: SchedulerSettings) -> None:
                 await reactions.stop()
     finally:
         await nc.close()
+
+
+@contextmanager
+def no_collection() -> Iterator[None]:
+    """What is read at the start stays: to look for garbage in it takes longer than to read it."""
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.freeze()
+        gc.enable()
 
 
 async def _serve_health(port: int, watchdog: Watchdog) -> None:

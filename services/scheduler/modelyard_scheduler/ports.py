@@ -67,6 +67,14 @@ class Turn(Protocol):
     async def release(self) -> None: ...
 
 
+class Shelf(Protocol):
+    """Where the last snapshot is kept (`modelyard_eventlog.snapshots.Snapshots`)."""
+
+    async def read(self) -> bytes | None: ...
+
+    async def write(self, data: bytes) -> None: ...
+
+
 class Observed(Protocol):
     @property
     def seq(self) -> int: ...

@@ -2,7 +2,7 @@
 
 The oldest instance that has waited for room longer than `HOLD_AFTER_S` holds back the workers that come
 closest to fitting it: nothing younger is placed there. What ends there makes room that stays, so what the
-held workers lack only shrinks, until the instance fits (`docs/decisions/0011-no-starvation.md`).
+held workers lack only shrinks, until the instance fits (`docs/decisions/0012-no-starvation.md`).
 """
 
 from collections import defaultdict

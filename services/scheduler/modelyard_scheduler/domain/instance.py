@@ -193,11 +193,11 @@ def evolve(state: InstanceState | None, recorded: Recorded[InstanceFact]) -> Ins
     fact = recorded.data
     if state is None:
         return _requested(fact, recorded) if isinstance(fact, InstanceRequested) else None
-    seen = state._replace(seq=recorded.seq, last_event_id=recorded.id)
+    phase = LIFE[state.phase].get(type(fact))
+    seen = state._replace(seq=recorded.seq, last_event_id=recorded.id, phase=phase or state.phase)
     if isinstance(fact, InstanceDeletionRequested):
         return _wanted(seen._replace(deletion_requested=True), recorded)
-    phase = LIFE[state.phase].get(type(fact))
-    return seen if phase is None else _entered(seen._replace(phase=phase), fact, recorded)
+    return seen if phase is None else _entered(seen, fact, recorded)
 
 
 def _requested(fact: InstanceRequested, recorded: Recorded[InstanceFact]) -> InstanceState:

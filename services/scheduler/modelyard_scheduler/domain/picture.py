@@ -6,7 +6,7 @@ those whose worker was gone: their model server may still run there (`leftovers`
 """
 
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -28,6 +28,7 @@ from modelyard_models.beside import Beside
 from modelyard_placement.demand import Demand, PathSaid, unread
 from modelyard_placement.index import Index
 from modelyard_placement.picture import Holding
+from modelyard_placement.picture import Picture as Cluster
 
 from modelyard_scheduler.domain import deployment, fleet, instance, model_file, worker
 from modelyard_scheduler.domain.deployment import DeploymentFact, DeploymentState
@@ -65,7 +66,7 @@ class Picture:
         self.rooms = Index()
         """What is free on each worker."""
         self.highest_instance_id = 0
-        self._files: dict[int, frozenset[str]] = {}
+        self.files: dict[int, frozenset[str]] = {}
         """Locations of the models that workers have on their disks."""
         self._of_deployment: dict[int, set[int]] = defaultdict(set)
         self._on_worker: dict[int, set[int]] = defaultdict(set)
@@ -140,13 +141,13 @@ class Picture:
     def _apply_model_file(self, ident: int, recorded: Recorded[ModelFileFact]) -> None:
         state = model_file.evolve(self.model_files.get(ident), recorded)
         self.model_files[ident] = state
-        before = self._files.get(state.worker_id, NO_FILES)
+        before = self.files.get(state.worker_id, NO_FILES)
         location = {state.model.location()}
         after = before | location if state.phase is FilePhase.READY else before - location
         worker = self.workers.get(state.worker_id)
         if after == before:
             return
-        self._files[state.worker_id] = after
+        self.files[state.worker_id] = after
         if worker is not None and worker.phase is not WorkerPhase.DELETED:
             self.rooms.put_worker(worker_view(worker, after))
 
@@ -178,7 +179,7 @@ class Picture:
             case _ if state.phase is WorkerPhase.DELETED:
                 self.rooms.remove_worker(state.worker_id)
             case _:
-                self.rooms.put_worker(worker_view(state, self._files.get(state.worker_id, NO_FILES)))
+                self.rooms.put_worker(worker_view(state, self.files.get(state.worker_id, NO_FILES)))
 
     def _apply_instance(self, ident: int, recorded: Recorded[InstanceFact]) -> None:
         state = instance.evolve(self.instances.get(ident), recorded)
@@ -191,6 +192,10 @@ class Picture:
         if isinstance(recorded.data, InstanceRequested):
             state = self._with_shared_spec(state)
         self.instances[ident] = state
+        self._note(state)
+
+    def _note(self, state: InstanceState) -> None:
+        ident = state.instance_id
         self._of_deployment[state.deployment_id].add(ident)
         for worker_id in homes(state):
             self._on_worker[worker_id].add(ident)
@@ -198,6 +203,17 @@ class Picture:
             self._unplaced.add(ident)
         else:
             self._unplaced.discard(ident)
+
+    def reindex(self, holdings: Iterable[Holding]) -> None:
+        """Makes what follows from the rest, where the rest was put in from a snapshot."""
+        for state in self.instances.values():
+            self._note(state)
+        views = [
+            worker_view(state, self.files.get(state.worker_id, NO_FILES))
+            for state in self.workers.values()
+            if state.phase is not WorkerPhase.DELETED
+        ]
+        self.rooms = Index(Cluster(tuple(views), tuple(holdings)))
 
     def _with_shared_spec(self, state: InstanceState) -> InstanceState:
         """Thousands of replicas share one spec."""
