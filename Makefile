@@ -67,7 +67,8 @@ $(VENV)/ready: requirements.lock pyproject.toml
 .PHONY: test-docker
 test-docker: $(VENV)/ready ## containers on a real Docker engine: make test-docker [SOCKET=/var/run/docker.sock]
 	MODELYARD_TEST_DOCKER=$(or $(SOCKET),/var/run/docker.sock) $(BIN)/python -m pytest -q \
-	  tests/modelyard_worker_agent/adapters/test_executors.py tests/modelyard_worker_agent/test_containers.py
+	  tests/modelyard_worker_agent/adapters/test_executors.py tests/modelyard_worker_agent/test_containers.py \
+	  tests/modelyard_worker_agent/launchers/test_pulling.py
 
 .PHONY: test-vllm
 test-vllm: $(VENV)/ready ## a real vLLM on the CPU: make test-vllm VLLM=/path/to/bin/vllm

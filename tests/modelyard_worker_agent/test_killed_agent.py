@@ -1,6 +1,7 @@
 """kill -9 of the agent at any moment of a start or a stop: afterwards nothing is leaked or wrongly killed."""
 
 import asyncio
+import json
 import os
 import random
 import signal
@@ -121,15 +122,20 @@ async def test_what_runs_and_is_not_wanted_is_ended(machine: Machine, tiny_model
     instances = machine.state / "instances"
     (instances / "99" / "0").mkdir(parents=True)
     sleeper = [sys.executable, "-c", "import time; time.sleep(1000)"]
+    agent = json.loads((machine.state / "identity.json").read_text())["worker_uuid"]
+    own, elsewhere = instances / "99" / "0", machine.state.parent / "elsewhere" / "99" / "0"
 
-    strays = [
-        subprocess.Popen(sleeper, env={**os.environ, "MODELYARD_RUN": str(directory)})
-        for directory in (instances / "99" / "0", machine.state.parent / "elsewhere" / "99" / "0")
+    stray, *others = [
+        subprocess.Popen(
+            sleeper, env={**os.environ, "MODELYARD_RUN": str(directory), "MODELYARD_AGENT": whose}
+        )
+        for directory, whose in ((own, agent), (elsewhere, agent), (own, "another"))
     ]
 
-    await until(lambda: strays[0].poll() is not None)
-    assert strays[0].returncode == -signal.SIGKILL
-    assert strays[1].poll() is None
-    strays[1].kill()
-    strays[1].wait()
+    await until(lambda: stray.poll() is not None)
+    assert stray.returncode == -signal.SIGKILL
+    for other in others:
+        assert other.poll() is None
+        other.kill()
+        other.wait()
     assert (await chat(bystander)).status_code == 200

@@ -50,7 +50,7 @@ STRAYS_S = 5.0
 
 
 def build_machine(
-    settings: WorkerSettings, joined: JoinAnswer, client: httpx.AsyncClient, programs: Programs
+    settings: WorkerSettings, joined: JoinAnswer, agent: str, client: httpx.AsyncClient, programs: Programs
 ) -> tuple[Machine, Outbox, ModelStore]:
     outbox = Outbox(settings.worker_state / "outbox", joined.worker_id, now)
     files = RunFiles(settings.worker_state / "instances")
@@ -63,7 +63,7 @@ def build_machine(
     accelerators = accelerators_of_this_machine()
     machine = Machine(
         worker_id=joined.worker_id,
-        executor=executor_of(settings, joined.worker_id),
+        executor=executor_of(settings, joined.worker_id, agent),
         accelerators=accelerators,
         probe=HttpProbe(client, settings.probe_timeout_s),
         connections=TcpConnections(),
@@ -106,11 +106,11 @@ def fetching_of(settings: WorkerSettings) -> Fetching:
     )
 
 
-def executor_of(settings: WorkerSettings, worker_id: int) -> Executor:
+def executor_of(settings: WorkerSettings, worker_id: int, agent: str) -> Executor:
     if settings.executor == "process":
-        return ProcessExecutor(settings.log_instance_bytes)
+        return ProcessExecutor(settings.log_instance_bytes, agent)
     docker = Docker(settings.docker_socket, settings.docker_network, worker_id)
-    return DockerExecutor(settings.log_instance_bytes, docker)
+    return DockerExecutor(settings.log_instance_bytes, agent, docker)
 
 
 async def run(settings: WorkerSettings) -> int:
@@ -135,7 +135,9 @@ async def run(settings: WorkerSettings) -> int:
         renewal = Renewal(joiner.join, joining.result(), now, asked=True)
     async with httpx.AsyncClient(trust_env=False) as client:
         programs = Programs(settings.backend_programs)
-        machine, outbox, models = build_machine(settings, renewal.answer, client, programs)
+        machine, outbox, models = build_machine(
+            settings, renewal.answer, identity.identity().worker_uuid, client, programs
+        )
         agent = Agent(machine)
         agent.adopt()
         models.say_what_is_here()

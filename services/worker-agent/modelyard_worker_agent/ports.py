@@ -109,6 +109,10 @@ class Executor(Protocol):
 
     def alive(self, process: Process) -> bool: ...
 
+    def fetching(self, directory: Path) -> bool:
+        """Whether what it runs from is still being fetched: its start has not begun."""
+        ...
+
     def listening(self, directory: Path) -> Listening | None: ...
 
     def status(self, directory: Path) -> int | None:

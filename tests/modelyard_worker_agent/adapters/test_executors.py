@@ -19,6 +19,7 @@ from modelyard_worker_agent.ports import Container, Launch, Listening, Process, 
 from waiting import until
 
 LOG_BYTES = 2**20
+AGENT = "this-agent"
 SOCKET = os.environ.get("MODELYARD_TEST_DOCKER", "")
 IMAGE = os.environ.get("MODELYARD_TEST_IMAGE", "python:3.11-slim")
 SERVE = (
@@ -90,12 +91,12 @@ class Case:
 async def case(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Case]:
     directory = tmp_path / "17" / "0"
     if request.param == "process":
-        made = Case(lambda: ProcessExecutor(LOG_BYTES), sys.executable, False, directory)
+        made = Case(lambda: ProcessExecutor(LOG_BYTES, AGENT), sys.executable, False, directory)
     else:
         if not SOCKET:
             pytest.skip("no Docker engine: MODELYARD_TEST_DOCKER names no socket (see make test-docker)")
         docker = Docker(SOCKET, network=None, worker_id=3)
-        made = Case(lambda: DockerExecutor(LOG_BYTES, docker), "python3", True, directory)
+        made = Case(lambda: DockerExecutor(LOG_BYTES, AGENT, docker), "python3", True, directory)
     yield made
     await made.executor.end_leftovers(directory)
 

@@ -37,6 +37,7 @@ PARENT = [
 
 
 LOG_BYTES = 2**20
+AGENT = "this-agent"
 EXECUTORS: list[ProcessExecutor] = []
 
 
@@ -51,7 +52,7 @@ async def directory(tmp_path: Path) -> AsyncIterator[Path]:
 async def started(
     directory: Path, command: list[str], env: dict[str, str] | None = None
 ) -> tuple[ProcessExecutor, Process]:
-    executor = ProcessExecutor(LOG_BYTES)
+    executor = ProcessExecutor(LOG_BYTES, AGENT)
     EXECUTORS.append(executor)
     return executor, await executor.start(Launch(directory, tuple(command), env or {}))
 
@@ -71,7 +72,7 @@ async def test_it_runs_in_a_session_of_its_own(directory: Path) -> None:
 @pytest.mark.parametrize(("code", "status"), [("raise SystemExit(7)", 7), ("import os; os.abort()", -6)])
 async def test_its_end_is_known_to_who_never_started_it(directory: Path, code: str, status: int) -> None:
     _, process = await started(directory, [sys.executable, "-c", code])
-    another = ProcessExecutor(LOG_BYTES)
+    another = ProcessExecutor(LOG_BYTES, AGENT)
 
     await until(lambda: not another.alive(process))
 
@@ -82,13 +83,13 @@ async def test_its_end_is_known_to_who_never_started_it(directory: Path, code: s
 async def test_another_executor_finds_it(directory: Path) -> None:
     _, process = await started(directory, SLEEPER)
 
-    assert ProcessExecutor(LOG_BYTES).find(directory) == process
+    assert ProcessExecutor(LOG_BYTES, AGENT).find(directory) == process
 
 
 async def test_a_pid_that_belongs_to_another_process_now_is_not_taken_for_it(directory: Path) -> None:
     directory.mkdir(parents=True)
     shim.write(directory / "shim.json", {"pid": os.getpid(), "started": shim.start_ticks(os.getpid()) - 1})
-    executor = ProcessExecutor(LOG_BYTES)
+    executor = ProcessExecutor(LOG_BYTES, AGENT)
 
     assert executor.find(directory) is None
     await executor.end_leftovers(directory)  # and we are still here
@@ -122,7 +123,7 @@ async def test_earlier_starts_go_when_their_logs_are_too_large(tmp_path: Path) -
         (tmp_path / str(start)).mkdir()
         (tmp_path / str(start) / "log.txt").write_bytes(b"x" * size)
 
-    ProcessExecutor(LOG_BYTES).prune(tmp_path, keep=5)
+    ProcessExecutor(LOG_BYTES, AGENT).prune(tmp_path, keep=5)
 
     assert sorted(path.name for path in tmp_path.iterdir()) == ["2", "3"]
 
@@ -170,7 +171,7 @@ async def test_leftovers_of_a_killed_shim_are_ended(directory: Path) -> None:
     await until(lambda: not executor.alive(process))
     assert not is_gone(process.pid)
 
-    await ProcessExecutor(LOG_BYTES).end_leftovers(directory)
+    await ProcessExecutor(LOG_BYTES, AGENT).end_leftovers(directory)
 
     assert is_gone(process.pid)
     assert executor.status(directory) is None

@@ -2,22 +2,24 @@
 run as any model server is; so logs, ends and adoption are the same. If that process is gone and the container
 is not, a new one takes it up."""
 
+import asyncio
+import socket
 import sys
 import time
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from modelyard_worker_agent.adapters.processes import POLL_S, START_S, ProcessExecutor
 from modelyard_worker_agent.launchers.container import STANDING
-from modelyard_worker_agent.launchers.engine import LABEL, RECIPE, Engine, EngineError, Recipe
-from modelyard_worker_agent.ports import Launch, Process, StartFailed
+from modelyard_worker_agent.launchers.engine import AGENT, LABEL, RECIPE, RUN, Engine, EngineError, Recipe
+from modelyard_worker_agent.ports import Container, Launch, Process, StartFailed
 
 
 @dataclass(frozen=True, slots=True)
 class Docker:
-    """`network`: one that the agent is on too, where it runs in a container itself."""
+    """`network`: one that the agent is on too, because it runs in a container itself."""
 
     socket: str
     network: str | None
@@ -27,25 +29,31 @@ class Docker:
 class DockerExecutor(ProcessExecutor):
     in_container = True
 
-    def __init__(self, log_bytes: int, docker: Docker) -> None:
-        super().__init__(log_bytes)
+    def __init__(self, log_bytes: int, agent: str, docker: Docker) -> None:
+        super().__init__(log_bytes, agent)
         self._docker = docker
         self._engine = Engine(docker.socket)
 
     async def start(self, launch: Launch) -> Process:
         if launch.container is None:
             raise StartFailed("there is no image to run")
-        return await super().start(self._standing_for(launch))
+        try:
+            mounts = await asyncio.to_thread(self._mounts, launch.container.mounts)
+        except EngineError as error:
+            raise StartFailed(str(error)) from error
+        return await super().start(self._standing_for(launch, launch.container, mounts))
 
     def find(self, directory: Path) -> Process | None:
         found = super().find(directory)
         if found is not None or not (directory / RECIPE).exists():
             return found
         with suppress(EngineError):
-            ident = self._engine.of_run(directory)
-            if ident is not None and self._engine.running(ident):
+            if self._running(directory):
                 return self.take_up(directory, command_for(directory))
         return None
+
+    def fetching(self, directory: Path) -> bool:
+        return not (directory / STANDING).exists()
 
     def take_up(self, directory: Path, command: Sequence[str]) -> Process:
         """Asked to end before it hears that, it would leave the container no time to."""
@@ -59,35 +67,46 @@ class DockerExecutor(ProcessExecutor):
     async def end_leftovers(self, directory: Path) -> None:
         await super().end_leftovers(directory)
         with suppress(EngineError):
-            for ident in self._engine.labelled({f"{LABEL}.run": str(directory)}):
+            for ident in self._labelled(directory):
                 self._engine.remove(ident)
 
     def runs(self, instances: Path) -> frozenset[Path]:
         found = set(super().runs(instances))
         with suppress(EngineError):
-            for ident in self._engine.labelled({f"{LABEL}.worker": str(self._docker.worker_id)}):
-                run = Path(self._engine.inspect(ident)["Config"]["Labels"].get(f"{LABEL}.run", ""))
+            for ident in self._labelled():
+                run = Path(self._engine.inspect(ident)["Config"]["Labels"][RUN])
                 found.update({run} if run.parent.parent == instances else ())
         return frozenset(found)
 
     def pids(self, directory: Path) -> frozenset[int]:
         found = set(super().pids(directory))
         with suppress(EngineError):
-            ident = self._engine.of_run(directory)
-            if ident is not None and self._engine.running(ident):
+            for ident in self._running(directory):
                 found.update(self._engine.pids(ident))
         return frozenset(found)
 
     def ours(self, pids: Collection[int]) -> frozenset[int]:
         with suppress(EngineError):
-            containers = self._engine.labelled({f"{LABEL}.worker": str(self._docker.worker_id)})
-            own = {pid for ident in containers for pid in self._engine.pids(ident)}
+            own = {pid for ident in self._running() for pid in self._engine.pids(ident)}
             return frozenset(pids) & own
         return frozenset()
 
-    def _standing_for(self, launch: Launch) -> Launch:
-        container = launch.container
-        assert container is not None  # noqa: S101 - start() has looked
+    def _labelled(self, directory: Path | None = None) -> list[str]:
+        """Our containers, of one run or of all."""
+        run = {} if directory is None else {RUN: str(directory)}
+        return self._engine.labelled({AGENT: self._agent, **run})
+
+    def _running(self, directory: Path | None = None) -> list[str]:
+        return [ident for ident in self._labelled(directory) if self._engine.running(ident)]
+
+    def _mounts(self, paths: Sequence[str]) -> dict[str, str]:
+        """By path, where the engine finds it. Raises `EngineError`, `StartFailed`."""
+        if self._docker.network is None:
+            return {path: path for path in paths}
+        volumes = self._engine.mounts_of(socket.gethostname())
+        return {path: on_the_engines_machine(path, volumes) for path in paths}
+
+    def _standing_for(self, launch: Launch, container: Container, mounts: dict[str, str]) -> Launch:
         recipe = Recipe(
             socket=self._docker.socket,
             image=container.image,
@@ -95,12 +114,13 @@ class DockerExecutor(ProcessExecutor):
             entrypoint=container.entrypoint,
             variables=tuple(launch.env),
             port=container.port,
-            mounts=container.mounts,
+            mounts=mounts,
             devices=container.devices,
             memory_bytes=container.memory_bytes,
             labels={
                 **{f"{LABEL}.{name}": value for name, value in container.labels.items()},
-                f"{LABEL}.run": str(launch.directory),
+                RUN: str(launch.directory),
+                AGENT: self._agent,
                 f"{LABEL}.worker": str(self._docker.worker_id),
             },
             network=self._docker.network,
@@ -116,3 +136,14 @@ class DockerExecutor(ProcessExecutor):
 
 def command_for(directory: Path) -> tuple[str, ...]:
     return (sys.executable, "-m", "modelyard_worker_agent.launchers.container", str(directory))
+
+
+def on_the_engines_machine(path: str, volumes: Mapping[str, str]) -> str:
+    """`volumes`: by path here, the path there. Raises `StartFailed` for what lies in none of them."""
+    around = [Path(volume) for volume in volumes if Path(path).is_relative_to(volume)]
+    if not around:
+        raise StartFailed(
+            f"{path} is in no volume of the agent's container, so no other container can have it"
+        )
+    nearest = max(around, key=lambda volume: len(volume.parts))
+    return str(Path(volumes[str(nearest)]) / Path(path).relative_to(nearest))

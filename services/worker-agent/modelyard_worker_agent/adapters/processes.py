@@ -26,17 +26,20 @@ from modelyard_worker_agent.ports import Launch, Listening, Process, StartFailed
 REPORT = "report.json"
 RUN_VARIABLE = "MODELYARD_RUN"
 """In the environment of every process of a run: its directory, by which leftovers are known."""
+AGENT_VARIABLE = "MODELYARD_AGENT"
+"""And whose run it is: agents in containers have directories of the same names."""
 POLL_S = 0.01
 START_S = 10.0
 
 
 class ProcessExecutor:
-    """`log_bytes`: most that is kept of the logs of one instance."""
+    """`log_bytes`: most that is kept of the logs of one instance. `agent`: a name that no other agent has."""
 
     in_container = False
 
-    def __init__(self, log_bytes: int) -> None:
+    def __init__(self, log_bytes: int, agent: str) -> None:
         self._log_bytes = log_bytes
+        self._agent = agent
         self._own: dict[int, subprocess.Popen[bytes]] = {}
         """Shims that this agent started itself, to be reaped."""
 
@@ -82,7 +85,12 @@ class ProcessExecutor:
                     stdin=subprocess.DEVNULL,
                     stdout=log,
                     stderr=log,
-                    env={**_own_environment(), **env, RUN_VARIABLE: str(directory)},
+                    env={
+                        **_own_environment(),
+                        **env,
+                        RUN_VARIABLE: str(directory),
+                        AGENT_VARIABLE: self._agent,
+                    },
                     cwd=directory,
                     start_new_session=True,
                 )
@@ -117,14 +125,17 @@ class ProcessExecutor:
         return _read(directory / "exit.json").get("code")
 
     def runs(self, instances: Path) -> frozenset[Path]:
-        found = {_run_of(process.pid) for process in psutil.process_iter()}
+        found = {self._run_of(process.pid) for process in psutil.process_iter()}
         return frozenset(Path(run) for run in found if run and Path(run).parent.parent == instances)
 
     def pids(self, directory: Path) -> frozenset[int]:
-        return frozenset(process.pid for process in _members(directory))
+        return frozenset(process.pid for process in self._members(directory))
 
     def ours(self, pids: Collection[int]) -> frozenset[int]:
-        return frozenset(pid for pid in pids if _run_of(pid) is not None)
+        return frozenset(pid for pid in pids if self._run_of(pid) is not None)
+
+    def fetching(self, directory: Path) -> bool:
+        return False
 
     def last_lines(self, directory: Path) -> tuple[str, ...]:
         return last_lines(StartLog(directory))
@@ -155,12 +166,22 @@ class ProcessExecutor:
 
         Looks again after each round: a process may have been made while its maker was being killed.
         """
-        while members := _members(directory):
+        while members := self._members(directory):
             for member in members:
                 with suppress(psutil.NoSuchProcess):
                     member.kill()
             await asyncio.sleep(POLL_S)
         self._reap()
+
+    def _members(self, directory: Path) -> list[psutil.Process]:
+        """Every process of a run, wherever it moved to. Pids are used again, this name is not."""
+        return [process for process in psutil.process_iter() if self._run_of(process.pid) == str(directory)]
+
+    def _run_of(self, pid: int) -> str | None:
+        with suppress(psutil.NoSuchProcess, psutil.AccessDenied, psutil.ZombieProcess):
+            env = psutil.Process(pid).environ()
+            return env.get(RUN_VARIABLE) if env.get(AGENT_VARIABLE) == self._agent else None
+        return None
 
     def _reap(self) -> None:
         for pid in [pid for pid, own in self._own.items() if own.poll() is not None]:
@@ -190,18 +211,6 @@ def _recorded(directory: Path) -> Process:
     record = _read(directory / "shim.json")
     pid = _read(directory / "child.json").get("pid", 0)
     return Process(directory, record.get("pid", 0), record.get("started", -1), pid)
-
-
-def _members(directory: Path) -> list[psutil.Process]:
-    """Every process of a run, wherever it moved to. Pids and sessions are used again, this name is not."""
-    return [process for process in psutil.process_iter() if _run_of(process.pid) == str(directory)]
-
-
-def _run_of(pid: int) -> str | None:
-    with suppress(psutil.NoSuchProcess, psutil.AccessDenied, psutil.ZombieProcess):
-        run: str | None = psutil.Process(pid).environ().get(RUN_VARIABLE)
-        return run
-    return None
 
 
 def _own_environment() -> dict[str, str]:

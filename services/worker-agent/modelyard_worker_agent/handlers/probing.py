@@ -45,6 +45,8 @@ class Probing:
         while not ran_before:
             if await self._serves():
                 break
+            if self.machine.executor.fetching(self.process.directory):
+                begin = self.machine.now()
             waited = (self.machine.now() - begin).total_seconds()
             if waited > limits.start_timeout_s:
                 message = f"it did not answer within {limits.start_timeout_s:g} s of its start"

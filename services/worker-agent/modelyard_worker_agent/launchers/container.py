@@ -16,18 +16,18 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from modelyard_worker_agent.launchers.engine import Engine, EngineError, Recipe
+from modelyard_worker_agent.launchers.engine import AGENT, RUN, Engine, EngineError, Recipe
 
 NOT_STARTED = 125
 STANDING = "standing"
-"""There once a request to end is heard."""
+"""There once there is a container, and a request to end is heard."""
 
 
 def main(directory: Path) -> int:
     recipe = Recipe.read(directory)
     engine = Engine(recipe.socket)
     try:
-        ident = engine.of_run(directory)
+        ident = next(iter(engine.labelled(run_of(recipe))), None)
         since = 0
         if ident is None:
             engine.have_image(recipe.image, say)
@@ -45,6 +45,11 @@ def main(directory: Path) -> int:
     except EngineError as error:
         say(str(error))
         return NOT_STARTED
+
+
+def run_of(recipe: Recipe) -> dict[str, str]:
+    """The labels that no other container has."""
+    return {name: recipe.labels[name] for name in (RUN, AGENT)}
 
 
 def say(line: str) -> None:

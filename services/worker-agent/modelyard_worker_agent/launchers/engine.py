@@ -1,4 +1,4 @@
-"""The Docker Engine API over its unix socket, as far as model servers need it (v1.40 and later)."""
+"""The Docker Engine API over its unix socket, as far as model servers need it."""
 
 import json
 import time
@@ -9,8 +9,20 @@ from typing import Any, BinaryIO
 
 import httpx
 
+from modelyard_worker_agent.launchers.pull_progress import PullProgress
+
+KNOWN_API = (1, 52)
+"""The newest that this was read against; all that is used here is in 1.40."""
+SAY_S = 5.0
+"""Between two lines of how far an image has come."""
+PULL_SILENT_S = 600.0
+"""For how long a registry may send nothing: a large layer is unpacked in between."""
 RECIPE = "container.json"
 LABEL = "modelyard"
+RUN = f"{LABEL}.run"
+"""The directory of the run, as its agent has it."""
+AGENT = f"{LABEL}.agent"
+"""Whose run it is: agents in containers have directories of the same names."""
 MOST_LOG = {"max-size": "16m", "max-file": "2"}
 Json = dict[str, Any]
 
@@ -29,8 +41,8 @@ class Recipe:
     entrypoint: tuple[str, ...]
     variables: tuple[str, ...]
     port: int
-    mounts: tuple[str, ...]
-    """Directories or files, each at the same path inside, read-only."""
+    mounts: dict[str, str]
+    """Directories or files by their path inside, read-only; the value is the path as the engine has it."""
     devices: tuple[str, ...]
     """As in `cuda:0`."""
     memory_bytes: int
@@ -46,7 +58,7 @@ class Recipe:
     @classmethod
     def read(cls, directory: Path) -> "Recipe":
         kept: Json = json.loads((directory / RECIPE).read_text())
-        for name in ("command", "entrypoint", "variables", "mounts", "devices"):
+        for name in ("command", "entrypoint", "variables", "devices"):
             kept[name] = tuple(kept[name])
         return cls(**kept)
 
@@ -56,15 +68,19 @@ class Engine:
 
     def __init__(self, socket: str) -> None:
         self._socket = socket
+        self._version = ""
 
     def _client(self) -> httpx.Client:
         """One for each question: they are few, and nothing is left open."""
-        transport = httpx.HTTPTransport(uds=self._socket)
-        return httpx.Client(transport=transport, base_url="http://docker/v1.40", timeout=60.0)
+        if not self._version:
+            with self._speaking("") as client:
+                told: Json = client.get("/version").raise_for_status().json()
+            self._version = api_version(str(told["ApiVersion"]), str(told["MinAPIVersion"]))
+        return self._speaking(f"/v{self._version}")
 
-    def of_run(self, directory: Path) -> str | None:
-        """The container of a run, if it is still there, running or not."""
-        return next(iter(self.labelled({f"{LABEL}.run": str(directory)})), None)
+    def _speaking(self, version: str) -> httpx.Client:
+        transport = httpx.HTTPTransport(uds=self._socket)
+        return httpx.Client(transport=transport, base_url=f"http://docker{version}", timeout=60.0)
 
     def labelled(self, labels: Mapping[str, str]) -> list[str]:
         filters = {"label": [f"{name}={value}" for name, value in labels.items()]}
@@ -77,10 +93,23 @@ class Engine:
         say(f"pulling {image}")
         name, colon, tag = image.rpartition(":")
         params = {"fromImage": name, "tag": tag} if colon and "/" not in tag else {"fromImage": image}
-        for line in self._lines("POST", "/images/create", params=params, timeout=None):
-            told: Json = json.loads(line)
-            if "error" in told:
-                raise EngineError(f"cannot get image {image}: {told['error']}")
+        progress, said_at = PullProgress(), time.monotonic()
+        try:
+            for line in self._lines("POST", "/images/create", params=params, timeout=PULL_SILENT_S):
+                told: Json = json.loads(line)
+                if "error" in told:
+                    raise EngineError(told["error"])
+                progress.take(told)
+                if progress.text() and time.monotonic() - said_at > SAY_S:
+                    said_at = time.monotonic()
+                    say(f"pulling {image}: {progress.text()}")
+        except EngineError as error:
+            raise EngineError(f"cannot get image {image}: {error}") from error
+        say(f"pulled {image}")
+
+    def mounts_of(self, container: str) -> dict[str, str]:
+        """What a container sees of the engine's machine: by path inside, the path there."""
+        return {mount["Destination"]: mount["Source"] for mount in self.inspect(container)["Mounts"]}
 
     def create(self, recipe: Recipe, env: Mapping[str, str]) -> str:
         made = self._json("POST", "/containers/create", json=body_of(recipe, env))
@@ -134,6 +163,7 @@ class Engine:
             with self._client() as client:
                 return client.request(method, path, **options)
         except httpx.HTTPError as error:
+            self._version = ""  # it may be another engine that comes back
             raise EngineError(f"the container engine at {self._socket} does not answer: {error}") from error
 
     def _status(self, method: str, path: str, **options: Any) -> int:
@@ -150,10 +180,21 @@ class Engine:
             with self._client() as client, client.stream(method, path, **options) as answer:
                 if answer.status_code >= 400:
                     answer.read()
-                    raise EngineError(f"cannot get image: {_message(answer)}")
+                    raise EngineError(_message(answer))
                 yield from (line for line in answer.iter_lines() if line)
         except httpx.HTTPError as error:
             raise EngineError(f"the container engine at {self._socket} does not answer: {error}") from error
+
+
+def api_version(newest: str, oldest: str) -> str:
+    """The newest version that both sides know; an engine that is too new for that is asked in its oldest."""
+    ours, low, high = KNOWN_API, _numbers(oldest), _numbers(newest)
+    return ".".join(str(number) for number in max(low, min(ours, high)))
+
+
+def _numbers(version: str) -> tuple[int, int]:
+    major, _, minor = version.partition(".")
+    return int(major), int(minor)
 
 
 def _message(answer: httpx.Response) -> str:
@@ -177,8 +218,12 @@ def body_of(recipe: Recipe, env: Mapping[str, str]) -> Json:
     """No privileges, no network of the host, nothing to write but its own file system."""
     port = f"{recipe.port}/tcp"
     host: Json = {
-        "Binds": [f"{path}:{path}:ro" for path in recipe.mounts],
+        "Mounts": [
+            {"Type": "bind", "Source": theirs, "Target": path, "ReadOnly": True}
+            for path, theirs in recipe.mounts.items()
+        ],
         "Memory": recipe.memory_bytes,
+        "MemorySwap": recipe.memory_bytes,
         "Privileged": False,
         "SecurityOpt": ["no-new-privileges"],
         "RestartPolicy": {"Name": "no"},

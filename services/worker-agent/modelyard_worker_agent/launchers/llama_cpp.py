@@ -1,9 +1,9 @@
 """Runs llama.cpp's own HTTP server in this process, through `xllamacpp`.
 
-    python -m modelyard_worker_agent.launchers.llama_cpp --model FILE --report FILE [llama-server flags]
+    python -m modelyard_worker_agent.launchers.llama_cpp --model FILE [--report FILE] [llama-server flags]
 
-Once it listens, its address goes to the report file. It ends on SIGTERM. Exit codes: 0 asked to end,
-2 bad argument, 3 the model could not be loaded.
+Once it listens, its address goes to the report file, if there is one. It ends on SIGTERM. Exit codes:
+0 asked to end, 2 bad argument, 3 the model could not be loaded.
 """
 
 import argparse
@@ -39,7 +39,7 @@ def parser() -> argparse.ArgumentParser:
     """The llama-server flags that we pass on, by their own names."""
     made = _Parser(prog="llama_cpp", allow_abbrev=False)
     made.add_argument("--model", required=True)
-    made.add_argument("--report", required=True)
+    made.add_argument("--report", type=Path)
     made.add_argument("--host", default="127.0.0.1")
     made.add_argument("--port", type=int, default=0)
     made.add_argument("--ctx-size", "-c", type=int, default=DEFAULT_CONTEXT)
@@ -134,7 +134,8 @@ def main(argv: Sequence[str]) -> int:
         sys.stderr.write(f"failed to load {flags.model}: {error}\n")
         return NOT_LOADED
     asked = hear_the_request_to_end()
-    write_report(Path(flags.report), server.listening_address)
+    if flags.report is not None:
+        write_report(flags.report, server.listening_address)
     os.read(asked, 1)
     del server
     return 0
