@@ -9,6 +9,7 @@ import yaml
 
 DIRECTORY = Path(__file__).parent.parent.parent / "deploy" / "compose"
 ONE_SHOT = "keys"
+FILES = ("compose.yaml", "compose.docker.yaml", "compose.gpu.yaml")
 
 
 def services(name: str = "compose.yaml") -> dict[str, dict[str, Any]]:
@@ -30,12 +31,12 @@ def test_a_service_has_a_health_check_and_is_started_again(name: str) -> None:
     assert service["restart"] == "unless-stopped"
 
 
-@pytest.mark.parametrize("file", ["compose.yaml", "compose.gpu.yaml"])
+@pytest.mark.parametrize("file", FILES)
 def test_no_service_is_privileged_or_on_the_hosts_network(file: str) -> None:
     for name, service in services(file).items():
         assert not service.get("privileged"), name
         assert not service.get("cap_add"), name
-        for namespace in ("network_mode", "pid", "ipc"):
+        for namespace in ("network_mode", "ipc"):
             assert service.get(namespace) != "host", name
 
 
@@ -44,9 +45,12 @@ def test_nothing_but_postgres_keeps_capabilities(name: str) -> None:
     assert services()[name]["cap_drop"] == ["ALL"]
 
 
-def test_only_a_gpu_machines_worker_holds_the_engines_socket() -> None:
-    for name, service in services().items():
-        assert not any("docker.sock" in volume for volume in service.get("volumes", [])), name
+@pytest.mark.parametrize("file", FILES)
+def test_only_a_worker_that_runs_containers_has_the_engines_socket_and_the_hosts_processes(file: str) -> None:
+    for name, service in services(file).items():
+        runs_containers = (file, name) == ("compose.docker.yaml", "worker")
+        assert any("docker.sock" in volume for volume in service.get("volumes", [])) == runs_containers
+        assert service.get("pid") == ("host" if runs_containers else None)
 
 
 def test_images_are_pinned_to_a_version() -> None:
@@ -65,7 +69,7 @@ def test_our_images_do_not_run_as_root() -> None:
 
 def test_every_variable_of_the_files_is_in_the_example() -> None:
     example = (DIRECTORY / ".env.example").read_text()
-    for file in ("compose.yaml", "compose.gpu.yaml"):
+    for file in FILES:
         wanted = set(re.findall(r"\$\{(\w+)", (DIRECTORY / file).read_text()))
         assert {name for name in wanted if not re.search(rf"\b{name}\b", example)} == set()
 
