@@ -159,6 +159,13 @@ class Claim(Contract):
     """How the layers are shared out over the devices, in their order; empty: as the backend likes."""
     context_tokens: int | None = None
     """The length of one sequence that is provided for."""
+    beside_bytes: dict[str, Annotated[int, Field(ge=0)]] = {}
+    """What it holds of devices beside `vram_bytes`: the context of its runtime, and what a share of the card
+    does not count."""
+
+    def held_bytes(self, device: str) -> int:
+        """All that nobody else can have of a device."""
+        return self.vram_bytes.get(device, 0) + self.beside_bytes.get(device, 0)
 
     def devices(self) -> tuple[str, ...]:
         """By type, then by index."""

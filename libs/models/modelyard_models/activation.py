@@ -67,7 +67,7 @@ def _dense_width(shape: Shape) -> int:
 def _moe_workspace(shape: Shape, parallel: Parallel, tokens: int) -> float:
     """Buffers of the fused kernels: one between the two matrices of an expert, one behind them."""
     largest = 0.0
-    slices = 1 if parallel.has_whole_experts else parallel.tensor
+    slices = parallel.expert_slices
     for layer, _ in counted(shape.layers):
         for one in layer.feed_forward:
             if isinstance(one, Experts):

@@ -27,6 +27,11 @@ class Parallel:
     """Over how many devices attention is divided: fewer than `tensor` with data-parallel attention."""
 
     @property
+    def expert_slices(self) -> int:
+        """Into how many parts each expert is cut."""
+        return 1 if self.has_whole_experts else max(self.expert, self.tensor)
+
+    @property
     def world(self) -> int:
         """Devices in all."""
         return self.tensor * self.pipeline * self.data
@@ -45,19 +50,21 @@ class FlagNames:
     data: tuple[str, ...]
 
 
-def parallel_of(flags: Flags, names: FlagNames, layout: Layout, shape: Shape | None) -> Parallel:
+def parallel_of(
+    flags: Flags, names: FlagNames, layout: Layout, shape: Shape | None, data: int | None = None
+) -> Parallel:
     """From the flags; what they leave open follows from the devices: tensor parallel within a worker, stages
-    over workers. Raises `BadParameters`."""
+    over workers. `data`: the copies on this layout, where the flag counts others too.
+
+    Raises `BadParameters`."""
     devices = len(layout.devices()) or 1
-    data = flags.whole(*names.data) or 1
+    data = data or flags.whole(*names.data) or 1
     pipeline = flags.whole(*names.pipeline)
     tensor = flags.whole(*names.tensor)
     if tensor is None:
         each = max(1, devices // data)
         if pipeline is None:
-            pipeline = (
-                len(layout.workers) if len(layout.workers) > 1 and each % len(layout.workers) == 0 else 1
-            )
+            pipeline = _stages_of(layout, each)
         tensor = max(1, each // pipeline)
     elif pipeline is None:
         spread = devices // (tensor * data)
@@ -72,6 +79,14 @@ def parallel_of(flags: Flags, names: FlagNames, layout: Layout, shape: Shape | N
         if pipeline > len(shape.layers):
             raise BadParameters(f"{names.pipeline[0]}: {pipeline} stages for {len(shape.layers)} layers")
     return found
+
+
+def _stages_of(layout: Layout, devices: int) -> int:
+    """A stage for each worker; for each device where workers have unequally many."""
+    workers = len(layout.workers)
+    if len({len(worker.devices) for worker in layout.workers}) > 1:
+        return devices
+    return workers if devices % workers == 0 else 1
 
 
 def indivisible(shape: Shape, tensor: int) -> str | None:
@@ -98,8 +113,9 @@ def splits_blocks(shape: Shape, quantization: Quantization | None, parallel: Par
             role = Role.EXPERTS if isinstance(one, Experts) else Role.DENSE
             if role not in quantization.roles or (role is Role.EXPERTS and parallel.has_whole_experts):
                 continue
-            if one.width % parallel.tensor or one.width // parallel.tensor % quantization.block:
-                share = f"{one.width} / {parallel.tensor}"
+            parts = parallel.expert_slices if role is Role.EXPERTS else parallel.tensor
+            if one.width % parts or one.width // parts % quantization.block:
+                share = f"{one.width} / {parts}"
                 way = ", or divide experts whole" if role is Role.EXPERTS else ""
                 return (
                     f"{share} of a feed-forward is no multiple of the {quantization.block} that are "

@@ -106,7 +106,7 @@ def padding_bytes(
     if quantization is None or quantization.name != MXFP4.name:
         return 0.0
     total = 0.0
-    slices = 1 if parallel.has_whole_experts else parallel.tensor
+    slices = parallel.expert_slices
     held_layers = stages(len(shape.layers), parallel.pipeline)[stage]
     for layer, count in counted(shape.layers[at] for at in held_layers):
         for one in layer.feed_forward:

@@ -3,6 +3,8 @@
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import accumulate
+from typing import TypeVar
 
 from modelyard_contracts.deployments import Backend, Claim
 from modelyard_contracts.models import ModelFacts
@@ -17,6 +19,7 @@ from modelyard_placement.picture import DeviceKind
 from modelyard_placement.sizes import GIB
 
 Estimator = Callable[[ModelFacts, str, str | None, Sequence[str], Layout, Beside], MemoryNeed]
+T = TypeVar("T")
 UNKNOWN_RAM_BYTES = 256 * 1024**2
 """Claimed of a worker while nothing is known of the model."""
 REMEMBERED = 4096
@@ -30,12 +33,14 @@ class Share:
     asked_bytes: int
     """More than the claim: what the backend takes of such a card is too little for the model."""
     beside_bytes: int = 0
-    """Must be free beside the claim, or the backend does not start."""
+    """Taken beside the claim."""
+    start_bytes: int = 0
+    """Of that, what must be free, or the backend does not start."""
 
     @property
     def free_bytes(self) -> int:
         """How much must be free."""
-        return max(self.asked_bytes, self.claim_bytes + self.beside_bytes)
+        return max(self.asked_bytes, self.claim_bytes + self.start_bytes)
 
     def suffices(self, free_bytes: int) -> bool:
         return self.asked_bytes <= self.claim_bytes and self.free_bytes <= free_bytes
@@ -66,6 +71,11 @@ class Sized:
             offload_layers=self.offload_layers,
             tensor_split=self.tensor_split,
             context_tokens=self.context_tokens,
+            beside_bytes={
+                device: share.beside_bytes
+                for device, share in zip(devices, shares, strict=True)
+                if share.beside_bytes
+            },
         )
 
 
@@ -80,6 +90,13 @@ class Place:
     """Of the devices of the one worker, where the backend deals out layers by room."""
     offload_layers: int | None = None
     is_unified_memory: bool = False
+    parts: tuple[int, ...] = ()
+    """Of a group whose workers have unequally many devices: how many each has. `kinds` are of all of them."""
+
+    @property
+    def counts(self) -> tuple[int, ...]:
+        """Devices of each worker."""
+        return self.parts or (len(self.kinds),) * self.workers
 
 
 class Sizer:
@@ -135,8 +152,16 @@ def layout_of(place: Place) -> Layout:
         )
         for kind, free in zip(place.kinds, frees, strict=True)
     )
+    if place.parts:
+        return Layout(tuple(map(WorkerLayout, dealt_out(devices, place.parts))))
     worker = WorkerLayout(devices, place.is_unified_memory)
     return Layout((worker,) * place.workers, place.offload_layers)
+
+
+def dealt_out(devices: Sequence[T], counts: Sequence[int]) -> list[tuple[T, ...]]:
+    """The devices of a group, worker by worker."""
+    ends = list(accumulate(counts))
+    return [tuple(devices[end - count : end]) for end, count in zip(ends, counts, strict=True)]
 
 
 def _sized(demand: Demand, place: Place, need: MemoryNeed) -> Sized:
@@ -144,8 +169,8 @@ def _sized(demand: Demand, place: Place, need: MemoryNeed) -> Sized:
     hosts = {host.worker: host.needed_bytes for host in need.hosts}
     each = len(place.kinds)
     rams = tuple(
-        hosts.get(worker, 0) + _kv_cache_ram(demand, shares[worker * each : (worker + 1) * each])
-        for worker in range(place.workers)
+        hosts.get(worker, 0) + _kv_cache_ram(demand, part)
+        for worker, part in enumerate(dealt_out(shares, place.counts))
     )
     total = sum(share.claim_bytes for share in shares)
     split = demand.backend == Backend.LLAMA_CPP and each > 1 and total
@@ -168,14 +193,14 @@ def _shares(backend: str, need: MemoryNeed, devices: int) -> tuple[Share, ...]:
 
 
 def _share(backend: str, device: DeviceNeed | None, *, fits: bool) -> Share:
-    """vLLM refuses to start where its share is not free once its context is there; SGLang makes do with what
-    is free."""
+    """vLLM measures what is free once its context is there, and refuses to start where its share is not
+    (vllm/v1/worker/gpu_worker.py); SGLang makes do with what is free."""
     if device is None:
         return Share(0, 0)
     claim, beside = device.claim_bytes, device.beside_bytes
     if not fits:
-        return Share(claim, max(claim + beside, device.needed_bytes))
-    return Share(claim, claim, beside if backend == Backend.VLLM else 0)
+        return Share(claim, max(claim + beside, device.needed_bytes), beside)
+    return Share(claim, claim, beside, beside if backend == Backend.VLLM else 0)
 
 
 def _kv_cache_ram(demand: Demand, shares: Sequence[Share]) -> int:
@@ -192,7 +217,7 @@ def _as_it_is(parts: Sequence[Claim]) -> Sized:
     first = parts[0]
     return Sized(
         shares=tuple(
-            Share(part.vram_bytes[device], part.vram_bytes[device])
+            _as_it_was(part.vram_bytes[device], part.beside_bytes.get(device, 0))
             for part in parts
             for device in part.devices()
         ),
@@ -203,3 +228,7 @@ def _as_it_is(parts: Sequence[Claim]) -> Sized:
         tensor_split=first.tensor_split,
         context_tokens=first.context_tokens,
     )
+
+
+def _as_it_was(claim_bytes: int, beside_bytes: int) -> Share:
+    return Share(claim_bytes, claim_bytes, beside_bytes, beside_bytes)

@@ -143,8 +143,8 @@ def _used_by_us(holdings: Iterable[Holding]) -> dict[int, dict[str, int]]:
     for holding in holdings:
         of_worker = used.setdefault(holding.worker, {})
         of_worker[""] = of_worker.get("", 0) + holding.claim.ram_bytes
-        for device, size in holding.claim.vram_bytes.items():
-            of_worker[device] = of_worker.get(device, 0) + size
+        for device in holding.claim.vram_bytes:
+            of_worker[device] = of_worker.get(device, 0) + holding.claim.held_bytes(device)
     return used
 
 
@@ -178,6 +178,7 @@ def claim_of(part: Part) -> Claim:
     return Claim(
         ram_bytes=held.ram or 0,
         vram_bytes=vram,
+        beside_bytes={_key(index, part.gpu_type): size for index, size in (held.vram_beside or {}).items()},
         fraction=held.vram_utilization,
         total_layers=held.total_layers,
         offload_layers=held.offload_layers,

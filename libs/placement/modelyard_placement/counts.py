@@ -1,13 +1,22 @@
 """How many devices an instance takes: from the backend's parameters, from the operator, or found out."""
 
-from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from modelyard_contracts.deployments import Backend
-from modelyard_contracts.parameters import value_of
+from modelyard_contracts.parameters import BadParameters, value_of
+from modelyard_models.copies import Copies, sglang_copies, vllm_copies
+from modelyard_models.flags import Flags
 
 from modelyard_placement.demand import Demand
+from modelyard_placement.selection import (
+    Chosen,
+    by_type,
+    chosen_of,
+    in_words,
+    needs_equal_parts,
+    suffices_unevenly,
+)
 from modelyard_placement.shards import dimensions, undivided
 
 TENSOR = ("--tensor-parallel-size", "-tp", "--tp-size", "--tp")
@@ -26,11 +35,21 @@ class Counts:
     """Devices that share each tensor, where the operator said so."""
     sizes: dict[str, int]
     """What tensors are cut along."""
+    each: int | None = None
+    """So many of each worker, where data-parallel copies are said to lie so; None: as it comes."""
+    of_copy: int = 1
+    """Devices of one data-parallel copy: a worker holds whole copies, or whole workers hold one."""
+    equal_parts: str | None = None
+    """Why a group of GPUs chosen by hand needs equally many of each worker; None if it does not."""
+    may_be_equal: bool = True
+    """GPUs chosen by hand can make a group of which workers have equally many."""
+    may_be_uneven: bool = False
+    """They may make one of which workers have unequally many."""
 
     def on_one_worker(self, most: int, *, any_count: bool) -> Iterator[int]:
         """The counts to try on a worker with `most` devices, the smallest first."""
         if self.world is not None:
-            if self.world <= most:
+            if self.world <= most and self.each in (None, self.world):
                 yield self.world
             return
         count = 1
@@ -47,13 +66,18 @@ class Counts:
         if self.world is not None:
             for workers in range(2, min(self.world, MOST_WORKERS) + 1):
                 each, rest = divmod(self.world, workers)
-                if not rest and each <= most and (self.world == self.tensor or self.divides(each)):
+                if not rest and each <= most and self.can_be_each(each):
                     yield each, workers
             return
         powers = [2**n for n in range(most.bit_length()) if 2**n <= most and self.divides(2**n)]
         for workers in range(2, MOST_WORKERS + 1):
             for each in powers:
                 yield each, workers
+
+    def can_be_each(self, each: int) -> bool:
+        if self.each not in (None, each) or (each % self.of_copy and self.of_copy % each):
+            return False
+        return self.world == self.tensor or self.divides(each)
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,12 +93,18 @@ def counts_of(demand: Demand) -> Counts | Contradiction:
     parallel = _parallel(demand)
     if isinstance(parallel, Contradiction):
         return parallel
+    try:
+        copies = _copies(demand)
+    except BadParameters as error:
+        return Contradiction(None, None, f"backend_parameters: {error}")
     sizes = dimensions(demand.model, demand.arguments) if demand.rules.shards else {}
     tensor = parallel.get("tensor")
     if tensor and (rest := undivided(sizes, tensor)):
         return Contradiction(tensor, rest, f"backend_parameters: {tensor} devices cannot share {rest} evenly")
-    world = _world(demand, parallel)
-    return _manual(demand, Counts(world, tensor, sizes))
+    of_copy = tensor or 1
+    for name in ("pipeline", "prefill"):
+        of_copy *= parallel.get(name, 1)
+    return _manual(demand, _counts(demand, Counts(None, tensor, sizes, of_copy=of_copy), parallel, copies))
 
 
 def _parallel(demand: Demand) -> dict[str, int] | Contradiction:
@@ -93,12 +123,26 @@ def _parallel(demand: Demand) -> dict[str, int] | Contradiction:
     return found
 
 
-def _world(demand: Demand, parallel: dict[str, int]) -> int | None:
+def _copies(demand: Demand) -> Copies:
+    """Raises `BadParameters`."""
+    match demand.backend:
+        case Backend.VLLM:
+            return vllm_copies(Flags(demand.arguments))
+        case Backend.SGLANG:
+            return sglang_copies(Flags(demand.arguments))
+        case _:
+            said = value_of(demand.arguments, *DATA) if demand.rules.shards else None
+            count = int(said or 1)
+            return Copies(count, count)
+
+
+def _counts(demand: Demand, counts: Counts, parallel: dict[str, int], copies: Copies) -> Counts:
+    """With the world size, where the parameters say one."""
+    counts = replace(counts, equal_parts=needs_equal_parts(demand, copies.here))
     if not parallel:
-        return None
-    shared = demand.backend == Backend.SGLANG and "--enable-dp-attention" in demand.arguments
-    data = 1 if shared else parallel.get("data", 1)
-    return parallel.get("tensor", 1) * parallel.get("pipeline", 1) * parallel.get("prefill", 1) * data
+        return counts
+    each = counts.of_copy * copies.on_each if copies.on_each else None
+    return replace(counts, world=counts.of_copy * copies.here, each=each)
 
 
 def _manual(demand: Demand, counts: Counts) -> Counts | Contradiction:
@@ -118,7 +162,7 @@ def _manual(demand: Demand, counts: Counts) -> Counts | Contradiction:
         )
     if chosen and count is None:
         count = _automatic(demand, counts, chosen)
-    return _allowed(demand, Counts(count, counts.tensor, counts.sizes), said_by_operator=bool(wanted))
+    return _allowed(demand, replace(counts, world=count), said_by_operator=bool(wanted))
 
 
 def _automatic(demand: Demand, counts: Counts, chosen: int) -> int:
@@ -126,43 +170,55 @@ def _automatic(demand: Demand, counts: Counts, chosen: int) -> int:
     share = max(1, chosen // max(1, demand.replicas))
     share = min(share, demand.rules.most_devices or share)
     powers = [2**n for n in range(share.bit_length()) if counts.divides(2**n)]
-    of = _chosen(demand)
-    return max((count for count in powers if _can_be_made_of(of, demand, count)), default=1)
+    of = chosen_of(demand)
+    return max((count for count in powers if _can_be_equal(of, demand, counts, count)), default=1)
 
 
 def _allowed(demand: Demand, counts: Counts, *, said_by_operator: bool) -> Counts | Contradiction:
     world, most = counts.world, demand.rules.most_devices
     if world and most and world > most:
         return Contradiction(world, most, f"{demand.backend} runs on {most} GPU, {world} are asked for")
+    if world and counts.each and counts.each < world and not demand.may_span:
+        workers = world // counts.each
+        told = f"backend_parameters: --data-parallel-size-local wants {workers} workers"
+        return Contradiction(workers, 1, f"{told}, distributed_inference_across_workers allows one")
     if demand.gpu_ids and demand.rules.partly_on_cpu and value_of(demand.arguments, *LAYERS) == "0":
         return Contradiction(None, 0, f"backend_parameters: {LAYERS[1]} 0 uses none of gpu_selector.gpu_ids")
-    if demand.gpu_ids and world and (uneven := _uneven(demand, world)):
-        return uneven
-    if said_by_operator and world and counts.tensor is None and (rest := undivided(counts.sizes, world)):
+    if demand.gpu_ids and world:
+        return _of_selection(demand, counts, world, said_by_operator=said_by_operator)
+    return _divided(counts, world) if said_by_operator and world else counts
+
+
+def _of_selection(
+    demand: Demand, counts: Counts, world: int, *, said_by_operator: bool
+) -> Counts | Contradiction:
+    chosen = chosen_of(demand)
+    uneven = counts.equal_parts is None and world > 1 and suffices_unevenly(chosen, world)
+    counts = replace(counts, may_be_uneven=uneven)
+    if _can_be_equal(chosen, demand, counts, world):
+        return _divided(counts, world) if said_by_operator else counts
+    if uneven:
+        return replace(counts, may_be_equal=False)
+    has, of = in_words(chosen), counts.equal_parts or "of one worker or of several"
+    told = f"gpu_selector.gpu_ids: {world} GPUs of one type, {of}, cannot be made of {has}"
+    return Contradiction(world, has, told)
+
+
+def _divided(counts: Counts, world: int) -> Counts | Contradiction:
+    if counts.tensor is None and (rest := undivided(counts.sizes, world)):
         message = f"gpu_selector.gpus_per_replica: {world} GPUs cannot share {rest} evenly"
         return Contradiction(world, rest, message)
     return counts
 
 
-def _uneven(demand: Demand, world: int) -> Contradiction | None:
-    chosen = _chosen(demand)
-    if _can_be_made_of(chosen, demand, world):
-        return None
-    has = ", ".join(f"{count} {place}" for place, count in sorted(chosen.items()))
-    of = "equally many of each worker" if demand.may_span else "all of one worker"
-    told = f"gpu_selector.gpu_ids: {world} GPUs of one type, {of}, cannot be made of {has}"
-    return Contradiction(world, has, told)
-
-
-def _chosen(demand: Demand) -> Counter[str]:
-    """By worker and type."""
-    return Counter(gpu_id.rpartition(":")[0] for gpu_id in demand.gpu_ids)
-
-
-def _can_be_made_of(chosen: Counter[str], demand: Demand, world: int) -> bool:
+def _can_be_equal(chosen: Chosen, demand: Demand, counts: Counts, world: int) -> bool:
     """Of equally many on one worker, or on each of several."""
-    for workers in range(1, world + 1 if demand.may_span else 2):
-        enough = Counter(place.rpartition(":")[2] for place, has in chosen.items() if has * workers >= world)
-        if world % workers == 0 and max(enough.values(), default=0) >= workers:
+    if counts.each in (None, world) and max(by_type(chosen, world).values(), default=0):
+        return True
+    counts = replace(counts, world=world)
+    for workers in range(2, world + 1 if demand.may_span else 0):
+        each, rest = divmod(world, workers)
+        enough = max(by_type(chosen, each).values(), default=0) >= workers
+        if not rest and enough and counts.can_be_each(each):
             return True
     return False

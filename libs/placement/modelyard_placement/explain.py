@@ -17,11 +17,41 @@ def obstacles(search: Search) -> tuple[Reason, ...]:
     """In the order of the workers' ids."""
     plan = list(steps(search))
     nearest = _Nearest(search, plan)
-    reasons: list[Reason] = []
+    reasons = _unknown(search)
     for room in search.rooms.everyone():
         stands_against = worker_obstacle(search.demand, room.worker)
         reasons += [stands_against] if stands_against else _of_worker(search, room, nearest)
     return tuple(reasons)
+
+
+def _unknown(search: Search) -> list[Reason]:
+    """GPUs chosen by hand that nobody has."""
+    if not search.demand.gpu_ids:
+        return []
+    rooms = {room.worker.name: room for room in search.rooms.everyone()}
+    found = []
+    for gpu_id in search.demand.gpu_ids:
+        name, device_type, index = gpu_id.rsplit(":", 2)
+        device, asked = f"{device_type}:{index}", f"gpu_selector.gpu_ids: {gpu_id}"
+        if name not in rooms:
+            message = f"{asked}: no worker is called {name}"
+            found.append(
+                Reason(check="gpu_selector", needed=gpu_id, available="no such worker", message=message)
+            )
+        elif device not in rooms[name].free:
+            has = ", ".join(rooms[name].free) or "no devices"
+            message = f"{asked}: {name} has no {device}, it has {has}"
+            found.append(
+                Reason(
+                    worker=name,
+                    device=device,
+                    check="gpu_selector",
+                    needed=gpu_id,
+                    available=has,
+                    message=message,
+                )
+            )
+    return found
 
 
 def _of_worker(search: Search, room: Room, nearest: "_Nearest") -> list[Reason]:
@@ -117,6 +147,9 @@ def _of_whole(room: Room, fit: Sequence[DeviceView], step: Step, sized: Sized) -
     name = room.worker.name
     if max(sized.ram_bytes) > room.ram_free:
         yield ram_reason(room, max(sized.ram_bytes))
+    elif step.strategy == "uneven_workers":
+        message = f"{name} has room for its part, but the selected GPUs of other workers have not"
+        yield Reason(worker=name, check="group", needed=step.workers, message=message)
     elif step.workers > 1:
         message = f"{name} has room for its part, but not {step.workers} workers of a group have"
         yield Reason(worker=name, check="group", needed=step.workers, message=message)
@@ -137,18 +170,16 @@ def _of_ram(search: Search, room: Room) -> list[Reason]:
 def vram_reason(room: Room, device: DeviceView, share: Share) -> Reason:
     name = room.worker.name
     free = max(room.free[device.key], 0)
-    needed, available = share.asked_bytes, free
+    needed, available = share.free_bytes, free
     has = f"{device.key} of {name} has {gib(free)} of {gib(device.total_bytes)} free"
     if device.foreign_bytes:
         has += f" ({gib(device.foreign_bytes)} are held by other processes)"
     message = f"{has}, {gib(needed)} are needed"
-    if needed > share.claim_bytes:
+    if share.asked_bytes > share.claim_bytes:
         message = f"{has}, of which the backend takes {gib(share.claim_bytes)}; {gib(needed)} are needed"
         available = min(free, share.claim_bytes)
-    elif needed <= free:
-        needed = share.free_bytes
-        parts = f"{gib(share.claim_bytes)} and {gib(share.beside_bytes)} to start"
-        message = f"{has}, {gib(needed)} are needed: {parts}"
+    elif share.start_bytes:
+        message += f": {gib(share.claim_bytes)} and {gib(share.start_bytes)} to start"
     return Reason(
         worker=name, device=device.key, check="vram", needed=needed, available=available, message=message
     )

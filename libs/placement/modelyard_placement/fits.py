@@ -91,7 +91,7 @@ def ram_suffices(room: Room, sized: Sized, count: int, worker: int = 0) -> bool:
     """Unified memory is counted once: what devices take of it is not there for the rest."""
     needed = sized.ram_bytes[worker]
     if room.worker.is_unified_memory:
-        needed += sum(share.claim_bytes for share in sized.shares[:count])
+        needed += sum(share.free_bytes for share in sized.shares[:count])
     return needed <= room.ram_free
 
 

@@ -4,12 +4,13 @@ from collections.abc import Iterator, Sequence
 
 from modelyard_contracts.deployments import Reason
 
-from modelyard_placement.claims import Place, Sized
+from modelyard_placement.claims import Place, Share, dealt_out
 from modelyard_placement.explain import ram_reason, vram_reason
 from modelyard_placement.fits import Fit, place_of, usable
 from modelyard_placement.picture import DeviceKind, DeviceView
 from modelyard_placement.room import Room
 from modelyard_placement.search import Search
+from modelyard_placement.several_workers import chosen_parts, uneven_place
 
 Part = tuple[Room, Sequence[DeviceView]]
 Forced = tuple[tuple[Fit, ...], tuple[Reason, ...]]
@@ -24,7 +25,13 @@ def forced(search: Search) -> Forced | None:
         options = [option for parts in alike if (option := _on(search, parts))]
         if options:
             return max(options, key=_room_left)
-    return None
+    return _uneven(search) if search.counts.may_be_uneven else None
+
+
+def _uneven(search: Search) -> Forced | None:
+    groups = (chosen_parts(search, device_type, lambda *_: True) for device_type in search.types())
+    options = [option for parts in groups if parts and (option := _on(search, parts))]
+    return max(options, key=_room_left, default=None)
 
 
 def _alike(search: Search, each: int) -> list[list[Part]]:
@@ -46,25 +53,31 @@ def _least_room_last(part: Part) -> tuple[int, int]:
 
 
 def _on(search: Search, parts: Sequence[Part]) -> Forced | None:
-    room, devices = parts[0]
-    place = place_of(search.demand, room, devices)
-    if len(parts) > 1:
-        place = Place(place.kinds, len(parts))
-    sized = search.sizer.size(search.demand, place)
+    sized = search.sizer.size(search.demand, _place(search, parts))
     if isinstance(sized, str):
         return None
     fits = tuple(Fit(room, tuple(device.key for device in devices), sized) for room, devices in parts)
-    return fits, tuple(reason for at, part in enumerate(parts) for reason in _lacking(part, sized, at))
+    shares = dealt_out(sized.shares, [len(devices) for _, devices in parts])
+    lacking = (_lacking(*one) for one in zip(parts, shares, sized.ram_bytes, strict=True))
+    return fits, tuple(reason for reasons in lacking for reason in reasons)
 
 
-def _lacking(part: Part, sized: Sized, position: int) -> Iterator[Reason]:
+def _place(search: Search, parts: Sequence[Part]) -> Place:
+    room, devices = parts[0]
+    if len(parts) == 1:
+        return place_of(search.demand, room, devices)
+    if len({len(devices) for _, devices in parts}) > 1:
+        return uneven_place(parts)
+    return Place(tuple(device.kind for device in devices), len(parts))
+
+
+def _lacking(part: Part, shares: Sequence[Share], ram_bytes: int) -> Iterator[Reason]:
     room, devices = part
-    shares = sized.shares[position * len(devices) : (position + 1) * len(devices)]
     for device, share in zip(devices, shares, strict=True):
         if not share.suffices(room.free[device.key]):
             yield vram_reason(room, device, share)
-    if sized.ram_bytes[position] > room.ram_free:
-        yield ram_reason(room, sized.ram_bytes[position])
+    if ram_bytes > room.ram_free:
+        yield ram_reason(room, ram_bytes)
 
 
 def _room_left(option: Forced) -> tuple[int, int]:

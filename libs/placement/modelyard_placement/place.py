@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 
 from modelyard_contracts.deployments import Candidate, Claim, PlacementStrategy, Reason, Subordinate
 
@@ -115,28 +116,32 @@ def _on(
     best: tuple[Candidate, ...] = (),
     overcommits: tuple[Reason, ...] = (),
 ) -> Placement:
-    primary, *others = fits
+    claims = _claims(fits)
     return Placement(
-        worker=primary.room.worker,
-        claim=_claim(primary, 0),
+        worker=fits[0].room.worker,
+        claim=claims[0],
         strategy=strategy,
         best=best,
         overcommits=overcommits,
         subordinates=tuple(
-            Subordinate(
-                worker_id=fit.room.worker.ident,
-                worker_name=fit.room.worker.name,
-                claim=_claim(fit, position),
-            )
-            for position, fit in enumerate(others, start=1)
+            Subordinate(worker_id=fit.room.worker.ident, worker_name=fit.room.worker.name, claim=claim)
+            for fit, claim in zip(fits[1:], claims[1:], strict=True)
         ),
     )
 
 
-def _claim(fit: Fit, position: int) -> Claim:
-    first = position * len(fit.devices)
-    unified = fit.room.worker.is_unified_memory
-    return fit.sized.claim(fit.devices, first, position, is_unified_memory=unified)
+def _claims(fits: Sequence[Fit]) -> list[Claim]:
+    """Of each worker, whose devices have the next ranks."""
+    ends = accumulate(len(fit.devices) for fit in fits)
+    return [
+        fit.sized.claim(
+            fit.devices,
+            end - len(fit.devices),
+            position,
+            is_unified_memory=fit.room.worker.is_unified_memory,
+        )
+        for position, (fit, end) in enumerate(zip(fits, ends, strict=True))
+    ]
 
 
 def _candidate(search: Search, found: Found) -> Candidate:

@@ -55,6 +55,11 @@ def part_view(claim: Claim) -> Json:
         "gpu_type": devices[0][0] if devices else None,
         "gpu_indexes": [int(index) for _, _, index in devices],
         "vram": {index: claim.vram_bytes[f"{kind}:{index}"] for kind, _, index in devices},
+        "vram_beside": {
+            index: claim.beside_bytes[f"{kind}:{index}"]
+            for kind, _, index in devices
+            if f"{kind}:{index}" in claim.beside_bytes
+        },
         "ram": claim.ram_bytes,
         "offload_layers": claim.offload_layers,
         "total_layers": claim.total_layers,

@@ -10,8 +10,9 @@ class Room:
     """Of one worker: it follows what is taken and given back. Amounts are below zero if a worker shrank
     beneath what runs on it.
 
-    A device's room is its memory less claims, and less the larger of its reserve and what foreign processes
-    were measured to hold: never more than total - claims - reserve, nor more than what is really free.
+    A device's room is its memory less claims, with what is held beside them, and less the larger of its
+    reserve and what foreign processes were measured to hold: never more than total - claims - reserve, nor
+    more than what is really free.
     """
 
     __slots__ = (
@@ -105,8 +106,8 @@ class Room:
         ram_claimed = sum(claim.ram_bytes for claim in claims)
         taken: dict[str, int] = defaultdict(int)
         for claim in claims:
-            for key, size in claim.vram_bytes.items():
-                taken[key] += size
+            for key in claim.vram_bytes:
+                taken[key] += claim.held_bytes(key)
         unusable = max(worker.ram_reserved_bytes, worker.ram_foreign_bytes)
         if worker.is_unified_memory:
             reserved = worker.ram_reserved_bytes + sum(device.reserved_bytes for device in worker.devices)

@@ -85,11 +85,15 @@ class Worker(Shown):
     system_reserved: Annotated[Reserved, BeforeValidator(_empty)] = Reserved()
 
 
+ByDevice = dict[Annotated[str, Field(pattern=r"^([a-z]+:)?\d+$")], Size]
+
+
 class Held(Shown):
     """`computed_resource_claim`, whose `vram` is keyed by index, or by type and index."""
 
     ram: Size | None = 0
-    vram: dict[Annotated[str, Field(pattern=r"^([a-z]+:)?\d+$")], Size] | None = None
+    vram: ByDevice | None = None
+    vram_beside: ByDevice | None = None
     vram_utilization: float | None = None
     offload_layers: int | None = None
     total_layers: int | None = None

@@ -7,7 +7,7 @@ from modelyard_placement.demand import Demand
 from modelyard_placement.offload import in_main_memory, partly_offloaded, size_unknown
 from modelyard_placement.one_worker import on_one_worker
 from modelyard_placement.search import Found, Search
-from modelyard_placement.several_workers import on_several_workers
+from modelyard_placement.several_workers import on_chosen_workers, on_several_workers
 
 
 class Step(NamedTuple):
@@ -36,6 +36,8 @@ def take(search: Search, step: Step) -> list[Found]:
             return on_one_worker(search, step.devices)
         case "several_workers":
             return on_several_workers(search, step.devices, step.workers)
+        case "uneven_workers":
+            return on_chosen_workers(search)
         case "partial_offload":
             return partly_offloaded(search)
         case "main_memory":
@@ -49,6 +51,14 @@ def _on_devices(search: Search) -> Iterator[Step]:
     if demand.moved:
         yield from _as_it_was(demand)
         return
+    if counts.may_be_equal:
+        yield from _equal(search)
+    if counts.may_be_uneven:
+        yield Step("uneven_workers", 1, counts.world or 1)
+
+
+def _equal(search: Search) -> Iterator[Step]:
+    counts, demand = search.counts, search.demand
     for count in counts.on_one_worker(_most_on_one_worker(search), any_count=demand.rules.splits_by_room):
         yield Step("one_device" if count == 1 else "several_devices", count)
     if not demand.may_span:

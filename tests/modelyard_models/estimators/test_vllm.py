@@ -118,11 +118,27 @@ def test_the_share_follows_the_flag_then_the_version() -> None:
         need_of("Qwen/Qwen3-8B", "--gpu-memory-utilization=1.5")
 
 
-def test_expert_parallel_divides_experts_over_copies_too() -> None:
+def test_experts_are_divided_over_copies_too() -> None:
+    """By vLLM's page on data parallel deployment, whole or cut."""
     copies = need_of("Qwen/Qwen3-30B-A3B", "-tp=1", "-dp=2", gpus=2)
     divided = need_of("Qwen/Qwen3-30B-A3B", "-tp=1", "-dp=2", "--enable-expert-parallel", gpus=2)
-    assert size_of(copies.devices[0], "weights") == pytest.approx(56.88, rel=0.001)
+    assert size_of(copies.devices[0], "weights") == pytest.approx(30.3, rel=0.02)
     assert size_of(divided.devices[0], "weights") == pytest.approx(30.3, rel=0.02)
+
+
+def test_a_server_of_some_copies_has_the_devices_of_those() -> None:
+    for flags in (["-dp=4", "-dpl=2", "--data-parallel-hybrid-lb"], ["-dp=4", "-dpn=1"]):
+        need = need_of("Qwen/Qwen3-30B-A3B", *flags, gpus=2 if "-dpl=2" in flags else 1)
+        assert size_of(need.devices[0], "weights") == pytest.approx(16.4, rel=0.05)
+
+
+def test_workers_with_unequally_many_devices_make_a_stage_of_each() -> None:
+    layout = Layout((WorkerLayout((H100,) * 3), WorkerLayout((H100,))))
+    uneven = estimate(
+        facts_of("Qwen/Qwen3-32B", config_of("Qwen/Qwen3-32B") or {}), "vLLM", "0.19.0", [], layout
+    )
+    stages = need_of("Qwen/Qwen3-32B", "-tp=1", "-pp=4", gpus=4)
+    assert [device.needed_bytes for device in uneven.devices] == [d.needed_bytes for d in stages.devices]
 
 
 def test_eager_servers_capture_no_graphs() -> None:

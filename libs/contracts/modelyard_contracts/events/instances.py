@@ -71,7 +71,7 @@ class InstanceRequested(InstanceEvent):
 
 class InstanceScheduled(InstanceEvent):
     owner: ClassVar[Owner] = Owner.SCHEDULER
-    version: ClassVar[int] = 4
+    version: ClassVar[int] = 5
     worker_id: int
     worker_name: str
     claim: Claim
@@ -168,6 +168,7 @@ class InstanceUnready(AgentInstanceEvent):
 class InstanceMemoryMeasured(AgentInstanceEvent):
     """What its model server held after a stretch of serving, beside what was claimed for it. Once a start."""
 
+    version: ClassVar[int] = 2
     model: str
     """As `DeploymentSpec.location()` says it."""
     backend: str

@@ -86,7 +86,7 @@ class WorkerDevicesReserved(WorkerEvent):
     """Written in one batch with `InstanceScheduled`, so that two schedulers cannot over-commit."""
 
     owner: ClassVar[Owner] = Owner.SCHEDULER
-    version: ClassVar[int] = 2
+    version: ClassVar[int] = 3
     instance_id: int
     claim: Claim
 

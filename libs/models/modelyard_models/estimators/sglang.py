@@ -3,6 +3,7 @@
 from typing import Any
 
 from modelyard_models.adapters import adapter_bytes
+from modelyard_models.copies import sglang_copies
 from modelyard_models.drafts import draft_of
 from modelyard_models.estimators.confidence import confidence_of
 from modelyard_models.estimators.context import context_of
@@ -61,8 +62,9 @@ def estimate_sglang(request: Request) -> MemoryNeed:
 def _parallel(request: Request, shape: Shape | None) -> Parallel:
     """With data-parallel attention the copies of attention are inside of the tensor ranks."""
     flags = request.flags
+    said = sglang_copies(flags)
     if not flags.has("--enable-dp-attention"):
-        return _with_experts(parallel_of(flags, FLAG_NAMES, request.layout, shape), flags)
+        return _with_experts(parallel_of(flags, FLAG_NAMES, request.layout, shape, said.here), flags)
     own = FlagNames(FLAG_NAMES.tensor, FLAG_NAMES.pipeline, ("--no-copies",))
     found = parallel_of(flags, own, request.layout, None)
     copies = min(flags.whole(*FLAG_NAMES.data) or 1, found.tensor)

@@ -7,6 +7,7 @@ from modelyard_contracts.parameters import BadParameters
 
 from modelyard_models.activation import activation_bytes
 from modelyard_models.adapters import adapter_bytes
+from modelyard_models.copies import vllm_copies
 from modelyard_models.drafts import draft_of
 from modelyard_models.estimators.confidence import at_most_medium, confidence_of
 from modelyard_models.estimators.context import context_of
@@ -39,10 +40,12 @@ POOLING_BYTES = GIB // 2
 def estimate_vllm(request: Request) -> MemoryNeed:
     version, rules = coefficients("vllm", request.version)
     model = loaded_model(request.facts, request.flags)
-    parallel = parallel_of(request.flags, FLAG_NAMES, request.layout, model.shape if model else None)
+    copies = vllm_copies(request.flags)
+    shape = model.shape if model else None
+    parallel = parallel_of(request.flags, FLAG_NAMES, request.layout, shape, copies.here)
     if model is None:
         return estimate_unknown(request, "vLLM", version, parallel, rules)
-    parallel = with_experts(parallel, request.flags)
+    parallel = with_experts(parallel, request.flags, copies.in_all)
     if reason := splits_blocks(model.shape, model.quantization, parallel):
         raise BadParameters(f"{FLAG_NAMES.tensor[0]}: {reason} (--enable-expert-parallel)")
     context = context_of(request, model.shape, "--max-model-len")

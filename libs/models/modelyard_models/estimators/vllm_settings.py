@@ -112,16 +112,14 @@ def _by_ranks(table: dict[str, float], parallel: Parallel) -> float:
     return table[str(max(sizes))] * GIB
 
 
-def with_experts(parallel: Parallel, flags: Flags) -> Parallel:
-    """Experts are divided whole over tensor and data ranks where expert parallel is on."""
-    if not flags.has("--enable-expert-parallel", "-ep"):
-        return parallel
+def with_experts(parallel: Parallel, flags: Flags, copies: int) -> Parallel:
+    """Experts are divided over the tensor ranks of all copies, whole where expert parallel is on."""
     return Parallel(
         parallel.tensor,
         parallel.pipeline,
         parallel.data,
-        expert=parallel.tensor * parallel.data,
-        has_whole_experts=True,
+        expert=parallel.tensor * copies,
+        has_whole_experts=flags.has("--enable-expert-parallel", "-ep"),
         attention_tensor=parallel.tensor,
     )
 

@@ -15,6 +15,7 @@ def claim_view(claim: Claim) -> View:
         "total_layers": claim.total_layers,
         "ram": claim.ram_bytes,
         "vram": {_index(device): claim.vram_bytes[device] for device in claim.devices()},
+        "vram_beside": {_index(device): size for device, size in claim.beside_bytes.items()},
         "tensor_split": list(claim.tensor_split),
         "vram_utilization": claim.fraction,
         "context_tokens": claim.context_tokens,
