@@ -11,6 +11,10 @@ WIDTH = 64
 HEADS = 4
 FEED_FORWARD = 128
 CONTEXT = 2048
+RANK = 4
+"""Of adapters."""
+SIGHT, IMAGE, PATCH = 32, 32, 8
+"""Of projectors: their width, pixels of an image and of a patch to a side."""
 TEMPLATE = (
     "{% for message in messages %}<s>{{ message['role'] }}: {{ message['content'] }}</s>{% endfor %}"
     "{% if add_generation_prompt %}<s>assistant: {% endif %}"
@@ -41,6 +45,65 @@ def write_tiny_gguf(path: Path) -> None:
     writer.add_unk_token_id(0)
     writer.add_chat_template(TEMPLATE)
     _add_weights(writer, random, len(tokens))
+    _write(writer)
+
+
+def write_tiny_lora(path: Path, seed: int = 11) -> None:
+    """Writes an adapter of rank 4 that changes every attention of the model, and much."""
+    random = np.random.default_rng(seed)
+    writer = gguf.GGUFWriter(path, "llama")
+    writer.add_type(gguf.GGUFType.ADAPTER)
+    writer.add_string(gguf.Keys.Adapter.TYPE, "lora")
+    writer.add_float32(gguf.Keys.Adapter.LORA_ALPHA, 32.0)
+    for layer in range(LAYERS):
+        for name in ("attn_q", "attn_k", "attn_v", "attn_output"):
+            for part, shape in (("lora_a", (RANK, WIDTH)), ("lora_b", (WIDTH, RANK))):
+                values = random.standard_normal(shape).astype(np.float32)
+                writer.add_tensor(f"blk.{layer}.{name}.weight.{part}", values)
+    _write(writer)
+
+
+def write_tiny_projector(path: Path) -> None:
+    """Writes what makes tokens of images for the model: a vision transformer of two layers (CLIP, LLaVA)."""
+    random = np.random.default_rng(3)
+    writer = gguf.GGUFWriter(path, "clip")
+    writer.add_type(gguf.GGUFType.MMPROJ)
+    writer.add_clip_has_vision_encoder(True)
+    writer.add_clip_projector_type("mlp")
+    writer.add_vision_use_gelu(True)
+    writer.add_vision_image_size(IMAGE)
+    writer.add_vision_patch_size(PATCH)
+    writer.add_vision_embedding_length(SIGHT)
+    writer.add_vision_feed_forward_length(SIGHT)
+    writer.add_vision_block_count(LAYERS)
+    writer.add_vision_projection_dim(WIDTH)
+    writer.add_vision_head_count(HEADS)
+    writer.add_vision_attention_layernorm_eps(1e-5)
+    writer.add_vision_image_mean([0.5] * 3)
+    writer.add_vision_image_std([0.5] * 3)
+    writer.add_file_type(gguf.LlamaFileType.ALL_F32)
+
+    def tensor(name: str, *shape: int) -> None:
+        writer.add_tensor(name, (random.standard_normal(shape) * 0.1).astype(np.float32))
+
+    tensor("v.class_embd", SIGHT)
+    tensor("v.patch_embd.weight", SIGHT, 3, PATCH, PATCH)
+    tensor("v.position_embd.weight", (IMAGE // PATCH) ** 2 + 1, SIGHT)
+    blocks = [f"v.blk.{layer}" for layer in range(LAYERS)]
+    for name in ("v.pre_ln", *(f"{block}.{norm}" for block in blocks for norm in ("ln1", "ln2"))):
+        writer.add_tensor(f"{name}.weight", np.ones(SIGHT, dtype=np.float32))
+        tensor(f"{name}.bias", SIGHT)
+    matrices = ("attn_q", "attn_k", "attn_v", "attn_out", "ffn_up", "ffn_down")
+    for name in (f"{block}.{matrix}" for block in blocks for matrix in matrices):
+        tensor(f"{name}.weight", SIGHT, SIGHT)
+        tensor(f"{name}.bias", SIGHT)
+    for name, width in (("mm.0", SIGHT), ("mm.2", WIDTH)):
+        tensor(f"{name}.weight", WIDTH, width)
+        tensor(f"{name}.bias", WIDTH)
+    _write(writer)
+
+
+def _write(writer: gguf.GGUFWriter) -> None:
     writer.write_header_to_file()
     writer.write_kv_data_to_file()
     writer.write_tensors_to_file()

@@ -126,8 +126,11 @@ def test_lora_adapters_have_the_deployments_name_before_theirs() -> None:
         {"name": "chat:tax", "path": "/t"},
     ]
     assert sglang == ("--lora-paths", "chat:law=/l", "chat:tax=/t", "--max-loras-per-batch", "3")
-    with pytest.raises(CannotStart, match=r"lora_list: llama\.cpp serves no adapters"):
-        line("llama.cpp", wanted, start())
+    assert line("llama.cpp", wanted, start(adapters=adapters)).injected == (
+        *("--lora-scaled", "/l:0", "--lora-scaled", "/t:0", "--no-cache-prompt"),
+    )
+    with pytest.raises(CannotStart, match="lora_list: MindIE serves no adapters"):
+        line("MindIE", wanted, start())
 
 
 def test_speculative_decoding() -> None:
@@ -154,6 +157,33 @@ def test_speculative_decoding() -> None:
     assert value_of(made, "--speculative-num-draft-tokens") == "4"
     off = SpeculativeConfig(enabled=False, algorithm="eagle3")
     assert line("llama.cpp", spec(speculative_config=off), start()).injected == ()
+
+
+def test_speculative_decoding_of_llama_cpp() -> None:
+    def said(draft: str | None = None, **fields: Any) -> tuple[str, ...]:
+        wanted = spec(speculative_config=SpeculativeConfig(enabled=True, **fields))
+        return line("llama.cpp", wanted, start(draft_path=draft)).injected
+
+    assert said("/d.gguf", num_draft_tokens=5) == (
+        *("--spec-type", "draft-simple", "--model-draft", "/d.gguf", "--spec-draft-n-max", "5"),
+    )
+    assert said("/d.gguf", algorithm="eagle3")[:2] == ("--spec-type", "draft-eagle3")
+    assert said(algorithm="mtp") == ("--spec-type", "draft-mtp")
+    assert said(algorithm="ngram", ngram_max_match_length=4, num_draft_tokens=8) == (
+        *("--spec-type", "ngram-simple", "--spec-ngram-simple-size-n", "4"),
+        *("--spec-ngram-simple-size-m", "8"),
+    )
+    with pytest.raises(CannotStart, match="draft_model: is needed"):
+        said()
+
+
+def test_the_projector_beside_a_model_is_loaded_unless_the_user_wants_none() -> None:
+    seeing = start(projector_path="/models/mmproj.gguf")
+
+    assert line("llama.cpp", spec(), seeing).injected == ("--mmproj", "/models/mmproj.gguf")
+    assert line("llama.cpp", spec("--no-mmproj"), seeing).injected == ()
+    assert line("llama.cpp", spec("-mm /my.gguf"), seeing).injected == ()
+    assert line("vLLM", spec(), seeing).injected == ()
 
 
 def test_extended_kv_cache_is_lmcache_with_its_variables() -> None:

@@ -73,9 +73,11 @@ def unsupported(backend: str, spec: DeploymentSpec, framework: str | None = None
         if refused is not None:
             return refused
     if spec.lora_list and not dialect.adapters:
-        return f"lora_list: {backend} serves no adapters here; vLLM and SGLang do"
+        return f"lora_list: {backend} serves no adapters here; vLLM, SGLang and llama.cpp do"
     if spec.speculative_config is not None and spec.speculative_config.enabled and not dialect.speculative:
-        return f"speculative_config: {backend} has no speculative decoding here; vLLM and SGLang do"
+        return (
+            f"speculative_config: {backend} has no speculative decoding here; vLLM, SGLang and llama.cpp do"
+        )
     return None
 
 

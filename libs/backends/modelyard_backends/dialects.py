@@ -75,7 +75,12 @@ DIALECTS: Mapping[str, Dialect] = {
             "-ngl": "--n-gpu-layers",
             "--gpu-layers": "--n-gpu-layers",
             "-ts": "--tensor-split",
+            "-mm": "--mmproj",
+            "-md": "--model-draft",
+            "--spec-draft-model": "--model-draft",
         },
+        adapters=True,
+        speculative=True,
     ),
 }
 

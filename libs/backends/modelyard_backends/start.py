@@ -65,6 +65,8 @@ class Start:
     group: Group | None = None
     adapters: tuple[Adapter, ...] = ()
     draft_path: str | None = None
+    projector_path: str | None = None
+    """Of a GGUF model that takes more than text."""
     vram_bytes: int = 0
     """Claimed on this worker."""
 

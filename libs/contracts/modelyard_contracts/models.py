@@ -113,8 +113,3 @@ def coordinates_of(spec: DeploymentSpec) -> ModelCoordinates:
     if file is None and spec.backend == Backend.LLAMA_CPP:
         file = "*.gguf"
     return ModelCoordinates(source=spec.source, repo=repo or "", file=file, revision=spec.revision)
-
-
-def models_of(spec: DeploymentSpec) -> tuple[ModelCoordinates, ...]:
-    """Everything of a hub that an instance needs on its disk."""
-    return () if spec.source is Source.LOCAL_PATH else (coordinates_of(spec),)

@@ -111,7 +111,7 @@ def read_deployment(
 
 def _read_beside(spec: DeploymentSpec, read_source: ReadSource) -> Beside:
     """Raises `BadInput`."""
-    adapters = ((one, adapter_at(one)) for one in spec.lora_list)
+    adapters = ((one, adapter_at(spec, one)) for one in spec.lora_list)
     draft = draft_at(spec)
     return Beside(
         adapters=tuple((at and read_source(at)) or unread(one) for one, at in adapters),

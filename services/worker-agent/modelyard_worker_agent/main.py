@@ -7,9 +7,9 @@ from importlib.metadata import version as installed_version
 
 import httpx
 import structlog
+from modelyard_contracts.companions import models_of
 from modelyard_contracts.deployments import Source
 from modelyard_contracts.join import JoinAnswer
-from modelyard_contracts.models import models_of
 from modelyard_runtime.clock import new_id, now
 from modelyard_runtime.health import Health, serve_health
 from modelyard_runtime.logs import configure_logs

@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Protocol
 
 from modelyard_contracts.base import Event
-from modelyard_contracts.deployments import DeploymentSpec
 from modelyard_contracts.inventory import GpuDevice
 from modelyard_contracts.messages import Want
 from modelyard_contracts.models import ModelCoordinates
@@ -166,10 +165,10 @@ class Connections(Protocol):
 
 class Models(Protocol):
     async def resolve(
-        self, spec: DeploymentSpec, downloading: Callable[[], Awaitable[None]], token: str | None = None
+        self, model: ModelCoordinates, downloading: Callable[[], Awaitable[None]], token: str | None = None
     ) -> Path:
-        """The file to serve; `downloading` is awaited once if it must be fetched first. `token` is shown to
-        the hub in place of the configured one.
+        """The file or directory to serve; `downloading` is awaited once if it must be fetched first. `token`
+        is shown to the hub in place of the configured one.
 
         Raises `ModelMissing`, `DownloadFailed`.
         """

@@ -95,7 +95,7 @@ class World:
         self.told += 1
 
     async def get(self, wanted: DeploymentSpec, store: ModelStore | None = None) -> Path:
-        return await (store or self.store()).resolve(wanted, self.downloading)
+        return await (store or self.store()).resolve(coordinates_of(wanted), self.downloading)
 
 
 @pytest.fixture
@@ -225,7 +225,8 @@ async def test_a_deployments_own_token_stands_in_for_the_workers(
     hub.add("org/gated", {"m.gguf": b"secret"}, token="hf_mine")
     store = world.store(token="hf_of_all")
 
-    path = await store.resolve(spec(source, "org/gated", "m.gguf"), world.downloading, "hf_mine")
+    at = coordinates_of(spec(source, "org/gated", "m.gguf"))
+    path = await store.resolve(at, world.downloading, "hf_mine")
 
     assert path.read_bytes() == b"secret"
     assert "hf_of_all" not in hub.tokens

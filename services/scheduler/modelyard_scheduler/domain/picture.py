@@ -90,7 +90,7 @@ class Picture:
     def beside(self, spec: DeploymentSpec) -> Beside:
         """What is known of its adapters and its draft model."""
         return Beside(
-            adapters=tuple(self.facts_at(adapter_at(one)) or unread(one) for one in spec.lora_list),
+            adapters=tuple(self.facts_at(adapter_at(spec, one)) or unread(one) for one in spec.lora_list),
             draft=self.facts_at(draft_at(spec)),
         )
 

@@ -1,13 +1,14 @@
 """Models that lie on this machine, and questions about them."""
 
 import asyncio
+import json
 from contextlib import suppress
 from pathlib import Path
 
 from modelyard_contracts.deployments import Source
 from modelyard_contracts.messages import PathAnswer, PathQuestion
 from modelyard_contracts.models import ModelCoordinates, ModelFacts
-from modelyard_models.gguf_files import models_in
+from modelyard_models.gguf_files import models_in, projector_in
 from modelyard_models.keeping import kept
 from modelyard_models.llama_cpp.flags import flags_of
 from modelyard_models.llama_cpp.kv_cache import bytes_per_token
@@ -17,6 +18,8 @@ from modelyard_models.sources.inspecting import inspect
 from modelyard_models.sources.local import LocalFiles
 
 from modelyard_worker_agent.ports import ModelMissing
+
+ADAPTER_CONFIG = "adapter_config.json"
 
 
 def find_model(path: str) -> Path:
@@ -50,9 +53,28 @@ def served_model(path: str) -> Path:
     """What a backend would be given: a directory in Hugging Face's layout as it is, else a GGUF file of it.
     Raises `ModelMissing`."""
     here = Path(path)
-    if (here / "config.json").is_file() and not any(here.glob("*.gguf")):
+    if not here.exists():
+        raise ModelMissing(f"{path} does not exist here")
+    described = any((here / name).is_file() for name in ("config.json", ADAPTER_CONFIG))
+    if described and not any(here.glob("*.gguf")):
         return here
     return find_model(path)
+
+
+def projector_beside(model: Path) -> Path | None:
+    """The multimodal projector that goes with a GGUF model."""
+    sizes = {file.name: file.stat().st_size for file in model.parent.glob("*.gguf")}
+    found = projector_in(sizes, model.name)
+    return model.parent / found if found else None
+
+
+def adapter_rank(adapter: Path) -> int | None:
+    """The highest of its matrices, as PEFT writes it down; None where it does not say."""
+    try:
+        said = json.loads((adapter / ADAPTER_CONFIG).read_text())
+        return max(int(rank) for rank in (said["r"], *(said.get("rank_pattern") or {}).values()))
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return None
 
 
 def look(question: PathQuestion) -> PathAnswer:

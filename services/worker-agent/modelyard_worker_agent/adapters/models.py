@@ -1,4 +1,4 @@
-"""Where the model of a deployment is: on this machine already, or fetched from a hub.
+"""Where a model is: on this machine already, or fetched from a hub.
 
 What was fetched once is served again without a question to the hub: an instance keeps its model across
 restarts, and restarts while the hub is away.
@@ -12,8 +12,8 @@ from collections.abc import Awaitable, Callable, Collection
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from modelyard_contracts.deployments import DeploymentSpec, Source
-from modelyard_contracts.models import ModelCoordinates, coordinates_of
+from modelyard_contracts.deployments import Source
+from modelyard_contracts.models import ModelCoordinates
 from modelyard_contracts.telemetry import Download
 
 from modelyard_worker_agent.adapters.fetching import fetch
@@ -73,17 +73,12 @@ class ModelStore:
         self._room = asyncio.Lock()
 
     async def resolve(
-        self, spec: DeploymentSpec, downloading: Callable[[], Awaitable[None]], token: str | None = None
-    ) -> Path:
-        if spec.source is Source.LOCAL_PATH:
-            return await asyncio.to_thread(served_model, spec.local_path or "")
-        return await self.fetch(coordinates_of(spec), downloading, token)
-
-    async def fetch(
         self, model: ModelCoordinates, downloading: Callable[[], Awaitable[None]], token: str | None = None
     ) -> Path:
         """However many wait for a model, it is fetched once; when nobody does any more, it ends, and what
         came of it stays. Raises `ModelMissing`, `DownloadFailed`."""
+        if model.source is Source.LOCAL_PATH:
+            return await asyncio.to_thread(served_model, model.repo)
         ident = model.model_id()
         kept = await asyncio.to_thread(self.kept.whole, ident)
         if kept is None:

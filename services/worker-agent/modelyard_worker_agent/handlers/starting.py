@@ -9,10 +9,10 @@ from pathlib import Path
 
 from modelyard_backends.builtin import BUILT_IN
 from modelyard_backends.command import command_line
-from modelyard_backends.start import Adapter, CannotStart, CommandLine, Start
+from modelyard_backends.start import CannotStart, CommandLine, Start
 from modelyard_backends.versions import check_installed, image_of, settings_of, version_wanted
 from modelyard_contracts.backends import BackendVersion, InferenceBackend
-from modelyard_contracts.deployments import HUB_TOKEN_VARIABLES, Backend, Source
+from modelyard_contracts.deployments import Backend
 from modelyard_contracts.events import FailureCause
 from modelyard_contracts.messages import Want
 from modelyard_contracts.parameters import BadParameters
@@ -22,6 +22,7 @@ from modelyard_worker_agent.adapters.processes import free_port
 from modelyard_worker_agent.adapters.run_files import LAUNCHED, Launched
 from modelyard_worker_agent.domain.failures import Failure
 from modelyard_worker_agent.domain.launching import backend_of, framework_of, visible_devices
+from modelyard_worker_agent.handlers.fetching import Files, files_of
 from modelyard_worker_agent.handlers.machine import Machine
 from modelyard_worker_agent.ports import (
     Container,
@@ -48,9 +49,8 @@ async def start(
     """Returns once the process is there. Raises `NotStarted`."""
     try:
         env = machine.sealer.unseal_all(want.spec.env)
-        token = env.get(HUB_TOKEN_VARIABLES.get(want.spec.source, ""))
-        model = await machine.models.resolve(want.spec, downloading, token)
-        return await _launch(machine, want, directory, model, env)
+        files = await files_of(machine.models, want, env, downloading)
+        return await _launch(machine, want, directory, files, env)
     except ModelMissing as error:
         raise _not_started(FailureCause.MODEL_NOT_FOUND, error) from error
     except DownloadFailed as error:
@@ -66,22 +66,34 @@ def _not_started(cause: FailureCause, error: Exception) -> NotStarted:
 
 
 async def _launch(
-    machine: Machine, want: Want, directory: Path, model: Path, env: Mapping[str, str]
+    machine: Machine, want: Want, directory: Path, files: Files, env: Mapping[str, str]
 ) -> Process:
-    backend = unsealed(backend_of(want, model), machine.sealer)
-    if backend.backend_name == Backend.LLAMA_CPP and model.suffix != ".gguf":
-        raise CannotStart(f"backend: llama.cpp serves .gguf files, and {model} is none")
+    backend = unsealed(backend_of(want, files.model), machine.sealer)
+    if backend.backend_name == Backend.LLAMA_CPP:
+        _check_gguf(files)
     if machine.executor.in_container:
-        return await machine.executor.start(contained(machine, want, directory, model, backend, env))
+        return await machine.executor.start(contained(machine, want, directory, files, backend, env))
     installed = await asyncio.to_thread(machine.programs.version, backend)
-    return await machine.executor.start(bare(machine, want, directory, model, backend, installed, env))
+    return await machine.executor.start(bare(machine, want, directory, files, backend, installed, env))
+
+
+def _check_gguf(files: Files) -> None:
+    """Raises `CannotStart`."""
+    read = [
+        ("backend", files.model),
+        *(("lora_list", Path(adapter.path)) for adapter in files.adapters),
+        *([("speculative_config.draft_model", files.draft)] if files.draft else []),
+    ]
+    for field, path in read:
+        if path.suffix != ".gguf":
+            raise CannotStart(f"{field}: llama.cpp serves .gguf files, and {path} is none")
 
 
 def bare(
     machine: Machine,
     want: Want,
     directory: Path,
-    model: Path,
+    files: Files,
     backend: InferenceBackend,
     installed: str | None,
     env: Mapping[str, str],
@@ -90,7 +102,7 @@ def bare(
     asked = want.spec.backend_version
     version = check_installed(backend, asked, installed) if installed else version_wanted(backend, asked)
     host, port = machine.limits.host, free_port(machine.limits.host)
-    begin = start_of(machine, want, directory, model, version, host, port)
+    begin = start_of(machine, want, directory, files, version, host, port)
     line = command_line(backend, want.spec, begin, env=env, in_container=False)
     command = machine.programs.command(backend.backend_name, line.arguments)
     launched = launched_as(
@@ -110,7 +122,7 @@ def contained(
     machine: Machine,
     want: Want,
     directory: Path,
-    model: Path,
+    files: Files,
     backend: InferenceBackend,
     env: Mapping[str, str],
 ) -> Launch:
@@ -119,7 +131,7 @@ def contained(
     framework = framework_of(want.claim)
     image = image_of(backend, version, framework, want.spec.image_name)
     port = backend.container_port
-    begin = start_of(machine, want, directory, model, version, "0.0.0.0", port)
+    begin = start_of(machine, want, directory, files, version, "0.0.0.0", port)
     line = command_line(backend, want.spec, begin, env=env, in_container=True)
     seen = visible_devices(want.claim) if framework not in ("cpu", "cuda") else {}
     container = Container(
@@ -127,7 +139,7 @@ def contained(
         port=port,
         version=version or "",
         entrypoint=entrypoint_of(backend, version),
-        mounts=(*mounts_of(model, begin), *([str(directory)] if line.files else [])),
+        mounts=(*mounts_of(files), *([str(directory)] if line.files else [])),
         devices=want.claim.devices(),
         memory_bytes=want.claim.ram_bytes,
         labels={"instance": str(want.instance_id), "generation": str(want.attempt)},
@@ -143,10 +155,10 @@ def contained(
 
 
 def start_of(
-    machine: Machine, want: Want, directory: Path, model: Path, version: str | None, host: str, port: int
+    machine: Machine, want: Want, directory: Path, files: Files, version: str | None, host: str, port: int
 ) -> Start:
     return Start(
-        model_path=str(model),
+        model_path=str(files.model),
         model_name=want.deployment_name,
         host=host,
         port=port,
@@ -156,7 +168,9 @@ def start_of(
         claim=want.claim,
         python=sys.executable,
         directory=str(directory),
-        adapters=adapters_of(want),
+        adapters=files.adapters,
+        draft_path=str(files.draft) if files.draft else None,
+        projector_path=str(files.projector) if files.projector else None,
         vram_bytes=sum(want.claim.vram_bytes.values()),
     )
 
@@ -179,10 +193,11 @@ def launched_as(
     )
 
 
-def mounts_of(model: Path, begin: Start) -> tuple[str, ...]:
-    """A file's directory, since a split model has its other parts there; and the adapters."""
-    own = model if model.is_dir() else model.parent
-    return tuple(dict.fromkeys([str(own), *(adapter.path for adapter in begin.adapters)]))
+def mounts_of(files: Files) -> tuple[str, ...]:
+    """A file's directory, since a split model has its other parts there, and a projector lies beside."""
+    read = (files.model, *(Path(adapter.path) for adapter in files.adapters), files.draft)
+    folders = (path if path.is_dir() else path.parent for path in read if path is not None)
+    return tuple(dict.fromkeys(str(folder) for folder in folders))
 
 
 def entrypoint_of(backend: InferenceBackend, version: str | None) -> tuple[str, ...]:
@@ -217,15 +232,3 @@ def unsealed(backend: InferenceBackend, sealer: Sealer) -> InferenceBackend:
     }
     env = sealer.unseal_all(backend.default_env)
     return backend.model_copy(update={"default_env": env, "version_configs": versions})
-
-
-def adapters_of(want: Want) -> tuple[Adapter, ...]:
-    """Raises `CannotStart`."""
-    found = []
-    for adapter in want.spec.lora_list:
-        if adapter.source is not Source.LOCAL_PATH or adapter.local_path is None:
-            raise CannotStart(f"lora_list: {adapter.lora_name}: give its local_path on the workers")
-        if not Path(adapter.local_path).exists():
-            raise CannotStart(f"lora_list: {adapter.local_path} is not on this worker")
-        found.append(Adapter(f"{want.deployment_name}:{adapter.lora_name}", adapter.local_path))
-    return tuple(found)

@@ -23,6 +23,7 @@ NOT_LOADED = 3
 POOLING = {"none": 0, "mean": 1, "cls": 2, "last": 3, "rank": 4}
 CACHE_TYPES = {"f32": 0, "f16": 1, "q4_0": 2, "q4_1": 3, "q5_0": 6, "q5_1": 7, "q8_0": 8, "bf16": 30}
 FLASH_ATTENTION = {"auto": -1, "off": 0, "on": 1}
+SPECULATION = ("none", "draft-simple", "draft-eagle3", "draft-mtp", "ngram-simple")
 
 
 class _Parser(argparse.ArgumentParser):
@@ -33,6 +34,11 @@ class _Parser(argparse.ArgumentParser):
 
 def _shares(text: str) -> list[float]:
     return [float(share) for share in text.split(",")]
+
+
+def _scaled(text: str) -> tuple[str, float]:
+    path, _, scale = text.rpartition(":")
+    return path, float(scale)
 
 
 def parser() -> argparse.ArgumentParser:
@@ -61,6 +67,16 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument("--chat-template")
     made.add_argument("--seed", type=int)
     made.add_argument("--n-predict", "-n", type=int)
+    made.add_argument("--mmproj", "-mm")
+    made.add_argument("--no-mmproj", action="store_true")
+    made.add_argument("--lora", action="append", default=[], type=lambda path: (path, 1.0))
+    made.add_argument("--lora-scaled", action="append", dest="lora", type=_scaled)
+    made.add_argument("--cache-prompt", action=argparse.BooleanOptionalAction, default=True)
+    made.add_argument("--spec-type", choices=SPECULATION)
+    made.add_argument("--model-draft", "--spec-draft-model", "-md")
+    made.add_argument("--spec-draft-n-max", type=int)
+    made.add_argument("--spec-ngram-simple-size-n", type=int)
+    made.add_argument("--spec-ngram-simple-size-m", type=int)
     return made
 
 
@@ -78,6 +94,7 @@ def parameters(flags: argparse.Namespace) -> Any:
     made.n_ctx = flags.ctx_size
     made.warmup = not flags.no_warmup
     made.endpoint_metrics = flags.metrics
+    made.cache_prompt = flags.cache_prompt
     made.embedding = flags.embedding or flags.reranking
     if flags.reranking:
         made.pooling_type = POOLING["rank"]
@@ -104,7 +121,26 @@ def parameters(flags: argparse.Namespace) -> Any:
         made.cpuparams_batch.n_threads = flags.threads
     if flags.seed is not None:
         made.sampling.seed = flags.seed
+    if flags.mmproj and not flags.no_mmproj:
+        made.mmproj.path = flags.mmproj
+    made.lora_adapters = [xllamacpp.CommonAdapterLoraInfo(path, scale) for path, scale in flags.lora]
+    _speculate(flags, made.speculative)
     return made
+
+
+def _speculate(flags: argparse.Namespace, made: Any) -> None:
+    import xllamacpp
+
+    if flags.spec_type:
+        name = f"COMMON_SPECULATIVE_TYPE_{flags.spec_type.upper().replace('-', '_')}"
+        made.types = [xllamacpp.common_speculative_type[name]]
+    made.draft.mparams.path = flags.model_draft or ""
+    if flags.spec_draft_n_max is not None:
+        made.draft.n_max = flags.spec_draft_n_max
+    if flags.spec_ngram_simple_size_n is not None:
+        made.ngram_simple.size_n = flags.spec_ngram_simple_size_n
+    if flags.spec_ngram_simple_size_m is not None:
+        made.ngram_simple.size_m = flags.spec_ngram_simple_size_m
 
 
 def write_report(path: Path, address: str) -> None:
