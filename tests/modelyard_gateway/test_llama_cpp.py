@@ -7,6 +7,8 @@ from typing import Any
 
 import httpx
 import pytest
+from modelyard_gateway.domain.record import Record
+from modelyard_gateway.domain.tokens import tokens_of
 from modelyard_gateway_facts import route, running
 from modelyard_gateway_world import World, dead_port, gateway_world
 from served_llama_cpp import llama_cpp_server
@@ -67,6 +69,23 @@ async def test_a_stream_through_the_gateway_is_the_stream_of_the_server(
         direct = await client.post(f"http://127.0.0.1:{llama_cpp}/v1/chat/completions", json=body)
     assert [e["choices"] for e in data_of(through.content)] == [e["choices"] for e in data_of(direct.content)]
     assert through.headers["content-type"] == direct.headers["content-type"]
+
+
+async def test_the_usage_of_a_stream_is_counted_and_shown_to_who_asked(served: World) -> None:
+    records: list[Record] = []
+    served.gateway.plane.on_finished = records.append
+    body = {**ASKED, "stream": True}
+    asked = {**body, "stream_options": {"include_usage": True}}
+    silent = data_of((await served.client.post("/v1/chat/completions", json=body)).content)
+    told = data_of((await served.client.post("/v1/chat/completions", json=asked)).content)
+    assert not any(event.get("usage") for event in silent)
+    assert told[-1]["choices"] == []
+    assert [event["choices"] for event in told[:-1]] == [event["choices"] for event in silent]
+    shown = tokens_of(told[-1]["usage"])
+    counted = [tokens_of(record.usage or {}) for record in records]
+    assert [(tokens.read, tokens.made) for tokens in counted] == [(shown.read, shown.made)] * 2
+    assert shown.read > 0
+    assert shown.made == 24
 
 
 async def test_completions_and_the_generic_proxy(served: World) -> None:

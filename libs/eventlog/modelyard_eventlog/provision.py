@@ -96,6 +96,17 @@ def stream_configs(*, replicas: int = 1, max_event_bytes: int = 2 * GIB) -> list
             "num_replicas": replicas,
         },
         {
+            "name": subjects.USAGE,
+            "subjects": [subjects.ALL_USAGE],
+            "storage": "file",
+            "discard": "old",
+            "max_age": 30 * DAY_NS,
+            "max_bytes": 4 * GIB,
+            "compression": "s2",
+            "duplicate_window": 600 * SECOND_NS,
+            "num_replicas": replicas,
+        },
+        {
             "name": subjects.DLQ,
             "subjects": ["$JS.EVENT.ADVISORY.CONSUMER.MAX_DELIVERIES.>"],
             "storage": "file",

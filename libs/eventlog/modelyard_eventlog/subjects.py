@@ -10,6 +10,7 @@ HB = "HB"
 DLQ = "DLQ"
 LEASES = "LEASES"
 SNAPSHOTS = "SNAPSHOTS"
+USAGE = "USAGE"
 
 ALL_EVENTS = "evt.>"
 ALL_OBSERVATIONS = "obs.>"
@@ -17,6 +18,7 @@ ALL_WANTS = "want.*.*"
 ALL_FILE_WANTS = "want.*.file.*"
 ALL_HEARTBEATS = "hb.*"
 ALL_FIRED_TIMERS = "timer.fired.>"
+ALL_USAGE = "usage.*"
 
 
 def event(aggregate: Aggregate, ident: str) -> str:
@@ -59,6 +61,10 @@ def timer_set(name: str) -> str:
 
 def timer_fired(name: str) -> str:
     return f"timer.fired.{name}"
+
+
+def usage(process: str) -> str:
+    return f"usage.{process}"
 
 
 def lease(service: str) -> str:

@@ -12,7 +12,9 @@ from collections.abc import Callable, Sequence
 import structlog
 import uvloop
 from modelyard_eventlog.connection import connect
+from modelyard_eventlog.log import EventLog
 from modelyard_eventlog.nats_log import NatsEventLog
+from modelyard_eventlog.usage import UsageStream
 from modelyard_runtime.clock import now
 from modelyard_runtime.listening import listen
 from modelyard_runtime.logs import configure_logs
@@ -26,10 +28,12 @@ from modelyard_gateway.adapters.processes import run_processes
 from modelyard_gateway.adapters.snapshot_file import read_snapshot, write_snapshot
 from modelyard_gateway.domain.balance import Balancer
 from modelyard_gateway.domain.readiness import Readiness
+from modelyard_gateway.domain.record import Record
 from modelyard_gateway.domain.snapshot import restore, snapshot_of
 from modelyard_gateway.domain.table import RoutingTable
 from modelyard_gateway.handlers.gate import Gate
 from modelyard_gateway.handlers.ledger import Ledger
+from modelyard_gateway.handlers.meter import Meter
 from modelyard_gateway.handlers.plane import Plane
 from modelyard_gateway.handlers.waiting import Waiting
 from modelyard_gateway.routes.front import Front
@@ -62,6 +66,13 @@ class Gateway:
         )
         limits = settings.limits()
         ledger = Ledger()
+        process = secrets.token_hex(8)
+        self.meter = Meter(settings.usage_spool, process)
+
+        def finished(record: Record) -> None:
+            ledger.add(record)
+            self.meter.finished(record)
+
         clock = asyncio.get_running_loop().time
         self._pool = UpstreamPool(clock, connect_timeout_s=limits.connect_s)
         self.plane = Plane(
@@ -72,9 +83,10 @@ class Gateway:
             limits=limits,
             clock=clock,
             wall=time.time,
-            on_finished=ledger.add,
+            on_sent=self.meter.sent,
+            on_finished=finished,
         )
-        self.front = Front(self.plane, self.table, self.readiness, ledger, new_id=request_ids())
+        self.front = Front(self.plane, self.table, self.readiness, ledger, new_id=request_ids(process))
         self._grace_s = settings.shutdown_grace_s
 
     async def serve(self, listener: socket.socket, stop: asyncio.Event) -> None:
@@ -96,6 +108,7 @@ class Gateway:
             chore.cancel()
         await asyncio.wait(chores)
         await self._pool.aclose()
+        await self.meter.close()
 
     def _trust_snapshot(self) -> None:
         if not self.readiness.caught_up and self.table.seq:
@@ -139,11 +152,10 @@ def opener(secret_key: str | None) -> Callable[[str], str]:
     return unseal
 
 
-def request_ids() -> Callable[[], bytes]:
+def request_ids(process: str) -> Callable[[], bytes]:
     """Ids that no other process gives, as cheap as counting."""
-    process = secrets.token_hex(8).encode()
-    numbers = itertools.count(1)
-    return lambda: b"%b-%x" % (process, next(numbers))
+    mine, numbers = process.encode(), itertools.count(1)
+    return lambda: b"%b-%x" % (mine, next(numbers))
 
 
 def main(argv: Sequence[str]) -> int:
@@ -183,15 +195,22 @@ async def run(settings: GatewaySettings, listener: socket.socket) -> None:
 
 
 async def feed(settings: GatewaySettings, gateway: Gateway) -> None:
-    """Follows the log without end. What cannot be read stops the table, never the requests."""
+    """Follows the log and delivers usage, without end."""
     client: Client | None = None
     try:
         client = await connect(settings, name="modelyard-gateway")
-        log = NatsEventLog(client)
+        await asyncio.gather(
+            feed_table(NatsEventLog(client), gateway), gateway.meter.deliver(UsageStream(client))
+        )
+    finally:
+        if client is not None:
+            await client.close()
+
+
+async def feed_table(log: EventLog, gateway: Gateway) -> None:
+    """What cannot be read stops the table, never the requests."""
+    try:
         await follow(log, gateway.table, gateway.readiness, gateway.readiness.log_created)
     except Exception as error:
         gateway.readiness.halted = str(error) or type(error).__name__
         logger.critical("the routing table no longer changes", error=gateway.readiness.halted, exc_info=True)
-    finally:
-        if client is not None:
-            await client.close()

@@ -70,6 +70,10 @@ class GatewaySettings(NatsSettings):
         None,
         description="File that keeps the routes and keys, to start from while NATS is away; none if not set.",
     )
+    usage_spool: Path | None = Field(
+        None,
+        description="Directory that keeps what was counted until NATS has it; a temporary one if not set.",
+    )
     secret_key: str | None = Field(
         None,
         description="Opens the tokens of agents' relays: 32 bytes in URL-safe base64, as the api's.",

@@ -91,7 +91,7 @@ async def test_a_body_that_was_streamed_is_not_sent_twice(world: World) -> None:
     servers = [answering(503), answering(503)]
     async with model_servers(*servers):
         await world.happen(*instances(*servers))
-        response = await world.client.post("/v1/completions", content=slowly())
+        response = await world.client.post("/v1/embeddings", content=slowly())
     assert response.status_code == 503
     assert sum(len(server.seen) for server in servers) == 1
 

@@ -49,6 +49,7 @@ def gateway(state: StateDir, secrets: Secrets, options: UpOptions) -> Program:
             "PORT": str(options.gateway_port),
             "SECRET_KEY": secrets.secret_key,
             "SNAPSHOT": str(state.root / "gateway-snapshot.json"),
+            "USAGE_SPOOL": str(state.root / "gateway-usage"),
             "SHUTDOWN_GRACE_S": "5",
         },
     )

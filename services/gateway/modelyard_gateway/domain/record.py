@@ -21,14 +21,23 @@ class Record:
     model: str | None = None
     route_id: int | None = None
     instance_id: int | None = None
+    """The one that answered."""
+    sent_to: int | None = None
+    """The instance that was asked last."""
+    mark = -1
+    """Where the spool has it marked as in flight."""
     reason: str | None = None
     status = 0
     code: str | None = None
     first_byte_s: float | None = None
+    first_token_s: float | None = None
+    """Of a stream: when its first event came."""
     ended_s: float | None = None
     bytes_in = 0
     bytes_out = 0
     usage: dict[str, Any] | None = None
+    events = 0
+    """Of a stream."""
     attempts: tuple[Attempt, ...] = ()
     """Those that failed."""
 
@@ -52,6 +61,7 @@ class Record:
             "code": self.code,
             "started_at": datetime.fromtimestamp(self.started_at, UTC).isoformat(),
             "first_byte_s": self.first_byte_s,
+            "first_token_s": self.first_token_s,
             "ended_s": self.ended_s,
             "bytes_in": self.bytes_in,
             "bytes_out": self.bytes_out,

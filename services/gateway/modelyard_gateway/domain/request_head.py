@@ -19,7 +19,7 @@ from modelyard_gateway.domain.headers import (
     tokens,
     without_named,
 )
-from modelyard_gateway.domain.paths import Meaning, meaning_of
+from modelyard_gateway.domain.paths import Kind, Meaning, meaning_of
 from modelyard_gateway.domain.refusals import Refusal, bad_request
 
 HEAD_END = b"\r\n\r\n"
@@ -122,6 +122,8 @@ def parse_request(text: bytes) -> RequestHead:
     fields = head.fields
     connection = fields.get(b"connection")
     head.meaning = meaning_of(head.path)
+    if head.meaning.kind is Kind.INFERENCE:
+        head.kept = [line for line in head.kept if not line[:16].lower().startswith(b"accept-encoding:")]
     lines = without_named(head.kept, connection)
     head.start = head.message = b"%b %b%b HTTP/1.1\r\n%b" % (head.method, head.meaning.target, query, lines)
     head.chunked = b"transfer-encoding" in fields

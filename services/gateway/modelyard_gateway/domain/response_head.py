@@ -24,7 +24,9 @@ BODILESS = frozenset({204, 304})
 class ResponseHead:
     """Shared by all answers that say the same: never changed once it is made."""
 
-    __slots__ = ("chunked", "closes", "fields", "kept", "length", "message", "start", "status")
+    __slots__ = (
+        "chunked", "closes", "event_stream", "fields", "kept", "length", "message", "start", "status",
+    )  # fmt: skip
 
     start: bytes
     """The line and the header lines for the client."""
@@ -39,6 +41,7 @@ class ResponseHead:
         """Of the body; -1 if none is said."""
         self.chunked = False
         self.closes = False
+        self.event_stream = False
 
     def on_header(self, name: bytes, value: bytes) -> None:
         lower = name.lower()
@@ -47,6 +50,8 @@ class ResponseHead:
                 value = self.fields[lower] + b"," + value
             self.fields[lower] = value
         elif not lower.startswith(INTERNAL_PREFIXES):
+            if lower == b"content-type":
+                self.event_stream = value.lower().startswith(b"text/event-stream")
             self.kept.append(b"%b: %b\r\n" % (name, value))
 
     def with_length(self, length: int) -> "ResponseHead":

@@ -31,14 +31,16 @@ def _parsed(text: bytes) -> dict[str, Any] | None:
 class UsageSeen:
     """Of a stream, the last event with a usage counts; Anthropic's says it in two parts, which are merged."""
 
-    __slots__ = ("_carried", "_found")
+    __slots__ = ("_carried", "_found", "events")
 
     def __init__(self) -> None:
+        self.events = 0
         self._carried = b""
         """The end of what passed, as long as it may be the beginning of a usage."""
         self._found: list[bytes] = []
 
     def pass_by(self, data: bytes) -> None:
+        self.events += data.count(b"data:")
         if self._carried:
             data = self._carried + data
         at = data.rfind(MARK)

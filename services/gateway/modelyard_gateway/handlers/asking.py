@@ -10,13 +10,14 @@ from typing import Protocol
 import structlog
 
 from modelyard_gateway.adapters.upstream import Receiver, UpstreamConnection
-from modelyard_gateway.domain import refusals
+from modelyard_gateway.domain import refusals, stream_usage
 from modelyard_gateway.domain.balance import Slot
 from modelyard_gateway.domain.model_name import Found, Scan, renamed
 from modelyard_gateway.domain.record import Attempt, Record
 from modelyard_gateway.domain.refusals import Refusal
 from modelyard_gateway.domain.request_head import RequestHead
 from modelyard_gateway.domain.response_head import ResponseHead
+from modelyard_gateway.domain.stream_usage import UsageHidden
 from modelyard_gateway.domain.table import Key, Route
 from modelyard_gateway.domain.usage import UsageSeen
 from modelyard_gateway.handlers.plane import Plane
@@ -67,6 +68,9 @@ class Asking(Receiver):
     _upstream: UpstreamConnection | None = None
     _connecting: asyncio.Task[None] | None = None
     _usage: UsageSeen | None = None
+    _streams = False
+    _hidden: UsageHidden | None = None
+    """Set if the client did not ask for the usage of its stream."""
 
     def __init__(
         self, plane: Plane, client: Client, head: RequestHead, record: Record, key: Key, began: float
@@ -139,14 +143,15 @@ class Asking(Receiver):
     def _send(self, upstream: UpstreamConnection, slot: Slot) -> None:
         head = self.head
         self._upstream = upstream
+        self.record.sent_to = slot.endpoint.instance_id
+        self._plane.on_sent(self.record)
         upstream.begin(self, head.method)
         body = self._body or b""
         if self._found is not None and not self.proxied:
-            served = slot.served_as(self.adapter)
-            if served is not None and served != self._found.name:
-                body = renamed(bytes(body), self._found, served)
-                if head.length >= 0:
-                    head = head.with_length(head.length + len(body) - len(self._body or b""))
+            length = len(body)
+            body = self._body_for(slot, self._found, bytes(body))
+            if head.length >= 0 and len(body) != length:
+                head = head.with_length(head.length + len(body) - length)
         end = b"\r\n" if head.length >= 0 else self._framed_body(bytes(body))
         start = b"%b%bX-Request-Id: %b\r\n%b" % (head.message, slot.lines, self.record.request_id, end)
         upstream.transport.write(start + body if head.length >= 0 else start)
@@ -157,6 +162,18 @@ class Asking(Receiver):
         if not self.request_done:
             self._body = None
             self._client.hold(False)
+
+    def _body_for(self, slot: Slot, found: Found, body: bytes) -> bytes:
+        """With the name that the instance knows the model by; of a stream, its usage is asked for."""
+        served = slot.served_as(self.adapter)
+        if served is not None and served != found.name:
+            body = renamed(body, found, served)
+        if self.request_done and b'"stream"' in body and self.head.meaning.target in stream_usage.PATHS:
+            asking = stream_usage.asking_for_usage(body)
+            if asking is not None:
+                self._hidden = stream_usage.UsageHidden()
+                return asking
+        return body
 
     def _framed_body(self, body: bytes) -> bytes:
         """The end of a head that says no length, and what is there of the body."""
@@ -225,6 +242,8 @@ class Asking(Receiver):
         record = self.record
         if record.ended_s is None:
             record.code = code
+            if self._usage is not None and self._streams:
+                record.events = self._usage.events
             record.ended_s = (self._plane.clock() if now is None else now) - self._began
             self.deadline = self.total_until = 0.0
             self._plane.on_finished(record)

@@ -6,6 +6,7 @@ Nothing here waits: the connections on both sides call when something has come.
 
 from modelyard_gateway.adapters.upstream import SWITCHING
 from modelyard_gateway.domain import refusals
+from modelyard_gateway.domain.balance import Slot
 from modelyard_gateway.domain.model_name import (
     Found,
     Scan,
@@ -17,6 +18,7 @@ from modelyard_gateway.domain.model_name import (
 from modelyard_gateway.domain.proxy_path import deprecation
 from modelyard_gateway.domain.refusals import Refusal
 from modelyard_gateway.domain.response_head import ResponseHead
+from modelyard_gateway.domain.stream_usage import PATHS
 from modelyard_gateway.domain.table import Route
 from modelyard_gateway.domain.usage import UsageSeen, usage_in
 from modelyard_gateway.handlers.asking import Asking
@@ -27,6 +29,8 @@ SAFE = frozenset({b"GET", b"HEAD", b"OPTIONS", b"PUT", b"DELETE", b"TRACE"})
 """Idempotent (RFC 9110 section 9.2.2): may be sent again though it may have been begun."""
 FULL_BYTES = 256 * 1024
 """Of a body whose instance is still to be reached, that much is read ahead."""
+AWAITED_BYTES = 64 * 1024
+"""A body of up to that size is awaited where it must be whole to ask for the usage of its stream."""
 
 
 class Exchange(Asking):
@@ -46,7 +50,8 @@ class Exchange(Asking):
                 self._body = bytearray(self._body)
             self._body += data
         if self.route is None:
-            self._look(self._body)
+            if done or len(self._body) > AWAITED_BYTES or self.head.meaning.target not in PATHS:
+                self._look(self._body)
         elif self.record.route_id is None:
             self._start(self.route)
         elif len(self._body) > FULL_BYTES:
@@ -139,7 +144,7 @@ class Exchange(Asking):
         return route
 
     def response(self, head: ResponseHead, body: bytes, done: bool) -> None:
-        slot, record, plane = self._slot, self.record, self._plane
+        slot, plane = self._slot, self._plane
         if slot is None:
             return
         now = plane.clock()
@@ -152,40 +157,48 @@ class Exchange(Asking):
                 return
         elif slot.failures:
             slot.succeeded()
-        self.responding = True
-        self._body = None
-        self.comment_at = 0.0
-        record.status = head.status
-        record.instance_id = slot.endpoint.instance_id
-        record.first_byte_s = now - self._began
+        self._begin_answer(head, slot, now)
         if head.status == SWITCHING:
             self._client.tunnel(head)
             self.tunnelled(body)
-        elif done:
-            record.bytes_out = len(body)
-            record.usage = usage_in(body)
+        elif done and not head.event_stream:
+            self.record.bytes_out = len(body)
+            self.record.usage = usage_in(body)
             self._end(now)
             self._client.respond(head, slot.said + self.extra, body, True)
         else:
-            self.deadline = now + plane.limits.idle_s
-            if body:
-                self._passes(body)
-            self._client.respond(head, slot.said + self.extra, body, False)
+            self._client.respond(head, slot.said + self.extra, self._passes(body, now, done), done)
+
+    def _begin_answer(self, head: ResponseHead, slot: Slot, now: float) -> None:
+        self.responding = True
+        self._body = None
+        self.comment_at = 0.0
+        record = self.record
+        record.status = head.status
+        record.instance_id = slot.endpoint.instance_id
+        record.first_byte_s = now - self._began
+        self._streams = head.event_stream
+        if self._hidden is not None and (head.length >= 0 or not head.event_stream):
+            self._hidden = None
 
     def response_body(self, data: bytes, done: bool) -> None:
-        now = self._plane.clock()
-        self.deadline = now + self._plane.limits.idle_s
-        self._passes(data)
-        if done:
-            self.record.usage = self._usage.usage() if self._usage is not None else None
-            self._end(now)
-        self._client.write(data, done)
+        self._client.write(self._passes(data, self._plane.clock(), done), done)
 
-    def _passes(self, data: bytes) -> None:
-        if self._usage is None:
-            self._usage = UsageSeen()
-        self._usage.pass_by(data)
+    def _passes(self, data: bytes, now: float, done: bool) -> bytes:
+        """What the client gets of it."""
+        usage = self._usage
+        if usage is None:
+            usage = self._usage = UsageSeen()
+        if self._streams and data and self.record.first_token_s is None:
+            self.record.first_token_s = now - self._began
+        usage.pass_by(data)
         self.record.bytes_out += len(data)
+        if done:
+            self.record.usage = usage.usage()
+            self._end(now)
+        else:
+            self.deadline = now + self._plane.limits.idle_s
+        return data if self._hidden is None else self._hidden.passes(data, done)
 
     def _end(self, now: float) -> None:
         """The answer is whole."""

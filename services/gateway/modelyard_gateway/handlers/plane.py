@@ -13,8 +13,8 @@ from modelyard_gateway.handlers.waiting import Waiting
 
 @dataclass(slots=True)
 class Plane:
-    """`clock` is the loop's and monotonic, `wall` gives Unix time; both in seconds. `on_finished` gets
-    every record once."""
+    """`clock` is the loop's and monotonic, `wall` gives Unix time; both in seconds. `on_sent` gets a record
+    whenever its request goes to an instance, `on_finished` every record once."""
 
     gate: Gate
     balancer: Balancer
@@ -23,4 +23,5 @@ class Plane:
     limits: Limits
     clock: Callable[[], float]
     wall: Callable[[], float]
+    on_sent: Callable[[Record], None]
     on_finished: Callable[[Record], None]

@@ -1,0 +1,192 @@
+"""What was counted, kept on disk until it is delivered.
+
+A process has a directory of its own: `state` with a mark for every request in flight and how far the
+spool is written, and segments of lines. All are mapped into memory: a write is a copy that costs no call
+to the system and outlives the process, however it ends. Every second the disk is told to keep it, so a
+power failure costs a second at most.
+"""
+
+import fcntl
+import mmap
+import os
+import shutil
+import struct
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+SEGMENT_BYTES = 4 * 1024 * 1024
+MARKS = 16_384
+"""More requests than that at a time are not marked."""
+
+POSITION = struct.Struct("<Q")
+"""The segment in the upper half, the bytes written of it in the lower one: one store moves both."""
+MARK = struct.Struct("<dQQQQB128sB")
+"""Start, key, user, route, instance, the id with its length, and at last whether it is in flight."""
+FLAG = MARK.size - 1
+FIRST_MARK = 64
+LONGEST_ID = 128
+
+
+class Spool:
+    """The spool of this process. Raises `OSError` where the disk does not take it."""
+
+    def __init__(self, root: Path, process: str) -> None:
+        self.process = process
+        self.directory = root / process
+        self.directory.mkdir(parents=True, mode=0o700)
+        self._lock = os.open(self.directory / "lock", os.O_CREAT | os.O_RDWR, 0o600)
+        fcntl.flock(self._lock, fcntl.LOCK_EX)
+        self._state = _mapped(self.directory / "state", FIRST_MARK + MARKS * MARK.size)
+        self._free = list(range(MARKS - 1, -1, -1))
+        self.segment = 0
+        self.written = 0
+        self._lines = _mapped(self.path(0), SEGMENT_BYTES)
+
+    def path(self, segment: int) -> Path:
+        return _segment(self.directory, segment)
+
+    def mark(
+        self,
+        place: int,
+        request_id: bytes,
+        started_at: float,
+        key_id: int,
+        user_id: int,
+        route_id: int,
+        asked: int,
+    ) -> int:
+        """Says that a request is in flight; again, with the place it got, that it went elsewhere. -1: there
+        is no room for it."""
+        if place < 0:
+            if not self._free:
+                return -1
+            place = self._free.pop()
+        at, length = FIRST_MARK + place * MARK.size, len(request_id)
+        MARK.pack_into(self._state, at, started_at, key_id, user_id, route_id, asked, length, request_id, 1)
+        return place
+
+    def add(self, line: bytes, place: int) -> None:
+        """Counts a request, whose mark goes. Raises `OSError` if there is no room, and counts nothing."""
+        end = self.written + len(line)
+        if end > SEGMENT_BYTES:
+            self._next_segment()
+            end = len(line)
+        self._lines[self.written : end] = line
+        self.written = end
+        POSITION.pack_into(self._state, 0, self.segment << 32 | end)
+        if place >= 0:
+            self._state[FIRST_MARK + place * MARK.size + FLAG] = 0
+            self._free.append(place)
+
+    def _next_segment(self) -> None:
+        lines = _mapped(self.path(self.segment + 1), SEGMENT_BYTES)
+        self._lines.close()
+        self._lines = lines
+        self.segment += 1
+        self.written = 0
+
+    def sync(self) -> None:
+        """Waits for the disk: not for the thread that counts. Raises `OSError`."""
+        for path in (self.path(self.segment), self.directory / "state"):
+            descriptor = os.open(path, os.O_RDWR)
+            try:
+                os.fsync(descriptor)
+            finally:
+                os.close(descriptor)
+
+    def read(self, segment: int, start: int, most: int) -> bytes:
+        """Whole lines from there, up to `most` bytes; nothing if there are no more."""
+        with self.path(segment).open("rb") as file:
+            file.seek(start)
+            end = self.written - start if segment == self.segment else most
+            text = file.read(min(most, end))
+        return text[: text.rfind(b"\n") + 1]
+
+    def forget(self, segment: int) -> None:
+        self.path(segment).unlink(missing_ok=True)
+
+    def close(self, *, keep: bool) -> None:
+        """`keep`: another process may take it up."""
+        self._lines.close()
+        self._state.close()
+        if not keep:
+            shutil.rmtree(self.directory, ignore_errors=True)
+        os.close(self._lock)
+
+
+@dataclass(frozen=True, slots=True)
+class Mark:
+    request_id: bytes
+    started_at: float
+    key_id: int
+    user_id: int
+    route_id: int
+    asked: int
+
+
+class Orphan:
+    """What a process left that was ended before it had delivered everything."""
+
+    def __init__(self, directory: Path, lock: int) -> None:
+        self.process = directory.name
+        self.directory = directory
+        self._lock = lock
+
+    def lines(self) -> list[bytes]:
+        state = (self.directory / "state").read_bytes()
+        segment, written = divmod(POSITION.unpack_from(state)[0], 1 << 32)
+        text = b""
+        for number in range(segment + 1):
+            path = _segment(self.directory, number)
+            if path.exists():
+                content = path.read_bytes()
+                text += content[:written] if number == segment else content.rstrip(b"\0")
+        return text.splitlines(keepends=True)
+
+    def marks(self) -> Iterator[Mark]:
+        """Requests that were in flight."""
+        state = (self.directory / "state").read_bytes()
+        for at in range(FIRST_MARK, len(state), MARK.size):
+            started_at, key, user, route, asked, length, request_id, flag = MARK.unpack_from(state, at)
+            if flag:
+                yield Mark(request_id[:length], started_at, key, user, route, asked)
+
+    def forget(self) -> None:
+        shutil.rmtree(self.directory, ignore_errors=True)
+        os.close(self._lock)
+
+    def leave(self) -> None:
+        """For another time."""
+        os.close(self._lock)
+
+
+def orphans(root: Path) -> Iterator[Orphan]:
+    """Spools that no process holds; each is held as long as the caller has it."""
+    for directory in sorted(root.iterdir()) if root.is_dir() else ():
+        if not (directory / "state").exists():
+            continue
+        try:
+            lock = os.open(directory / "lock", os.O_RDWR)
+        except FileNotFoundError:
+            continue  # another process has just done with it
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            os.close(lock)
+        else:
+            yield Orphan(directory, lock)
+
+
+def _segment(directory: Path, number: int) -> Path:
+    return directory / f"{number:08d}.jsonl"
+
+
+def _mapped(path: Path, size: int) -> mmap.mmap:
+    """The room is taken at once: a full disk must not be met in the middle of a write."""
+    descriptor = os.open(path, os.O_CREAT | os.O_RDWR, 0o600)
+    try:
+        os.posix_fallocate(descriptor, 0, size)
+        return mmap.mmap(descriptor, size)
+    finally:
+        os.close(descriptor)

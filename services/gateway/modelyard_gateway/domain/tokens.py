@@ -1,0 +1,38 @@
+"""How many tokens a request took, in the one way that all protocols' usages come down to."""
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+BYTES_PER_TOKEN = 4
+"""Of a request's body, where its answer broke off before its usage: a rough estimate."""
+
+
+class Tokens(NamedTuple):
+    read: int
+    """Of the request, `cached` among them."""
+    made: int
+    cached: int
+    """Read without computing them again."""
+
+
+def tokens_of(usage: Mapping[str, Any]) -> Tokens:
+    """OpenAI's, old and new, and Anthropic's usage; what one does not say is 0."""
+    if "prompt_tokens" in usage:
+        read, details = usage["prompt_tokens"], usage.get("prompt_tokens_details")
+    else:
+        read, details = usage.get("input_tokens", 0), usage.get("input_tokens_details")
+    cached = details.get("cached_tokens") if isinstance(details, dict) else None
+    if "cache_read_input_tokens" in usage:  # Anthropic counts these apart from its input_tokens
+        cached = _whole(usage["cache_read_input_tokens"])
+        read = _whole(read) + cached + _whole(usage.get("cache_creation_input_tokens"))
+    made = usage["completion_tokens"] if "completion_tokens" in usage else usage.get("output_tokens", 0)
+    return Tokens(_whole(read), _whole(made), _whole(cached))
+
+
+def estimated(bytes_in: int, events: int) -> Tokens:
+    """Of an answer that broke off: an event is about a token."""
+    return Tokens(bytes_in // BYTES_PER_TOKEN, events, 0)
+
+
+def _whole(number: object) -> int:
+    return number if isinstance(number, int) and 0 <= number < 2**53 else 0

@@ -1,0 +1,174 @@
+"""Counts every request once, and delivers what was counted."""
+
+import asyncio
+import json
+import tempfile
+from pathlib import Path
+
+import structlog
+from modelyard_eventlog.log import LogUnavailable
+from modelyard_eventlog.usage import UsageStream
+
+from modelyard_gateway.adapters.spool import Mark, Orphan, Spool, orphans
+from modelyard_gateway.domain.metered import line_of, lost_line, tokens_and_basis
+from modelyard_gateway.domain.record import Record
+from modelyard_gateway.domain.tokens import Tokens
+
+logger = structlog.stdlib.get_logger()
+
+DELIVER_S = 0.5
+ADOPT_EVERY = 20
+"""Deliveries between two looks for what other processes left."""
+MESSAGE_BYTES = 256 * 1024
+SETTLE_S = 3.0
+
+
+class Meter:
+    """`root` holds the spools of all processes of a machine's gateways; without one, the spool is a
+    temporary directory that nobody takes up after a kill."""
+
+    def __init__(self, root: Path | None, process: str) -> None:
+        self._temporary = tempfile.TemporaryDirectory(prefix="modelyard-usage-") if root is None else None
+        self._root = Path(self._temporary.name) if self._temporary is not None else root or Path()
+        self._spool = Spool(self._root, process)
+        self._number = 0
+        self._synced = 0
+        self._lost = 0
+        self._segment = 0
+        self._delivered = 0
+        """Of that segment, in bytes."""
+        self._delivering = False
+        self._closed = False
+        self._wake = asyncio.Event()
+        self._settled = asyncio.Event()
+
+    def sent(self, record: Record) -> None:
+        """The request goes to an instance."""
+        if self._closed:
+            return
+        record.mark = self._spool.mark(
+            record.mark,
+            record.request_id,
+            record.started_at,
+            record.key_id,
+            record.user_id,
+            record.route_id or 0,
+            record.sent_to or 0,
+        )
+
+    def finished(self, record: Record) -> Tokens | None:
+        """Gives what it took; None for a request that came to no route."""
+        if record.route_id is None or self._closed:
+            return None
+        tokens, basis = tokens_and_basis(record)
+        self._number += 1
+        try:
+            self._spool.add(line_of(self._number, record, record.route_id, tokens, basis), record.mark)
+        except OSError as error:
+            self._lost += 1
+            logger.error("usage is not counted: no room to keep it", lost=self._lost, error=str(error))
+        return tokens
+
+    async def deliver(self, stream: UsageStream) -> None:
+        """Without end."""
+        self._delivering = True
+        rounds, waiting = 0, False
+        while True:
+            try:
+                if rounds % ADOPT_EVERY == 0:
+                    await self._adopt(stream)
+                await self._sync()
+                await self._deliver_own(stream)
+            except (LogUnavailable, OSError) as error:
+                if not waiting:
+                    logger.warning("usage waits in the spool", error=str(error))
+                waiting = True
+            else:
+                waiting = False
+                rounds += 1
+                if self._wake.is_set():
+                    self._settled.set()
+            try:
+                async with asyncio.timeout(DELIVER_S):
+                    await self._wake.wait()
+                await asyncio.sleep(DELIVER_S / 10)
+            except TimeoutError:
+                pass
+
+    async def close(self) -> None:
+        """Delivers what is left, if that can be done in a moment; else it stays for the next process."""
+        self._wake.set()
+        try:
+            async with asyncio.timeout(SETTLE_S if self._delivering else 0):
+                await self._settled.wait()
+        except TimeoutError:
+            logger.warning("usage stays in the spool", path=str(self._spool.directory))
+        self._closed = True
+        self._spool.close(keep=not self._settled.is_set())
+        if self._temporary is not None:
+            self._temporary.cleanup()
+
+    async def _deliver_own(self, stream: UsageStream) -> None:
+        while True:
+            lines = self._spool.read(self._segment, self._delivered, MESSAGE_BYTES)
+            if lines:
+                await _publish(stream, self._spool.process, lines)
+                self._delivered += len(lines)
+            elif self._segment < self._spool.segment:
+                self._spool.forget(self._segment)
+                self._segment, self._delivered = self._segment + 1, 0
+            else:
+                return
+
+    async def _sync(self) -> None:
+        if self._synced != self._number:
+            self._synced = self._number
+            await asyncio.to_thread(self._spool.sync)
+
+    async def _adopt(self, stream: UsageStream) -> None:
+        for orphan in orphans(self._root):
+            try:
+                await _deliver_orphan(stream, orphan)
+            except (LogUnavailable, OSError):
+                orphan.leave()
+                raise
+            orphan.forget()
+
+
+async def _deliver_orphan(stream: UsageStream, orphan: Orphan) -> None:
+    lines = orphan.lines()
+    ended = {(found["request_id"], found["started_at"]) for found in map(json.loads, lines)}
+    number = _number(lines[-1]) if lines else 0
+    lost = [mark for mark in orphan.marks() if _who(mark) not in ended]
+    logger.warning("usage of a process that was killed", process=orphan.process, in_flight=len(lost))
+    for mark in lost:
+        number += 1
+        lines.append(
+            lost_line(
+                number,
+                mark.request_id,
+                mark.started_at,
+                mark.key_id,
+                mark.user_id,
+                mark.route_id,
+                mark.asked,
+            )
+        )
+    text = b"".join(lines)
+    while text:
+        part = text[: text.rfind(b"\n", 0, MESSAGE_BYTES) + 1]
+        await _publish(stream, orphan.process, part)
+        text = text[len(part) :]
+
+
+async def _publish(stream: UsageStream, process: str, lines: bytes) -> None:
+    last = lines.rfind(b"\n", 0, len(lines) - 1) + 1
+    await stream.publish(process, _number(lines), _number(lines[last:]), lines)
+
+
+def _number(line: bytes) -> int:
+    return int(line[len(b'{"number":') : line.index(b",")])
+
+
+def _who(mark: Mark) -> tuple[str, float]:
+    return mark.request_id.decode(), round(mark.started_at, 6)
