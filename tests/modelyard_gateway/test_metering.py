@@ -20,6 +20,8 @@ from served_llama_cpp import llama_cpp_server
 
 MADE = 12
 """Tokens of every answer."""
+READ = 40
+"""More than any request has."""
 
 
 @pytest.fixture(scope="module")
@@ -91,7 +93,7 @@ async def test_the_sum_is_what_the_model_server_counted_though_the_gateway_is_ki
             await process.until_status(200)
             await process.until_status(200, "/v1/models/tiny")
             asked = [asyncio.create_task(ask(process, n, seen)) for n in range(10)]
-            until = chance.uniform(0, 0.4) if number < 4 else None
+            until = chance.uniform(0, 0.2) if number < 4 else None
             await asyncio.wait(asked, timeout=until)
             process.process.kill()
             await process.process.wait()
@@ -118,5 +120,5 @@ async def test_the_sum_is_what_the_model_server_counted_though_the_gateway_is_ki
     made = server[1] - before[1] - sum(one.tokens_out for one in counted)
     read = server[0] - before[0] - sum(one.tokens_in for one in counted)
     assert 0 <= made <= MADE * len(in_flight), (made, read, len(in_flight))
-    assert 0 <= read <= 20 * len(in_flight), (made, read, len(in_flight))
+    assert 0 <= read <= READ * len(in_flight), (made, read, len(in_flight))
     assert len(seen) >= 10
