@@ -1,6 +1,10 @@
 import pytest
+from modelyard_backends.builtin import BUILT_IN
 from modelyard_contracts.base import Event
+from modelyard_contracts.deployments import DeploymentSpec, Source
+from modelyard_contracts.events import InferenceBackendDefined, ModelInspected
 from modelyard_contracts.messages import Want
+from modelyard_contracts.models import ModelFacts, ModelFormat, coordinates_of
 from modelyard_scheduler.domain.wants import WantsPlan, supersedes, want_for, wants_plan
 from modelyard_scheduler_world import (
     at,
@@ -125,3 +129,19 @@ def test_carrying_out_a_plan_leaves_nothing_to_do() -> None:
             del held[key]
     assert wants_plan(picture, held, at(99)) == WantsPlan()
     assert set(held) == {(1, 5)}
+
+
+def test_a_deployment_that_names_no_backend_is_told_the_operators_definition_of_the_one_that_suits_it() -> (
+    None
+):
+    spec = DeploymentSpec(source=Source.HUGGINGFACE, huggingface_repo_id="org/model")
+    own = BUILT_IN["vLLM"].model_copy(update={"default_env": {"MINE": "1"}})
+    facts = ModelFacts(location="org/model", format=ModelFormat.SAFETENSORS, weight_bytes=1)
+    defined = InferenceBackendDefined(backend_id=1, backend=own, is_built_in=True, edited=("default_env",))
+    inspected = ModelInspected(coordinates=coordinates_of(spec), facts=facts)
+
+    picture = told(*worker(), defined, requested(spec=spec), scheduled())
+    assert [want.backend for want in wants_plan(picture, {}, at(0)).put] == [None]
+
+    picture.apply(record(inspected, 20))
+    assert [want.backend for want in wants_plan(picture, {}, at(0)).put] == [own]

@@ -25,7 +25,7 @@ from modelyard_contracts.events import (
 )
 from modelyard_contracts.models import ModelCoordinates, ModelFacts, coordinates_of
 from modelyard_models.beside import Beside
-from modelyard_placement.demand import Demand, PathSaid, unread
+from modelyard_placement.demand import Demand, PathSaid, backend_for, unread
 from modelyard_placement.index import Index
 from modelyard_placement.picture import Holding
 from modelyard_placement.picture import Picture as Cluster
@@ -86,6 +86,13 @@ class Picture:
 
     def facts_at(self, coordinates: ModelCoordinates | None) -> ModelFacts | None:
         return None if coordinates is None else self.models.get(coordinates.model_id())
+
+    def backend_of(self, spec: DeploymentSpec) -> InferenceBackend | None:
+        """As it is defined now; None where the deployment names none and its model was not inspected yet."""
+        if spec.backend is not None:
+            return self.backends.get(spec.backend)
+        model = self.facts_of(spec)
+        return None if model is None else self.backends.get(backend_for(spec, model))
 
     def beside(self, spec: DeploymentSpec) -> Beside:
         """What is known of its adapters and its draft model."""

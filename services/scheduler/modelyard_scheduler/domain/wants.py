@@ -21,10 +21,8 @@ class WantsPlan:
     forget: tuple[WantKey, ...] = ()
 
 
-def want_for(
-    state: InstanceState, now: datetime, backends: Mapping[str, InferenceBackend] | None = None
-) -> Want | None:
-    """None for an instance that is on no worker. `backends`: as they are defined now, by name.
+def want_for(state: InstanceState, now: datetime, backend: InferenceBackend | None = None) -> Want | None:
+    """None for an instance that is on no worker. `backend`: as it is defined now; None: the agent finds one.
 
     A failed instance is still wanted at the attempt that failed, which makes its agent do nothing; the
     next attempt is wanted once its time has come.
@@ -33,12 +31,12 @@ def want_for(
         case Phase.REQUESTED | Phase.UNSCHEDULABLE:
             return None
         case Phase.SCHEDULED | Phase.DOWNLOADING | Phase.STARTING | Phase.RUNNING | Phase.FAILED:
-            return _want(state, "running", state.attempt, backends)
+            return _want(state, "running", state.attempt, backend)
         case Phase.BACKING_OFF:
             due = state.restart_at is None or now >= state.restart_at
-            return _want(state, "running", state.attempt if due else state.attempt - 1, backends)
+            return _want(state, "running", state.attempt if due else state.attempt - 1, backend)
         case Phase.STOPPING | Phase.STOPPED | Phase.REMOVED:
-            return _want(state, "absent", state.attempt, backends)
+            return _want(state, "absent", state.attempt, backend)
         case _:
             assert_never(state.phase)
 
@@ -47,7 +45,7 @@ def _want(
     state: InstanceState,
     wanted: Literal["running", "absent"],
     attempt: int,
-    backends: Mapping[str, InferenceBackend] | None,
+    backend: InferenceBackend | None,
 ) -> Want | None:
     if state.worker_id is None:
         return None
@@ -62,7 +60,7 @@ def _want(
         spec=state.spec,
         claim=state.claim,
         subordinates=state.subordinates,
-        backend=(backends or {}).get(state.spec.backend or ""),
+        backend=backend,
         correlation_id=state.correlation_id,
         actor=state.actor,
         traceparent=state.traceparent,
@@ -83,7 +81,7 @@ def wants_plan(picture: Picture, held: Mapping[WantKey, Want], now: datetime) ->
     """What to change of `held`, all the wants there are, so that they say what the picture says."""
     put: list[Want] = []
     for state in picture.instances.values():
-        want = want_for(state, now, picture.backends)
+        want = want_for(state, now, picture.backend_of(state.spec))
         if want is not None and supersedes(want, held.get((want.worker_id, want.instance_id))):
             put.append(want)
     forget: list[WantKey] = []

@@ -25,7 +25,8 @@ class WantsHandler:
         await self._put([want for want in wants if want is not None])
 
     def _want(self, state: InstanceState, at: datetime | None = None) -> Want | None:
-        return want_for(state, at or self.decider.now(), self.decider.picture.backends)
+        backend = self.decider.picture.backend_of(state.spec)
+        return want_for(state, at or self.decider.now(), backend)
 
     async def tell_gone(self, states: Sequence[InstanceState]) -> None:
         """Whatever their workers may still have of them is to end."""
