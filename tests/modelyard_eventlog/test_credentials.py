@@ -118,6 +118,12 @@ async def worker(server: GuardedServer, worker_id: int) -> AsyncIterator[tuple[C
     await client.close()
 
 
+async def sent(client: Client) -> None:
+    """The server has had all that `client` was to send: nats-py's first PING overtakes what still waits."""
+    await client.flush()
+    await client.flush()
+
+
 def want(worker_id: int, instance_id: int) -> Want:
     spec = DeploymentSpec(source=Source.LOCAL_PATH, local_path="/models/a.gguf")
     return Want(
@@ -152,7 +158,7 @@ async def test_a_worker_does_all_that_an_agent_needs(server: GuardedServer, serv
     async with worker(server, 1) as (client, refusals):
         await Observations(client).publish(observation(1))
         beats = await service.subscribe(subjects.heartbeat(1))
-        await service.flush()
+        await sent(service)
         await Heartbeats(client, ttl_s=5).beat(Heartbeat(worker_id=1, session="s", sent_at=datetime.now(UTC)))
         assert Heartbeat.model_validate_json((await beats.next_msg(5)).data).worker_id == 1
 
@@ -160,7 +166,7 @@ async def test_a_worker_does_all_that_an_agent_needs(server: GuardedServer, serv
             return PathAnswer(found=True, message=question.path)
 
         await Questions(client).answer(1, "path", PathQuestion, answer)
-        await client.flush()
+        await sent(client)
         answered = await Questions(service).ask(1, "path", PathQuestion(path="/x"), PathAnswer)
         assert answered.message == "/x"
 
@@ -193,12 +199,12 @@ async def test_a_worker_does_all_that_an_agent_needs(server: GuardedServer, serv
 )
 async def test_a_worker_may_not_publish(server: GuardedServer, service: Client, subject: str) -> None:
     seen = await service.subscribe(subject.replace("*", "x"))
-    await service.flush()
+    await sent(service)
     async with worker(server, 1) as (client, refusals):
         await client.publish(subject, b"{}")
-        await client.flush()
+        await sent(client)
         await refusals.expect(f'permissions violation for publish to "{subject}"')
-    await service.flush()
+    await sent(service)
     assert seen.pending_msgs == 0
 
 
@@ -209,7 +215,7 @@ async def test_a_worker_may_not_publish(server: GuardedServer, service: Client, 
 async def test_a_worker_may_not_listen(server: GuardedServer, subject: str) -> None:
     async with worker(server, 1) as (client, refusals):
         await client.subscribe(subject)
-        await client.flush()
+        await sent(client)
         await refusals.expect(f'permissions violation for subscription to "{subject}"')
 
 

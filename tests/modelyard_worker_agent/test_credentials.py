@@ -113,7 +113,7 @@ async def test_an_agent_outlives_its_credentials_and_says_only_once_that_it_is_r
     with Api(nats.admitting(for_s=3600)).serving() as api:
         guarded.start_agent(MODELYARD_API=api.url)
         await comes(guarded)
-        await until(lambda: datetime.now(UTC).timestamp() > first + 1)
+        await until(lambda: len(api.asked) > 0 and datetime.now(UTC).timestamp() > first + 1)
         await comes(guarded)
     assert len(api.asked) == 1
     stated = [seen.event_type for seen in guarded.observations]

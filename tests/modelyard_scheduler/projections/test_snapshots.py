@@ -99,6 +99,5 @@ async def test_a_large_snapshot_is_kept_in_parts_that_come_and_go_together(own_n
         await shelf.write(data)
         assert await shelf.read() == data
     await shelf.write(large)
-    await own_nats.publish("snapshot.scheduler.1", b"another")
-    await own_nats.flush()
+    await own_nats.jetstream().publish("snapshot.scheduler.1", b"another")
     assert await shelf.read() is None

@@ -71,6 +71,8 @@ class Asking(Receiver):
     _streams = False
     _hidden: UsageHidden | None = None
     """Set if the client did not ask for the usage of its stream."""
+    _sides_done = 0
+    """Of a tunnel."""
 
     def __init__(
         self, plane: Plane, client: Client, head: RequestHead, record: Record, key: Key, began: float

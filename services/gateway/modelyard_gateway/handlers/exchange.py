@@ -84,6 +84,7 @@ class Exchange(Asking):
     def client_half_closed(self) -> None:
         if self._upstream is not None and self._upstream.transport.can_write_eof():
             self._upstream.transport.write_eof()
+        self._side_done()
 
     def expired(self) -> None:
         """The deadline has passed."""
@@ -221,6 +222,17 @@ class Exchange(Asking):
 
     def upstream_eof(self) -> None:
         self._client.half_close()
+        self._side_done()
+
+    def _side_done(self) -> None:
+        """A tunnel ends with the second of its sides: the system tells no more of either."""
+        self._sides_done += 1
+        upstream = self._upstream
+        if self._sides_done == 2 and upstream is not None:
+            self._upstream = upstream.receiver = None
+            upstream.transport.close()
+            self._end(self._plane.clock())
+            self._client.cut()
 
     def upstream_lost(self, why: str) -> None:
         slot, upstream = self._slot, self._upstream
