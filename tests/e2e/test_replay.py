@@ -75,6 +75,7 @@ async def test_placements_are_explained_to_people_and_scripts(stack: Stack, tiny
         assert told["now"]["best"][0]["worker"] == here["worker_name"]
         [verdict] = told["now"]["verdicts"]
         assert verdict["place"]["score"] > 0
+        assert [alike["members"][0]["workers"] for alike in told["now"]["alike"]] == [[[1, 1]]]
         told = (await api.get(f"/v2/model-instances/{waiting['id']}/explain")).json()
         assert told["decision"]["type"] == "InstanceUnschedulable"
         assert told["now"]["lacking"] == {"labels": 1}
@@ -83,6 +84,7 @@ async def test_placements_are_explained_to_people_and_scripts(stack: Stack, tiny
         said = cli(stack, "explain", "explained")
         assert f"Placed on {here['worker_name']}" in said
         assert "zone=nowhere" in cli(stack, "explain", waiting["name"])
+        assert "Each of 1 workers when this was decided:" in cli(stack, "explain", "--full", "explained")
         decided = (await api.get(f"/v2/model-instances/{here['id']}/explain")).json()["decision"]
         assert "byte for byte" in cli(stack, "replay", str(decided["sequence"]))
         for ident in (made["id"], waits["id"]):

@@ -200,6 +200,32 @@ class Reason(Contract):
     message: str
 
 
+class Members(Contract):
+    """Devices (as in `cuda:0`) of some workers; the workers themselves where no device is named."""
+
+    devices: tuple[str, ...] = ()
+    workers: tuple[tuple[int, int], ...]
+    """By id: first and last of each unbroken run."""
+
+
+class Alike(Contract):
+    """Workers and devices of which the same is to be said of an instance, each as if its worker were the only
+    one. Where too many differ, those of a check are told together, from the least to the most."""
+
+    check: str | None = None
+    """The first that fails there; None: nothing stands against them."""
+    needed: int | str | None = None
+    available: int | str | None = None
+    """Where `available_most` is set, the least; None where it differs from worker to worker."""
+    available_most: int | None = None
+    score: float | None = None
+    """None of what fits: it has room, but its worker has not enough of the like."""
+    score_most: float | None = None
+    parts: dict[str, float] = {}
+    """Of the score; empty where it is told from the least to the most."""
+    members: tuple[Members, ...]
+
+
 class Candidate(Contract):
     """A place that an instance could take, and how good it is: the higher the better, part by part."""
 

@@ -1,7 +1,7 @@
 """Why an instance is where it is, why not elsewhere, and what would make it fit."""
 
 from modelyard_contracts.base import Contract, Instant
-from modelyard_contracts.deployments import Candidate, Claim, Reason
+from modelyard_contracts.deployments import Alike, Candidate, Claim, Reason
 
 
 class ExplainQuestion(Contract):
@@ -39,6 +39,8 @@ class Explanation(Contract):
     best: tuple[Candidate, ...] = ()
     verdicts: tuple[WorkerVerdict, ...] = ()
     """Of every worker where there are few, else of those that come closest."""
+    alike: tuple[Alike, ...] = ()
+    """Of every worker and each of its devices."""
     lacking: dict[str, int] = {}
     """How many reasons there are by check, over all workers."""
     remedies: tuple[Remedy, ...] = ()

@@ -15,13 +15,21 @@ from modelyard_placement.strategies import Step, may_use_ram, steps
 
 def obstacles(search: Search) -> tuple[Reason, ...]:
     """In the order of the workers' ids."""
-    plan = list(steps(search))
-    nearest = _Nearest(search, plan)
-    reasons = _unknown(search)
-    for room in search.rooms.everyone():
-        stands_against = worker_obstacle(search.demand, room.worker)
-        reasons += [stands_against] if stands_against else _of_worker(search, room, nearest)
-    return tuple(reasons)
+    found = Obstacles(search)
+    told = [reason for room in search.rooms.everyone() for reason in found.of(room)]
+    return (*_unknown(search), *told)
+
+
+class Obstacles:
+    """Worker by worker."""
+
+    def __init__(self, search: Search) -> None:
+        self._search = search
+        self._nearest = _Nearest(search, list(steps(search)))
+
+    def of(self, room: Room) -> list[Reason]:
+        stands_against = worker_obstacle(self._search.demand, room.worker)
+        return [stands_against] if stands_against else _of_worker(self._search, room, self._nearest)
 
 
 def _unknown(search: Search) -> list[Reason]:

@@ -83,7 +83,7 @@ def place_in(
     for step in steps(search):
         found = take(search, step)
         if found:
-            best = tuple(_candidate(search, one) for one in found)
+            best = tuple(candidate(search, one) for one in found)
             return _on(found[0].fits, step.strategy, best=best)
     if demand.spec.force and demand.gpu_ids:
         insisted = forced(search)
@@ -91,22 +91,6 @@ def place_in(
             fits, overcommits = insisted
             return _on(fits, "forced", overcommits=overcommits)
     return Unplaceable(obstacles(search) if explain else ())
-
-
-def why_not(rooms: Rooms, demand: Demand, sizer: Sizer | None = None) -> tuple[Reason, ...]:
-    """What stands against the workers and devices that would not do, those that come closest first."""
-    counts = counts_of(demand)
-    if isinstance(counts, Contradiction):
-        return ()
-    search = search_in(rooms, demand, counts, demand.spec.placement_strategy, sizer or Sizer())
-    found = (reason for reason in obstacles(search) if not _suffices(reason))
-    return Unplaceable(tuple(found)).stated()
-
-
-def _suffices(reason: Reason) -> bool:
-    """Of a worker that would do, the amounts are told too."""
-    needed, available = reason.needed, reason.available
-    return isinstance(needed, int) and isinstance(available, int) and needed <= available
 
 
 def _on(
@@ -144,7 +128,7 @@ def _claims(fits: Sequence[Fit]) -> list[Claim]:
     ]
 
 
-def _candidate(search: Search, found: Found) -> Candidate:
+def candidate(search: Search, found: Found) -> Candidate:
     fit = found.fits[0]
     # partial offload ranks by layers first
     rank = found.rank[-5:] if search.policy == PlacementStrategy.SPREAD else found.rank[-4:]

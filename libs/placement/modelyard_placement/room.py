@@ -18,6 +18,7 @@ class Room:
     __slots__ = (
         "_devices",
         "_frees",
+        "_likeness",
         "crowd",
         "device_crowd",
         "free",
@@ -40,6 +41,7 @@ class Room:
         for device in worker.devices:
             self._devices.setdefault(device.kind, []).append(device)
         self._frees: dict[DeviceKind, list[int]] = {}
+        self._likeness: Hashable = None
         for holding in holdings:
             self._count(holding, 1)
             self.holdings[holding.instance] = holding
@@ -86,6 +88,17 @@ class Room:
         """The room of its devices of this kind, the roomiest first."""
         return self._frees.get(kind, [])
 
+    def likeness(self) -> Hashable:
+        """Equal for workers whose devices and memory are alike and as free and as crowded."""
+        if self._likeness is None:
+            worker = self.worker
+            devices = tuple(
+                (device.key, device.kind, self.free[device.key], self.device_crowd[device.key])
+                for device in worker.devices
+            )
+            self._likeness = worker.is_unified_memory, self.ram_free, self.crowd, devices
+        return self._likeness
+
     def _forget(self, instance: Hashable) -> None:
         held = self.holdings.pop(instance, None)
         if held is not None:
@@ -102,6 +115,7 @@ class Room:
 
     def _measure(self) -> None:
         worker = self.worker
+        self._likeness = None
         claims = [holding.claim for holding in self.holdings.values()]
         ram_claimed = sum(claim.ram_bytes for claim in claims)
         taken: dict[str, int] = defaultdict(int)

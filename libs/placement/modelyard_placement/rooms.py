@@ -57,7 +57,10 @@ class ScannedRooms:
         for holding in picture.holdings:
             by_worker.setdefault(holding.worker, []).append(holding)
         workers = sorted(picture.workers, key=lambda worker: worker.ident)
-        self._rooms = [Room(worker, by_worker.get(worker.ident, ())) for worker in workers]
+        self._keep([Room(worker, by_worker.get(worker.ident, ())) for worker in workers])
+
+    def _keep(self, rooms: list[Room]) -> None:
+        self._rooms = rooms
         self.kinds: dict[DeviceKind, int] = {}
         self.mixed_types: dict[str, int] = {}
         for room in self._rooms:
@@ -78,6 +81,13 @@ class ScannedRooms:
 
     def everyone(self) -> Iterable[Room]:
         return self._rooms
+
+
+class OneRoom(ScannedRooms):
+    """A worker as if it were the only one."""
+
+    def __init__(self, room: Room) -> None:
+        self._keep([room])
 
 
 def room_bytes(room: Room, metric: Metric) -> int:

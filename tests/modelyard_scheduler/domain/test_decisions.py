@@ -72,10 +72,21 @@ def test_reasons_whose_amounts_alone_changed_are_no_news() -> None:
     assert {reason.worker for reason in news.reasons} == {"w1", "w2"}
 
 
-def test_a_placement_on_a_small_cluster_says_what_stood_against_the_others() -> None:
-    events = decided(told(*worker(1), *worker(2, ram_bytes=SLOT // 2), requested(5)), 5)
-    [scheduled] = [event for event in events if isinstance(event, InstanceScheduled)]
-    assert [(reason.worker, reason.check) for reason in scheduled.decision.against] == [("w2", "ram")]
+def test_every_decision_says_what_each_worker_was_when_it_was_made() -> None:
+    facts = [fact for ident in range(1, 4) for fact in worker(ident, ram_bytes=SLOT)]
+    picture = told(*facts, *worker(4, ram_bytes=SLOT // 2), requested(5), requested(6))
+    said = {
+        event.instance_id: [
+            (verdict.check, verdict.available, verdict.members[0].workers)
+            for verdict in event.decision.verdicts
+        ]
+        for event in decided(picture, 5, 6, said={})
+        if isinstance(event, InstanceScheduled)
+    }
+    assert said == {
+        5: [(None, None, ((1, 3),)), ("ram", SLOT // 2, ((4, 4),))],
+        6: [("ram", 0, ((1, 1),)), (None, None, ((2, 3),)), ("ram", SLOT // 2, ((4, 4),))],
+    }
 
 
 def test_parameters_that_cannot_be_read_are_the_reason() -> None:

@@ -1,32 +1,54 @@
 """Why an instance is where it is, why not elsewhere, and what would make it fit."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Annotated
 
 import typer
 
 from modelyard_cli import deployments
 from modelyard_cli.client import Api, Json
+from modelyard_cli.commands.replay import at_decision
 from modelyard_cli.errors import CliError
 from modelyard_cli.options import ApiKey, Format, Url, api_of
 from modelyard_cli.output import Output, gib, say, show_json
+
+NAMED = 3
+BYTES = frozenset({"vram", "ram", "disk"})
 
 
 def explain(
     name: Annotated[str, typer.Argument(help="Name of an instance, or of a deployment for all of its own.")],
     url: Url = None,
     api_key: ApiKey = None,
+    full: Annotated[
+        bool, typer.Option("--full", help="Every worker and device, as it was when the decision was made.")
+    ] = False,
     output: Format = Output.TABLE,
 ) -> None:
     """Show why an instance is where it is, why not elsewhere, and what would make it fit."""
     api = api_of(url, api_key)
     found = [api.get(f"/v2/model-instances/{one['id']}/explain") for one in _instances(api, name)]
+    names = {worker["id"]: worker["name"] for worker in api.items("/v2/workers")}
+    for one in found:
+        if full and one["decision"] is not None:
+            one["looks"] = _looks(api, one["decision"])
     if output is Output.JSON:
         show_json(found)
         return
     for one in found:
-        for line in lines(one):
+        for line in lines(one, names):
             say(line)
+
+
+def _looks(api: Api, decision: Json) -> list[Json]:
+    """Decided once more from the log; a row for each device, or for a worker as a whole."""
+    _, looks = at_decision(api, str(decision["sequence"]), lambda replay, event: replay.looks(event))
+    return [
+        {"worker": worker, "device": device, **row.verdict._asdict(), "parts": dict(row.verdict.parts)}
+        for worker, rows in looks.items()
+        for row in rows
+        for device in row.devices or (None,)
+    ]
 
 
 def _instances(api: Api, name: str) -> list[Json]:
@@ -43,16 +65,17 @@ def _instances(api: Api, name: str) -> list[Json]:
     return deployments.instances_of(api, model["id"])
 
 
-def lines(told: Json) -> Iterator[str]:
+def lines(told: Json, names: Mapping[int, str]) -> Iterator[str]:
+    """`names` of workers, by id."""
     where = f" on {told['worker_name']}" if told["worker_name"] else ""
     yield f"{told['name']}: {told['state']}{where}"
-    yield from _decided(told["decision"])
+    yield from _decided(told["decision"], names, full=told.get("looks"))
     yield from _as_of_now(told["now"], told["worker_name"])
     if told["message"]:
         yield f"  How it stands now is not known: {told['message']}"
 
 
-def _decided(event: Json | None) -> Iterator[str]:
+def _decided(event: Json | None, names: Mapping[int, str], *, full: list[Json] | None) -> Iterator[str]:
     if event is None:
         yield "  No placement was decided yet."
         return
@@ -62,6 +85,7 @@ def _decided(event: Json | None) -> Iterator[str]:
     if event["type"] == "InstanceUnschedulable":
         yield f"  Not placed, decided {made}:"
         yield from (f"    {reason['message']}" for reason in event["reasons"])
+        yield from _looked_at(decision, names, full)
         return
     yield f"  Placed on {event['worker_name']}, decided {made}."
     claim = event["claim"]
@@ -69,11 +93,50 @@ def _decided(event: Json | None) -> Iterator[str]:
     yield "    takes " + ", ".join([*parts, f"{gib(claim['ram_bytes'])} of main memory"])
     for rank, candidate in enumerate(decision["best"]):
         yield f"    {'chosen' if rank == 0 else 'next'}: {_place(candidate)}"
-    yield from _against(decision["against"])
+    yield from (f"    not {reason['worker']}: {reason['message']}" for reason in decision["against"])
+    yield from _looked_at(decision, names, full)
 
 
-def _against(reasons: list[Json]) -> Iterator[str]:
-    yield from (f"    not {reason['worker']}: {reason['message']}" for reason in reasons)
+def _looked_at(decision: Json, names: Mapping[int, str], full: list[Json] | None) -> Iterator[str]:
+    if full is not None:
+        yield f"  Each of {decision['workers']} workers when this was decided:"
+        yield from (
+            f"    {row['worker']} {row['device'] or ''}".rstrip() + f": {_verdict(row)}" for row in full
+        )
+    elif decision["verdicts"]:
+        yield f"  When this was decided, of {decision['workers']} workers:"
+        yield from (f"    {_members(one['members'], names)}: {_verdict(one)}" for one in decision["verdicts"])
+
+
+def _members(members: list[Json], names: Mapping[int, str]) -> str:
+    told = [
+        " ".join([names.get(ident, f"worker {ident}"), *one["devices"]])
+        for one in members
+        for first, last in one["workers"]
+        for ident in range(first, last + 1)
+    ]
+    more = f" and {len(told) - NAMED} more" if len(told) > NAMED else ""
+    return ", ".join(told[:NAMED]) + more
+
+
+def _verdict(one: Json) -> str:
+    if one["check"] is None:
+        if one["score"] is None:
+            return "has room, but its worker has not enough of the like"
+        parts = ", ".join(f"{name} {value:.2f}" for name, value in one["parts"].items())
+        most = f" to {one['score_most']:.2f}" if one.get("score_most") is not None else ""
+        return f"fits, score {one['score']:.2f}{most}" + (f" ({parts})" if parts else "")
+    has, most = _amount(one["check"], one["available"]), _amount(one["check"], one.get("available_most"))
+    needed = _amount(one["check"], one["needed"])
+    there = f"has {has}{f' to {most}' if most and most != has else ''}" if has else ""
+    asked = f"{needed} needed" if needed else ""
+    return ": ".join(part for part in (one["check"], ", ".join(filter(None, (there, asked)))) if part)
+
+
+def _amount(check: str, amount: int | str | None) -> str:
+    if amount is None:
+        return ""
+    return gib(amount) or "" if isinstance(amount, int) and check in BYTES else str(amount)
 
 
 def _as_of_now(now: Json | None, worker: str | None) -> Iterator[str]:

@@ -1,10 +1,11 @@
 """A past placement, decided once more from the log."""
 
-from collections.abc import Iterator
-from typing import Annotated, Any
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
-from modelyard_contracts.envelope import from_cloud_event
+from modelyard_contracts.base import Event
+from modelyard_contracts.envelope import Recorded, from_cloud_event
 from modelyard_contracts.events import EVENT_TYPES
 
 from modelyard_cli.client import Api, Json
@@ -12,7 +13,11 @@ from modelyard_cli.errors import CliError, UsageError
 from modelyard_cli.options import ApiKey, Format, Url, api_of
 from modelyard_cli.output import Output, say, show_json
 
+if TYPE_CHECKING:
+    from modelyard_scheduler.domain.replaying import Replay
+
 PAGE = 1000
+Answer = TypeVar("Answer")
 
 
 def replay(
@@ -24,6 +29,16 @@ def replay(
     output: Format = Output.TABLE,
 ) -> None:
     """Decide a past placement again from the log; exit status 0 if the very same comes out, 3 if not."""
+    event, replayed = at_decision(api_of(url, api_key), decision, lambda replay, told: replay.decide(told))
+    _show(event, replayed, output)
+    if not replayed.identical:
+        raise typer.Exit(3)
+
+
+def at_decision(
+    api: Api, decision: str, ask: Callable[["Replay", Recorded[Event]], Answer]
+) -> tuple[Json, Answer]:
+    """The event of that sequence or id, and what `ask` finds out with the log up to it. Raises `CliError`."""
     try:
         from modelyard_scheduler.domain.replaying import NotReplayable, Replay
     except ModuleNotFoundError as error:
@@ -31,19 +46,14 @@ def replay(
             f"The Python package of {error.name!r} is missing.",
             hint="Install what is needed with: pip install 'modelyard[scheduler]'",
         ) from error
-    api = api_of(url, api_key)
     replaying = Replay()
     for event in _needed(api):
         recorded = from_cloud_event(event)
         if str(event["sequence"]) == decision or event["id"] == decision:
             try:
-                replayed = replaying.decide(recorded)
+                return event, ask(replaying, recorded)
             except NotReplayable as error:
                 raise CliError(str(error)) from error
-            _show(event, replayed, output)
-            if not replayed.identical:
-                raise typer.Exit(3)
-            return
         replaying.add([recorded])
     raise CliError(f"The log holds no placement {decision!r}.", hint="'modelyard events' shows sequences.")
 

@@ -4,7 +4,7 @@ from enum import StrEnum
 from typing import ClassVar, Literal
 
 from modelyard_contracts.base import Aggregate, Contract, Event, Instant, Owner
-from modelyard_contracts.deployments import Candidate, Claim, DeploymentSpec, Reason, Subordinate
+from modelyard_contracts.deployments import Alike, Candidate, Claim, DeploymentSpec, Reason, Subordinate
 
 StopReason = Literal["scale_down", "deployment_deleted", "deletion_requested", "drained", "outdated"]
 """`drained`: its worker is to be emptied, and its replacement runs. `outdated`: it was never placed, and the
@@ -52,7 +52,10 @@ class Decision(Contract):
     workers: int = 0
     """How many there were in all."""
     against: tuple[Reason, ...] = ()
-    """Of a placement on a small cluster: what stood against the other workers and devices."""
+    """Of placements of an older version on small clusters: what stood against the other workers."""
+    verdicts: tuple[Alike, ...] = ()
+    """Of every worker and device: its score by part, or the first check that fails. Empty where none was
+    looked at (`inspect/...`) and in older versions."""
     paths: tuple[PathsSaid, ...] = ()
     """What workers said of a local path; empty if it has none."""
     held: Held | None = None
@@ -71,7 +74,7 @@ class InstanceRequested(InstanceEvent):
 
 class InstanceScheduled(InstanceEvent):
     owner: ClassVar[Owner] = Owner.SCHEDULER
-    version: ClassVar[int] = 5
+    version: ClassVar[int] = 6
     worker_id: int
     worker_name: str
     claim: Claim
@@ -84,7 +87,7 @@ class InstanceScheduled(InstanceEvent):
 
 class InstanceUnschedulable(InstanceEvent):
     owner: ClassVar[Owner] = Owner.SCHEDULER
-    version: ClassVar[int] = 4
+    version: ClassVar[int] = 5
     message: str
     reasons: tuple[Reason, ...]
     decision: Decision

@@ -20,20 +20,18 @@ from modelyard_contracts.parameters import BadParameters
 from modelyard_placement.claims import Sizer
 from modelyard_placement.demand import PathSaid
 from modelyard_placement.picture import Holding
-from modelyard_placement.place import Placement, Unplaceable, place_in, why_not
+from modelyard_placement.place import Placement, Unplaceable, place_in
 from modelyard_placement.scores import policy_name
+from modelyard_placement.survey import NOBODY
 
 from modelyard_scheduler.domain.holding_back import Hold, held_for, oldest_waiting
 from modelyard_scheduler.domain.instance import UNPLACED, InstanceState, Phase
 from modelyard_scheduler.domain.picture import Picture
 from modelyard_scheduler.domain.rooms import without
+from modelyard_scheduler.domain.surveys import Surveys
 
 Said = Mapping[str, Mapping[int, PathSaid]]
 """What workers say of paths, by path and worker."""
-
-SMALL_CLUSTER = 16
-"""Workers; an event says of every one of them why it was not taken. In a larger one that can be found out
-anew (`modelyard explain`)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +66,7 @@ def placed(
     decided: list[tuple[InstanceState, Event]] = []
     taken: list[Holding] = []
     refused = Refused()
+    surveys = Surveys(picture, question.sizer, taken)
     try:
         for ident in instance_ids:
             state = picture.instances.get(ident)
@@ -75,7 +74,7 @@ def placed(
                 continue
             found = refused.again(state, question, len(taken)) or result(picture, state, question)
             refused.note(state, question, len(taken), found)
-            for event in stated(picture, state, question, found):
+            for event in stated(picture, state, question, found, surveys):
                 decided.append((state, event))
                 if isinstance(event, WorkerDevicesReserved):
                     taken.append(Holding(ident, state.deployment_id, event.worker_id, event.claim))
@@ -112,18 +111,30 @@ class Refused:
 
 
 def facts(picture: Picture, state: InstanceState, question: Question) -> list[Event]:
-    return stated(picture, state, question, result(picture, state, question))
+    surveys = Surveys(picture, question.sizer)
+    return stated(picture, state, question, result(picture, state, question), surveys)
 
 
 def stated(
-    picture: Picture, state: InstanceState, question: Question, found: Placement | Unplaceable
+    picture: Picture,
+    state: InstanceState,
+    question: Question,
+    found: Placement | Unplaceable,
+    surveys: Surveys,
 ) -> list[Event]:
-    if isinstance(found, Unplaceable) and not _is_explained(state, question):
-        return []
-    decision = _decision(picture, state, question, found)
     if isinstance(found, Placement):
-        return _scheduled(state, found, decision)
-    return _unschedulable(state, found, decision)
+        return _scheduled(state, found, _decision(picture, state, question, found, surveys))
+    if not _is_explained(state, question) or _is_no_news(state, found):
+        return []
+    return [
+        InstanceUnschedulable(
+            instance_id=state.instance_id,
+            deployment_id=state.deployment_id,
+            message=found.message(),
+            reasons=found.stated(),
+            decision=_decision(picture, state, question, found, surveys),
+        )
+    ]
 
 
 def result(picture: Picture, state: InstanceState, question: Question) -> Placement | Unplaceable:
@@ -171,12 +182,22 @@ def _hold_against(state: InstanceState, question: Question) -> Hold | None:
     return hold if hold is not None and hold.instance_id < state.instance_id else None
 
 
+def held_from(state: InstanceState, question: Question) -> frozenset[int]:
+    """Workers that it has to leave alone."""
+    hold = _hold_against(state, question)
+    return hold.workers if hold else NOBODY
+
+
 def _decision(
-    picture: Picture, state: InstanceState, question: Question, found: Placement | Unplaceable
+    picture: Picture,
+    state: InstanceState,
+    question: Question,
+    found: Placement | Unplaceable,
+    surveys: Surveys,
 ) -> Decision:
     best = found.best if isinstance(found, Placement) else ()
-    small = isinstance(found, Placement) and len(picture.workers) <= SMALL_CLUSTER
     hold = _hold_against(state, question)
+    paths = paths_for(state, question.said)
     return Decision(
         policy=policy_name(state.spec.placement_strategy),
         decided_at_seq=question.decided_at_seq,
@@ -184,15 +205,10 @@ def _decision(
         strategy=found.strategy if isinstance(found, Placement) else None,
         best=best,
         workers=len(picture.workers),
-        against=_against(picture, state, question) if small else (),
-        paths=grouped(paths_for(state, question.said)),
+        verdicts=surveys.verdicts(state, paths, held_from(state, question)),
+        paths=grouped(paths),
         held=hold.stated() if hold else None,
     )
-
-
-def _against(picture: Picture, state: InstanceState, question: Question) -> tuple[Reason, ...]:
-    demand = picture.demand(state, paths_for(state, question.said))
-    return why_not(picture.rooms, demand, question.sizer)
 
 
 def grouped(paths: Mapping[int, PathSaid] | None) -> tuple[PathsSaid, ...]:
@@ -232,20 +248,9 @@ def _scheduled(state: InstanceState, found: Placement, decision: Decision) -> li
     return [*reserved, scheduled]
 
 
-def _unschedulable(state: InstanceState, found: Unplaceable, decision: Decision) -> list[Event]:
+def _is_no_news(state: InstanceState, found: Unplaceable) -> bool:
     """Amounts that changed are no news; that another check fails, or on another worker, is."""
-    reasons = found.stated()
-    if state.phase is Phase.UNSCHEDULABLE and _kinds(state.reasons) == _kinds(reasons):
-        return []
-    return [
-        InstanceUnschedulable(
-            instance_id=state.instance_id,
-            deployment_id=state.deployment_id,
-            message=found.message(),
-            reasons=reasons,
-            decision=decision,
-        )
-    ]
+    return state.phase is Phase.UNSCHEDULABLE and _kinds(state.reasons) == _kinds(found.stated())
 
 
 def _kinds(reasons: Sequence[Reason]) -> set[tuple[str | None, str | None, str]]:

@@ -11,12 +11,16 @@ from modelyard_placement.claims import Sizer
 from modelyard_placement.demand import Demand, PathSaid
 from modelyard_placement.picture import Holding
 from modelyard_placement.place import Placement, Unplaceable, place_in
+from modelyard_placement.survey import alike
 
 from modelyard_scheduler.domain.instance import InstanceState, homes
 from modelyard_scheduler.domain.picture import Picture
 from modelyard_scheduler.domain.remedies import remedies
 from modelyard_scheduler.domain.rooms import only
+from modelyard_scheduler.domain.surveys import Surveys
 
+MOST_GROUPS = 2000
+"""Fits into an answer of 1 MiB."""
 MOST_VERDICTS = 50
 """In a larger cluster, the workers that come closest."""
 
@@ -45,6 +49,8 @@ def explanation(
     for holding in held:
         picture.rooms.give_back(holding.worker, holding.instance)
     try:
+        rows = Surveys(picture, sizer).rows(state, paths)
+        told = told.model_copy(update={"alike": alike(rows, most_groups=MOST_GROUPS)})
         return _explained(told, picture, demand, sizer)
     finally:
         for holding in held:

@@ -1,7 +1,8 @@
 """A past placement, decided once more from the log alone: it must come to the same fact, byte for byte."""
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from modelyard_contracts.base import Aggregate, Event
@@ -9,10 +10,13 @@ from modelyard_contracts.envelope import Recorded
 from modelyard_contracts.events import InstanceScheduled, InstanceUnschedulable, WorkerDevicesReserved
 from modelyard_placement.claims import Sizer
 from modelyard_placement.picture import Holding
+from modelyard_placement.survey import Rows
 
-from modelyard_scheduler.domain.decisions import Question, facts, ungrouped
+from modelyard_scheduler.domain.decisions import Question, facts, held_from, paths_for, ungrouped
 from modelyard_scheduler.domain.holding_back import held_again
+from modelyard_scheduler.domain.instance import InstanceState
 from modelyard_scheduler.domain.picture import Picture
+from modelyard_scheduler.domain.surveys import Surveys
 
 PlacementFact = InstanceScheduled | InstanceUnschedulable
 NEEDED = frozenset(
@@ -42,7 +46,10 @@ class Replayed:
 
     @property
     def identical(self) -> bool:
-        return self.again is not None and _bytes(self.again) == _bytes(self.recorded)
+        if self.again is None:
+            return False
+        again = self.again if self.recorded.decision.verdicts else _without_verdicts(self.again)
+        return _bytes(again) == _bytes(self.recorded)
 
 
 @dataclass(slots=True)
@@ -60,22 +67,36 @@ class Replay:
     def decide(self, decision: Recorded[Event]) -> Replayed:
         """The decision once more. Raises `NotReplayable`."""
         fact = placement_fact(decision)
+        with self._at(decision, fact) as (state, question):
+            again = [event for event in facts(self.picture, state, question) if type(event) is type(fact)]
+        return Replayed(fact, placement_or_none(again))
+
+    def looks(self, decision: Recorded[Event]) -> Mapping[str, Rows]:
+        """What each worker and device was to the instance when this was decided, by the worker's name.
+        Raises `NotReplayable`."""
+        fact = placement_fact(decision)
+        with self._at(decision, fact) as (state, question):
+            surveys = Surveys(self.picture, self.sizer)
+            found = surveys.rows(state, paths_for(state, question.said), held_from(state, question))
+        return {self.picture.workers[ident].name: rows for ident, rows in found.items()}
+
+    @contextmanager
+    def _at(self, decision: Recorded[Event], fact: PlacementFact) -> Iterator[tuple[InstanceState, Question]]:
+        """The picture is as when it was decided; afterwards as if nothing were decided yet."""
         self._fold(fact.decision.decided_at_seq)
         state = self.picture.instances.get(fact.instance_id)
         if state is None:
             raise NotReplayable(f"event {decision.seq}: the log up to it has no instance {fact.instance_id}")
         said = {state.spec.local_path or "": ungrouped(fact.decision.paths)}
         hold = held_again(fact.decision.held)
-        question = Question(said, fact.decision.decided_at_seq, self.sizer, hold)
         taken = self._taken_before(decision)
         try:
             for holding in taken:
                 self.picture.rooms.take(holding)
-            again = [event for event in facts(self.picture, state, question) if type(event) is type(fact)]
+            yield state, Question(said, fact.decision.decided_at_seq, self.sizer, hold)
         finally:
             for holding in taken:
                 self.picture.rooms.give_back(holding.worker, holding.instance)
-        return Replayed(fact, placement_or_none(again))
 
     def _fold(self, seq: int) -> None:
         kept = len(self._beyond)
@@ -121,6 +142,11 @@ def placement_or_none(events: Sequence[Event]) -> PlacementFact | None:
         if isinstance(event, (InstanceScheduled, InstanceUnschedulable)):
             return event
     return None
+
+
+def _without_verdicts(fact: PlacementFact) -> PlacementFact:
+    """As it was stated before verdicts were kept."""
+    return fact.model_copy(update={"decision": fact.decision.model_copy(update={"verdicts": ()})})
 
 
 def _bytes(event: Event) -> bytes:
