@@ -77,6 +77,27 @@ async def test_what_does_not_fit_says_what_is_lacking(api: httpx.AsyncClient) ->
     assert refused.status_code == 422
 
 
+async def test_files_that_the_disk_has_no_room_for_are_told_with_the_numbers(api: httpx.AsyncClient) -> None:
+    async with asyncio.timeout(20):
+        while True:
+            [disk] = (await api.get("/v2/workers")).json()["items"][0]["status"]["filesystem"]
+            if disk["available"]:
+                break
+            await asyncio.sleep(0.05)
+    assert 0 < disk["available"] <= disk["total"]
+    huge = {
+        "source": "huggingface",
+        "huggingface_repo_id": "org/huge",
+        "backend": "Custom",
+        "metadata": {"config": CONFIG, "weight_bytes": 1 << 50},
+    }
+    found = await evaluated(api, huge)
+    [reason] = found["instances"][0]["unschedulable"]
+    assert (reason["check"], reason["needed"]) == ("disk", 1 << 50)
+    assert 0 < reason["available"] <= disk["total"]
+    assert "of disk free, the files of the model take" in found["scheduling_messages"][0]
+
+
 async def test_before_there_were_workers_nothing_fitted(api: httpx.AsyncClient, tiny_model: Path) -> None:
     spec = {"source": "local_path", "local_path": str(tiny_model)}
     found = await evaluated(api, spec, at="2020-01-01T00:00:00Z")

@@ -36,6 +36,16 @@ def test_without_a_cluster_every_one_is_tried() -> None:
     assert found["scheduling_messages"] == []
 
 
+def test_of_equal_workers_the_one_with_the_files_is_taken() -> None:
+    workers = [worker.model_dump() for worker in cluster(8, 8).workers]
+    same = [{**worker, "cluster_id": 1} for worker in workers]
+    files = [{"worker_name": "w2", "huggingface_repo_id": "org/repo", "state": "ready"}]
+    found = view(read_cluster({"workers": same, "model_files": files}), demand(4), 1)
+    assert found["instances"][0]["placement"]["worker"] == "w2"
+    found = view(read_cluster({"workers": same}), demand(4), 1)
+    assert found["instances"][0]["placement"]["worker"] == "w1"
+
+
 def test_all_replicas_must_fit() -> None:
     assert view(cluster(8), demand(4, replicas=2), 1)["compatible"]
     found = view(cluster(8), demand(4, replicas=3), 1)

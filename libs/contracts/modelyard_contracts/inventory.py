@@ -35,6 +35,15 @@ class GpuDevice(Contract):
         return f"{self.type}:{self.index}"
 
 
+class ModelDisk(Contract):
+    """The filesystem that keeps downloaded models."""
+
+    mount_point: str
+    total_bytes: int
+    quota_bytes: int = 0
+    """Most that models may take of it; 0: all there is."""
+
+
 class Inventory(Contract):
     os: str
     kernel: str
@@ -45,6 +54,7 @@ class Inventory(Contract):
     gpu_devices: tuple[GpuDevice, ...] = ()
     backends: dict[str, str] = {}
     """Backends that can start here, with their versions."""
+    model_disk: ModelDisk | None = None
 
     @property
     def is_unified_memory(self) -> bool:

@@ -37,9 +37,19 @@ class Download(Contract):
     remaining_s: float | None = None
 
 
+class DiskUse(Contract):
+    """Of the filesystem that keeps downloaded models."""
+
+    used_bytes: int
+    room_bytes: int
+    """What further models may take: what is free, or left of the quota, and what would give way to them, less
+    what downloads under way still take."""
+
+
 class Telemetry(Contract):
     read_at: Instant
     cpu_percent: float
     memory_used_bytes: int
     devices: tuple[DeviceUse, ...] = ()
     downloads: tuple[Download, ...] = ()
+    disk: DiskUse | None = None

@@ -33,6 +33,7 @@ UPCASTERS: dict[tuple[str, int], Upcaster] = {
     ("WorkerDevicesReserved", 1): _wider,
     ("WorkerDevicesReserved", 2): _wider,
     ("WorkerInventoryChanged", 1): _wider,
+    ("WorkerInventoryChanged", 2): _wider,
     ("WorkerMaintenanceChanged", 1): _wider,
 }
 """Keyed by event type and the version lifted from."""

@@ -114,6 +114,8 @@ def _view(ident: int, worker: Worker, ours: Mapping[str, int], files: frozenset[
 
 def _device(device: Device, reserved_bytes: int, ours: Mapping[str, int]) -> DeviceView:
     foreign = _foreign(device.memory.used, ours.get(f"{device.type}:{device.index}", 0))
+    if device.unmanaged is not None:
+        foreign = device.unmanaged.memory
     return DeviceView(
         type=device.type,
         index=device.index,
@@ -122,7 +124,7 @@ def _device(device: Device, reserved_bytes: int, ours: Mapping[str, int]) -> Dev
         vendor=device.vendor or "",
         compute_capability=device.compute_capability,
         reserved_bytes=max(reserved_bytes, device.memory.reserved),
-        foreign_bytes=max(foreign, device.foreign),
+        foreign_bytes=foreign,
     )
 
 
@@ -133,7 +135,7 @@ def _foreign(used: int | None, ours: int) -> int:
 
 def _disk_free(disks: Iterable[Disk]) -> int | None:
     """Of the roomiest; None if nothing is known of any."""
-    free = [disk.free() for disk in disks]
+    free = [disk.room() for disk in disks]
     return max((size for size in free if size is not None), default=None)
 
 

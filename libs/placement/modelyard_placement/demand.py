@@ -5,7 +5,7 @@ from collections.abc import Hashable, Mapping
 from dataclasses import dataclass, field, replace
 
 from modelyard_contracts.deployments import Backend, Claim, DeploymentSpec, LoraAdapter, Source
-from modelyard_contracts.models import ModelFacts, ModelFormat
+from modelyard_contracts.models import ModelFacts, ModelFormat, coordinates_of
 from modelyard_contracts.parameters import split_parameters
 from modelyard_models.backends import default_backend
 
@@ -35,6 +35,8 @@ class Demand:
     """The claims of an instance that is moved as it is, worker by worker: nothing is estimated anew."""
     key: str = field(default="")
     """Equal for demands that are estimated alike."""
+    location: str = field(default="")
+    """Of its files, as workers say where they have them."""
 
     @property
     def gpu_ids(self) -> tuple[str, ...]:
@@ -79,6 +81,7 @@ def demand_of(
         replicas=replicas,
         paths=paths,
         key=hashlib.blake2b(key.encode(), digest_size=16).hexdigest(),
+        location=coordinates_of(spec).location(),
     )
 
 

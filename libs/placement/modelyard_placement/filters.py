@@ -208,7 +208,7 @@ def _no_disk(demand: Demand, worker: WorkerView) -> Reason | None:
     free, needed = worker.disk_free_bytes, demand.model.weight_bytes if demand.model else 0
     if free is None or demand.spec.source is Source.LOCAL_PATH or needed <= free:
         return None
-    if demand.spec.location() in worker.files:
+    if demand.location in worker.files:
         return None
     return Reason(
         worker=worker.name,

@@ -131,7 +131,7 @@ class Index:
         if few is not None:
             yield from self._each(few, demand, policy, metric, least, bare=bare)
             return
-        near = self._near.get(demand.spec.location(), NOBODY)
+        near = self._near.get(demand.location, NOBODY)
         mine = self._of_deployment.get(demand.deployment, NOBODY) if policy is SPREAD else NOBODY
         several = len(mine) > FEW
         signature = _signature(demand, policy, metric, bare=bare, of_deployment=several)

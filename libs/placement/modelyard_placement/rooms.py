@@ -104,13 +104,12 @@ def room_bytes(room: Room, metric: Metric) -> int:
 
 
 def rank_of(room: Room, demand: Demand, policy: PlacementStrategy, metric: Metric, least: int) -> Rank:
-    location = demand.spec.location()
     if policy is SPREAD:
-        return spread_rank(room, demand.deployment, location)
+        return spread_rank(room, demand.deployment, demand.location)
     size = room_bytes(room, metric)
     if metric.what == "each" and metric.devices == 1 and isinstance(metric.of, DeviceKind):
         size = min(free for free in room.frees(metric.of) if free >= least)
-    return binpack_rank(room, size, location)
+    return binpack_rank(room, size, demand.location)
 
 
 def count_kinds(room: Room, kinds: dict[DeviceKind, int], mixed_types: dict[str, int]) -> None:

@@ -37,6 +37,10 @@ class Memory(Shown):
     reserved: Size = 0
 
 
+class Unmanaged(Shown):
+    memory: Size = 0
+
+
 class Device(Shown):
     type: str
     index: Annotated[int, Field(ge=0)]
@@ -44,18 +48,21 @@ class Device(Shown):
     vendor: str | None = None
     compute_capability: Annotated[str | None, BeforeValidator(_text)] = None
     memory: Annotated[Memory, BeforeValidator(_empty)] = Memory()
-    foreign: Size = 0
+    unmanaged: Unmanaged | None = None
+    """What processes hold that are no instances, as the worker's agent says; None: found out by `used`."""
 
 
 class Disk(Shown):
     total: Size = 0
     used: Size | None = None
+    free: Size | None = None
     available: Size | None = None
 
-    def free(self) -> int | None:
-        if self.available is not None or self.used is None:
-            return self.available
-        return max(0, self.total - self.used)
+    def room(self) -> int | None:
+        """For further models; None: not known."""
+        if self.available is not None or self.free is not None:
+            return self.free if self.available is None else self.available
+        return None if self.used is None else max(0, self.total - self.used)
 
 
 class Status(Shown):
@@ -141,4 +148,5 @@ class ModelFile(Shown):
         repository = self.huggingface_repo_id or self.model_scope_model_id
         file = self.huggingface_filename or self.model_scope_file_path
         hub = "/".join(part for part in (repository, file) if part)
-        return {one for one in (hub, self.local_path, *self.resolved_paths) if one}
+        whole = f"{repository}/*.gguf" if repository and not file else None
+        return {one for one in (hub, whole, self.local_path, *self.resolved_paths) if one}

@@ -160,7 +160,7 @@ async def _work(
     models: ModelStore,
     programs: Programs,
 ) -> None:
-    gauge = Gauge(agent.accelerators, agent.ours, now, models.downloads)
+    gauge = Gauge(agent.accelerators, agent.ours, now, models.downloads, models.disk_use)
     files = ModelFiles(models)
     link = Link(
         presence=Presence(
@@ -180,6 +180,7 @@ async def _work(
         logs=LogFiles(settings.worker_state / "instances"),
         gauge=gauge,
         programs=programs,
+        model_disk=models.disk,
         now=now,
         ca=settings.ca,
     )

@@ -7,13 +7,14 @@ import pytest
 from modelyard_contracts.events import (
     FleetStormDetected,
     FleetStormEnded,
+    WorkerDiskRoomChanged,
     WorkerForeignMemoryChanged,
     WorkerLost,
     WorkerRecovered,
     WorkerSilent,
 )
 from modelyard_contracts.messages import Heartbeat
-from modelyard_contracts.telemetry import DeviceUse, Telemetry
+from modelyard_contracts.telemetry import DeviceUse, DiskUse, Telemetry
 from modelyard_scheduler.subscribers.reacting import Scheduler
 from modelyard_scheduler_cluster import POLICY, Cluster
 from modelyard_scheduler_world import GIB, ready, worker
@@ -120,6 +121,20 @@ async def test_what_other_processes_hold_is_stated_when_it_matters(
     stated = [event.vram_bytes for event in await cluster.facts(WorkerForeignMemoryChanged)]
     assert stated == [{"cuda:0": 8 * GIB}, {"cuda:0": 12 * GIB}, {}]
     assert scheduler.decider.picture.workers[1].foreign == {}
+
+
+async def test_the_room_on_a_disk_is_stated_when_it_matters(cluster: Cluster, scheduler: Scheduler) -> None:
+    for step, room in enumerate((90, 90.5, 50, 52, 52, 51.9)):
+        now = cluster.clock()
+        disk = DiskUse(used_bytes=0, room_bytes=int(room * GIB))
+        telemetry = Telemetry(read_at=now, cpu_percent=1, memory_used_bytes=1, disk=disk)
+        await scheduler.on_heartbeat(Heartbeat(worker_id=1, session="s1", sent_at=now, telemetry=telemetry))
+        cluster.clock.forward(1 if step == 2 else 60)
+    stated = [event.room_bytes for event in await cluster.facts(WorkerDiskRoomChanged)]
+    assert stated == [90 * GIB, 50 * GIB, 52 * GIB]
+    room_of = {room.worker.ident: room.worker for room in scheduler.decider.picture.rooms.everyone()}
+    assert room_of[1].disk_free_bytes == 52 * GIB
+    assert room_of[2].disk_free_bytes is None
 
 
 async def test_who_cannot_hear_blames_nobody(cluster: Cluster, scheduler: Scheduler) -> None:

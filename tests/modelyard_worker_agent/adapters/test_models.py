@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import shutil
 import socket
 import threading
 from collections.abc import Callable, Collection, Iterator
@@ -328,6 +329,19 @@ async def test_the_quota_evicts_the_least_used_and_never_what_is_in_use(hub: Hub
     hub.add("org/e", {"m.gguf": b"e" * 40_000})
     with pytest.raises(DownloadFailed, match="models take 120000 of the 130000 that they may"):
         await world.get(spec(repo="org/e"), store)
+
+
+async def test_the_disk_has_room_for_what_is_free_and_what_would_give_way(hub: Hub, world: World) -> None:
+    hub.add("org/a", {"m.gguf": b"a" * 40_000})
+    store = world.store(quota=130_000, free=lambda _: 100_000)
+    assert store.disk_use().room_bytes == 100_000
+    await world.get(spec(repo="org/a"), store)
+    assert store.disk_use().room_bytes == 130_000
+    world.used = {ident for ident, _ in store.kept.all()}
+    assert store.disk_use().room_bytes == 90_000
+    disk = store.disk()
+    assert (disk.total_bytes, disk.quota_bytes) == (shutil.disk_usage(world.directory).total, 130_000)
+    assert Path(disk.mount_point).is_mount()
 
 
 async def test_a_record_that_cannot_be_read_counts_for_nothing(world: World) -> None:

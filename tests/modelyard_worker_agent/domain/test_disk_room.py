@@ -1,7 +1,7 @@
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from modelyard_worker_agent.domain.disk_room import DiskFull, OnDisk, Space, evictions
+from modelyard_worker_agent.domain.disk_room import DiskFull, OnDisk, Space, evictions, room_bytes
 
 MODELS = st.lists(
     st.builds(
@@ -27,6 +27,15 @@ def test_what_goes_was_not_in_use_and_makes_room_in_order_of_use(
     assert not any(each.in_use for each in there if each.model_id in gone)
     latest = max((each.last_used for each in there if each.model_id in gone), default=0.0)
     assert all(each.last_used >= latest for each in there if not each.in_use and each.model_id not in gone)
+
+
+@given(MODELS, SPACES)
+def test_the_room_is_the_most_that_may_come(there: list[OnDisk], space: Space) -> None:
+    room = room_bytes(there, space)
+    if room:
+        evictions("org/m", room, there, space)
+    with pytest.raises(DiskFull):
+        evictions("org/m", room + 1, there, space)
 
 
 def _fits(there: list[OnDisk], gone: set[str], space: Space, need: int) -> bool:

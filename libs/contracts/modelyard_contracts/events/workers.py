@@ -57,7 +57,7 @@ class WorkerReady(WorkerEvent):
 
 class WorkerInventoryChanged(WorkerEvent):
     owner: ClassVar[Owner] = Owner.WORKER_AGENT
-    version: ClassVar[int] = 2
+    version: ClassVar[int] = 3
     inventory: Inventory
 
 
@@ -103,3 +103,11 @@ class WorkerForeignMemoryChanged(WorkerEvent):
     owner: ClassVar[Owner] = Owner.SCHEDULER
     vram_bytes: dict[str, int] = {}
     """By device, as in `cuda:0`; those with none left out."""
+
+
+class WorkerDiskRoomChanged(WorkerEvent):
+    """How much further models may take of its disk, when that changed by an amount that matters to
+    placement."""
+
+    owner: ClassVar[Owner] = Owner.SCHEDULER
+    room_bytes: int

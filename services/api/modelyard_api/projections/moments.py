@@ -1,4 +1,4 @@
-"""Workers and instances as the api shows them, now or at a moment that is past."""
+"""Workers, instances and model files as the api shows them, now or at a moment that is past."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -11,6 +11,7 @@ from modelyard_api.projections.folding import BY_RESOURCE, Picture
 from modelyard_api.projections.lists import Listing
 from modelyard_api.projections.rows import View
 
+RESOURCES = ("workers", "model-instances", "clusters", "model-files")
 EVERYTHING = Listing((), (("id", False),), 0, 1)
 
 
@@ -21,16 +22,13 @@ class Moment:
     workers: list[View]
     instances: list[View]
     clusters: list[View]
+    model_files: list[View]
 
 
 async def now(db: Database) -> Moment:
     """Raises `DatabaseUnavailable`."""
-    pages = [
-        await lists.read(db, BY_RESOURCE[name], EVERYTHING)
-        for name in ("workers", "model-instances", "clusters")
-    ]
-    workers, instances, clusters = (list(page.views) for page in pages)
-    return Moment(min(page.seq for page in pages), workers, instances, clusters)
+    pages = [await lists.read(db, BY_RESOURCE[name], EVERYTHING) for name in RESOURCES]
+    return Moment(min(page.seq for page in pages), *(list(page.views) for page in pages))
 
 
 async def at(db: Database, time: datetime) -> Moment:
@@ -42,7 +40,4 @@ async def at(db: Database, time: datetime) -> Moment:
     async for events in archive.recorded(db, 0, upto):
         for event in events:
             picture.fold(event)
-    workers, instances, clusters = (
-        picture.views(BY_RESOURCE[name]) for name in ("workers", "model-instances", "clusters")
-    )
-    return Moment(upto, workers, instances, clusters)
+    return Moment(upto, *(picture.views(BY_RESOURCE[name]) for name in RESOURCES))

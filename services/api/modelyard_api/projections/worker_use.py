@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from modelyard_contracts.telemetry import DeviceUse, Telemetry
+from modelyard_contracts.telemetry import DeviceUse, DiskUse, Telemetry
 
 from modelyard_api.projections.rows import View
 
@@ -17,7 +17,9 @@ def in_use(worker: View, telemetry: Telemetry | None) -> View:
     memory = _memory(status["memory"], telemetry.memory_used_bytes)
     devices = [_device(device, uses.get(f"{device['type']}:{device['index']}")) for device in _of(status)]
     cpu = {**status["cpu"], "utilization_rate": telemetry.cpu_percent}
-    return {**worker, "status": {**status, "cpu": cpu, "memory": memory, "gpu_devices": devices}}
+    disks = [_disk(disk, telemetry.disk) for disk in status.get("filesystem", ())]
+    shown = {"cpu": cpu, "memory": memory, "filesystem": disks, "gpu_devices": devices}
+    return {**worker, "status": {**status, **shown}}
 
 
 def devices_of(workers: Iterable[View]) -> list[View]:
@@ -65,6 +67,13 @@ def _device(device: View, use: DeviceUse | None) -> View:
         "power_used": use.power_w,
         "unmanaged": {"memory": use.foreign_bytes, "processes": processes},
     }
+
+
+def _disk(disk: View, use: DiskUse | None) -> View:
+    if use is None:
+        return disk
+    free = max(0, disk["total"] - use.used_bytes)
+    return {**disk, "used": use.used_bytes, "free": free, "available": use.room_bytes}
 
 
 def _memory(memory: View, used: int) -> View:

@@ -9,6 +9,7 @@ from modelyard_contracts.events import (
     WorkerDeleted,
     WorkerDevicesReleased,
     WorkerDevicesReserved,
+    WorkerDiskRoomChanged,
     WorkerForeignMemoryChanged,
     WorkerInventoryChanged,
     WorkerLabelsChanged,
@@ -19,7 +20,7 @@ from modelyard_contracts.events import (
     WorkerRegistered,
     WorkerSilent,
 )
-from modelyard_contracts.inventory import GpuDevice, Inventory
+from modelyard_contracts.inventory import GpuDevice, Inventory, ModelDisk
 from modelyard_eventlog.log import AnyRecorded
 
 from modelyard_api.projections.claims import taken_view
@@ -30,7 +31,6 @@ from modelyard_api.projections.rows import (
     View,
     changed,
     created,
-    noted,
     removed,
     table_of,
 )
@@ -64,8 +64,6 @@ def fold(event: AnyRecorded, row: Row | None) -> Row | None:
         return None
     if isinstance(event.data, WorkerDeleted):
         return removed(event, row)
-    if isinstance(event.data, WorkerForeignMemoryChanged):
-        return noted(event, row)  # telemetry shows it
     view, hidden = CHANGES[type(event.data)](event, row)
     hidden = {**row.hidden, **hidden}
     view = {**row.view, **view}
@@ -95,7 +93,12 @@ def _registered(event: AnyRecorded, data: WorkerRegistered, row: Row | None) -> 
         "ip": None,
         "maintenance": {"enabled": False, "message": None, "drain": False},
         "worker_version": None,
-        "status": {"cpu": {"total": 0}, "memory": {"total": 0, "allocated": 0}, "gpu_devices": []},
+        "status": {
+            "cpu": {"total": 0},
+            "memory": {"total": 0, "allocated": 0},
+            "filesystem": [],
+            "gpu_devices": [],
+        },
     }
     return created(event, data.worker_id, {**view, **_state(view, hidden)}, hidden)
 
@@ -139,7 +142,7 @@ def _ready(event: Recorded[WorkerReady], _: Row) -> Parts:
 
 
 def _inventory(event: Recorded[WorkerInventoryChanged], row: Row) -> Parts:
-    return {"status": _status(row.view["name"], event.data.inventory)}, {}
+    return {"status": _status(row.view["name"], event.data.inventory, row.hidden.get("disk_room"))}, {}
 
 
 def _silent(event: Recorded[WorkerSilent], _: Row) -> Parts:
@@ -164,6 +167,22 @@ def _released(event: Recorded[WorkerDevicesReleased], row: Row) -> Parts:
     return {}, {"claims": {ident: claim for ident, claim in row.hidden["claims"].items() if ident != gone}}
 
 
+def _foreign(event: Recorded[WorkerForeignMemoryChanged], row: Row) -> Parts:
+    held, status = event.data.vram_bytes, row.view["status"]
+    sizes = [held.get(f"{device['type']}:{device['index']}", 0) for device in status["gpu_devices"]]
+    devices = [
+        {**device, "unmanaged": {"memory": size, "processes": []}}
+        for device, size in zip(status["gpu_devices"], sizes, strict=True)
+    ]
+    return {"status": {**status, "gpu_devices": devices}}, {}
+
+
+def _disk_room(event: Recorded[WorkerDiskRoomChanged], row: Row) -> Parts:
+    status = row.view["status"]
+    disks = [{**disk, "available": event.data.room_bytes} for disk in status.get("filesystem", ())]
+    return {"status": {**status, "filesystem": disks}}, {"disk_room": event.data.room_bytes}
+
+
 CHANGES: dict[type[Event], Callable[[Recorded[Any], Row], Parts]] = {
     WorkerLabelsChanged: _labels,
     WorkerMaintenanceChanged: _maintenance,
@@ -174,10 +193,12 @@ CHANGES: dict[type[Event], Callable[[Recorded[Any], Row], Parts]] = {
     WorkerRecovered: _recovered,
     WorkerDevicesReserved: _reserved,
     WorkerDevicesReleased: _released,
+    WorkerForeignMemoryChanged: _foreign,
+    WorkerDiskRoomChanged: _disk_room,
 }
 
 
-def _status(worker_name: str, inventory: Inventory) -> View:
+def _status(worker_name: str, inventory: Inventory, disk_room: int | None) -> View:
     """What telemetry tells is open here: see `projections.worker_use`."""
     return {
         "os": {"name": inventory.os},
@@ -190,8 +211,22 @@ def _status(worker_name: str, inventory: Inventory) -> View:
             "utilization_rate": None,
             "is_unified_memory": inventory.is_unified_memory,
         },
+        "filesystem": [_disk(inventory.model_disk, disk_room)] if inventory.model_disk else [],
         "gpu_devices": [_device(worker_name, device) for device in inventory.gpu_devices],
         "backends": inventory.backends,
+    }
+
+
+def _disk(disk: ModelDisk, room: int | None) -> View:
+    """`available`: what further models may take of it."""
+    return {
+        "name": "models",
+        "mount_point": disk.mount_point,
+        "total": disk.total_bytes,
+        "quota": disk.quota_bytes,
+        "used": None,
+        "free": None,
+        "available": room,
     }
 
 

@@ -74,6 +74,8 @@ async def _evaluated(
             demand, files = await _described(context, caller, demand, said)
         else:
             files = None
+        if demand.spec.source is not Source.LOCAL_PATH:
+            files = _of_hubs(moment)
         cluster = _cluster(moment, files)
     except (BadInput, SourceError) as error:
         return failed_view(str(error), spec)
@@ -133,3 +135,9 @@ def _cluster(moment: Moment, files: list[Json] | None) -> Cluster:
     ]
     told: Json = {"workers": moment.workers, "instances": instances}
     return read_cluster(told if files is None else {**told, "model_files": files})
+
+
+def _of_hubs(moment: Moment) -> list[Json]:
+    """What workers have of hubs' models; a worker that is gone has nothing."""
+    there = {worker["id"] for worker in moment.workers}
+    return [file for file in moment.model_files if file["worker_id"] in there]

@@ -24,6 +24,7 @@ def worker_view(worker: WorkerState, files: frozenset[str]) -> WorkerView:
         devices=_devices(worker),
         backends=inventory.backends if inventory else {},
         files=files,
+        disk_free_bytes=worker.disk_room_bytes,
     )
 
 

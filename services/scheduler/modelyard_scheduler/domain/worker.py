@@ -12,6 +12,7 @@ from modelyard_contracts.events import (
     WorkerDeleted,
     WorkerDevicesReleased,
     WorkerDevicesReserved,
+    WorkerDiskRoomChanged,
     WorkerForeignMemoryChanged,
     WorkerInventoryChanged,
     WorkerLabelsChanged,
@@ -37,6 +38,7 @@ WorkerFact = (
     | WorkerDevicesReserved
     | WorkerDevicesReleased
     | WorkerForeignMemoryChanged
+    | WorkerDiskRoomChanged
 )
 AgentWorkerFact = WorkerReady | WorkerInventoryChanged
 
@@ -71,6 +73,9 @@ class WorkerState(NamedTuple):
     foreign: Mapping[str, int] = NOTHING
     """Bytes of devices that processes hold which are none of our instances, as last stated."""
     foreign_since: datetime | None = None
+    disk_room_bytes: int | None = None
+    """What further models may take of its disk, as last stated; None: nothing is known of it."""
+    disk_since: datetime | None = None
     session: str | None = None
     inventory: Inventory | None = None
     reservations: Mapping[int, Claim] = NO_CLAIMS
@@ -122,8 +127,8 @@ def evolve(state: WorkerState | None, recorded: Recorded[WorkerFact]) -> WorkerS
             return state._replace(maintenance=fact.enabled, drain=fact.drain)
         case WorkerInventoryChanged():
             return state._replace(inventory=fact.inventory)
-        case WorkerForeignMemoryChanged():
-            return state._replace(foreign=fact.vram_bytes, foreign_since=recorded.time)
+        case WorkerForeignMemoryChanged() | WorkerDiskRoomChanged():
+            return _measured(state, fact, recorded.time)
         case WorkerDevicesReserved():
             return _with(state, {**state.reservations, fact.instance_id: fact.claim})
         case WorkerDevicesReleased():
@@ -145,6 +150,14 @@ def _registered(fact: WorkerRegistered, recorded: Recorded[WorkerFact]) -> Worke
         seq=recorded.seq,
         last_seen=recorded.time,
     )
+
+
+def _measured(
+    state: WorkerState, fact: WorkerForeignMemoryChanged | WorkerDiskRoomChanged, time: datetime
+) -> WorkerState:
+    if isinstance(fact, WorkerForeignMemoryChanged):
+        return state._replace(foreign=fact.vram_bytes, foreign_since=time)
+    return state._replace(disk_room_bytes=fact.room_bytes, disk_since=time)
 
 
 def _with(state: WorkerState, reservations: Mapping[int, Claim]) -> WorkerState:

@@ -2,11 +2,13 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import datetime
 
 import structlog
 from modelyard_contracts.base import Event
 from modelyard_contracts.events import (
     FleetEvent,
+    WorkerDiskRoomChanged,
     WorkerEvent,
     WorkerForeignMemoryChanged,
     WorkerLost,
@@ -14,8 +16,10 @@ from modelyard_contracts.events import (
     WorkerSilent,
 )
 from modelyard_contracts.messages import Heartbeat
+from modelyard_contracts.telemetry import Telemetry
 from modelyard_eventlog.log import Conflict, LogUnavailable, Write
 
+from modelyard_scheduler.domain.disk_room import disk_room_to_state
 from modelyard_scheduler.domain.fleet import (
     FleetPolicy,
     Presence,
@@ -64,11 +68,10 @@ class FleetHandler:
             worker = self.decider.picture.workers.get(worker_id)
             if worker is None or heartbeat.telemetry is None or worker.phase is WorkerPhase.DELETED:
                 return None
-            found = foreign_to_state(worker, heartbeat.telemetry, self.decider.now())
-            if found is None:
+            event = _measured(worker, heartbeat.telemetry, self.decider.now())
+            if event is None:
                 return None
-            changed = WorkerForeignMemoryChanged(worker_id=worker_id, vram_bytes=found)
-            return self._decision(f"foreign/{worker_id}/{worker.seq}", changed, worker.seq)
+            return self._decision(f"measured/{worker_id}/{worker.seq}", event, worker.seq)
 
         await self.decider.state(decide)
 
@@ -151,3 +154,14 @@ class FleetHandler:
             time=self.decider.now(),
         )
         return Decision([Write(event, expected_seq)], cause)
+
+
+def _measured(worker: WorkerState, telemetry: Telemetry, now: datetime) -> WorkerEvent | None:
+    """One fact at a time: the next heartbeat brings the other."""
+    foreign = foreign_to_state(worker, telemetry, now)
+    if foreign is not None:
+        return WorkerForeignMemoryChanged(worker_id=worker.worker_id, vram_bytes=foreign)
+    room = disk_room_to_state(worker, telemetry, now)
+    if room is not None:
+        return WorkerDiskRoomChanged(worker_id=worker.worker_id, room_bytes=room)
+    return None

@@ -25,6 +25,7 @@ from modelyard_contracts.events import (
     ModelInspected,
     WorkerDeleted,
     WorkerDevicesReleased,
+    WorkerDiskRoomChanged,
     WorkerEvent,
     WorkerForeignMemoryChanged,
     WorkerInventoryChanged,
@@ -105,6 +106,7 @@ class Due:
                 | WorkerLabelsChanged()
                 | WorkerDevicesReleased()
                 | WorkerForeignMemoryChanged()
+                | WorkerDiskRoomChanged()
             ):
                 self.place_waiting = True
             case _:

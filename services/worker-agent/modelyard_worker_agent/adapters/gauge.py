@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Callable, Collection
 
 import psutil
-from modelyard_contracts.telemetry import Download, Telemetry
+from modelyard_contracts.telemetry import DiskUse, Download, Telemetry
 from modelyard_runtime.clock import Now
 
 from modelyard_worker_agent.domain.telemetry import telemetry
@@ -20,12 +20,14 @@ class Gauge:
         ours: Callable[[Collection[int]], Collection[int]],
         now: Now,
         downloads: Callable[[], tuple[Download, ...]] = tuple,
+        disk: Callable[[], DiskUse | None] = lambda: None,
     ) -> None:
         self.accelerators = accelerators
         self.latest: Telemetry | None = None
         self._ours = ours
         self._now = now
         self._downloads = downloads
+        self._disk = disk
 
     async def run(self, every_s: float) -> None:
         """Without end."""
@@ -43,4 +45,5 @@ class Gauge:
             cpu_percent=psutil.cpu_percent(),
             memory_used_bytes=psutil.virtual_memory().used,
             downloads=self._downloads(),
+            disk=self._disk(),
         )

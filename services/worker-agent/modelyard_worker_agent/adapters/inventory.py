@@ -5,14 +5,19 @@ import platform
 from collections.abc import Callable, Mapping
 
 import psutil
-from modelyard_contracts.inventory import Inventory
+from modelyard_contracts.inventory import Inventory, ModelDisk
 
 from modelyard_worker_agent.ports import Accelerators
 
 
 def take_inventory(
-    accelerators: Accelerators, backends: Callable[[], Mapping[str, str]], *, reserved_ram_bytes: int
+    accelerators: Accelerators,
+    backends: Callable[[], Mapping[str, str]],
+    model_disk: Callable[[], ModelDisk],
+    *,
+    reserved_ram_bytes: int,
 ) -> Inventory:
+    """Raises OSError."""
     return Inventory(
         os=platform.system(),
         kernel=platform.release(),
@@ -22,4 +27,5 @@ def take_inventory(
         reserved_ram_bytes=reserved_ram_bytes,
         gpu_devices=accelerators.devices(),
         backends=dict(backends()),
+        model_disk=model_disk(),
     )

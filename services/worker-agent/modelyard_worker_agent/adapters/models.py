@@ -13,13 +13,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from modelyard_contracts.deployments import Source
+from modelyard_contracts.inventory import ModelDisk
 from modelyard_contracts.models import ModelCoordinates
-from modelyard_contracts.telemetry import Download
+from modelyard_contracts.telemetry import DiskUse, Download
 
 from modelyard_worker_agent.adapters.fetching import fetch
 from modelyard_worker_agent.adapters.kept_models import KeptModel, KeptModels
 from modelyard_worker_agent.adapters.local_models import served_model
-from modelyard_worker_agent.domain.disk_room import DiskFull, Space, evictions
+from modelyard_worker_agent.domain.disk_room import DiskFull, Space, evictions, room_bytes
 from modelyard_worker_agent.domain.download_speed import Speedometer, remaining_s
 from modelyard_worker_agent.domain.fetching import FetchPlan, FetchRequest
 from modelyard_worker_agent.ports import DownloadFailed, ModelMissing, ModelNews
@@ -115,6 +116,23 @@ class ModelStore:
         """What is coming right now."""
         return tuple(self._seen(ident, each) for ident, each in list(self._running.items()))
 
+    def disk(self) -> ModelDisk:
+        """Raises OSError."""
+        root = self.kept.root.resolve()
+        mounts = [at for at in (root, *root.parents) if at.is_mount()]
+        return ModelDisk(
+            mount_point=str(mounts[0]),
+            total_bytes=shutil.disk_usage(root).total,
+            quota_bytes=self._fetching.quota_bytes,
+        )
+
+    def disk_use(self) -> DiskUse:
+        """Raises OSError."""
+        there = self.kept.on_disk(self._busy())
+        space = self._space(self._promised(None))
+        used = shutil.disk_usage(self.kept.root).used
+        return DiskUse(used_bytes=used, room_bytes=room_bytes(there, space))
+
     # --- one download --------------------------------------------------------------------------------
 
     async def _fetched(self, ident: str, model: ModelCoordinates, token: str | None = None) -> KeptModel:
@@ -172,11 +190,7 @@ class ModelStore:
         """Deletes what is least used, if there must be room. Raises `DownloadFailed`."""
         there = await asyncio.to_thread(self.kept.on_disk, self._busy())
         here = sum(each.used_bytes for each in there if each.model_id == ident)
-        space = Space(
-            free_bytes=self._fetching.free_bytes(self.kept.root),
-            quota_bytes=self._fetching.quota_bytes,
-            promised_bytes=self._promised(ident),
-        )
+        space = self._space(self._promised(ident))
         try:
             chosen = evictions(model.location(), max(plan.total_bytes() - here, 0), there, space)
         except DiskFull as error:
@@ -187,8 +201,16 @@ class ModelStore:
             if kept is not None:
                 self._news.evicted(kept.coordinates, model)
 
-    def _promised(self, but: str) -> int:
-        others = [(ident, each.total_bytes) for ident, each in self._running.items() if ident != but]
+    def _space(self, promised_bytes: int) -> Space:
+        return Space(
+            free_bytes=self._fetching.free_bytes(self.kept.root),
+            quota_bytes=self._fetching.quota_bytes,
+            promised_bytes=promised_bytes,
+        )
+
+    def _promised(self, but: str | None) -> int:
+        running = list(self._running.items())
+        others = [(ident, each.total_bytes) for ident, each in running if ident != but]
         return sum(max(total - self.kept.bytes_of(ident), 0) for ident, total in others)
 
     def _busy(self) -> frozenset[str]:

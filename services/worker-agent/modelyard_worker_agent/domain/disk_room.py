@@ -48,6 +48,15 @@ def evictions(model: str, need_bytes: int, there: Sequence[OnDisk], space: Space
     return tuple(chosen)
 
 
+def room_bytes(there: Sequence[OnDisk], space: Space) -> int:
+    """The most that `evictions` would find room for."""
+    idle_bytes = sum(each.used_bytes for each in there if not each.in_use)
+    room = space.free_bytes
+    if space.quota_bytes:
+        room = min(room, space.quota_bytes - sum(each.used_bytes for each in there))
+    return max(0, room + idle_bytes - space.promised_bytes)
+
+
 def _why(model: str, need_bytes: int, idle_bytes: int, kept_bytes: int, space: Space) -> str:
     said = f"{model} needs {need_bytes} bytes more, and {space.free_bytes} are free on the disk"
     if space.promised_bytes:

@@ -4,7 +4,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from modelyard_contracts.telemetry import DeviceUse, Download, ForeignProcess, Telemetry
+from modelyard_contracts.telemetry import DeviceUse, DiskUse, Download, ForeignProcess, Telemetry
 
 MOST_PROCESSES = 16
 """Named of each device: a heartbeat is small."""
@@ -39,6 +39,7 @@ def telemetry(
     cpu_percent: float,
     memory_used_bytes: int,
     downloads: tuple[Download, ...] = (),
+    disk: DiskUse | None = None,
 ) -> Telemetry:
     """`ours`: the pids of our own instances."""
     return Telemetry(
@@ -46,6 +47,7 @@ def telemetry(
         cpu_percent=cpu_percent,
         memory_used_bytes=memory_used_bytes,
         downloads=downloads,
+        disk=disk,
         devices=tuple(_use(reading, ours) for reading in readings),
     )
 

@@ -1,12 +1,13 @@
 """The agent's connection to NATS: it says that it is there, sends its facts, hears what is wanted."""
 
 import asyncio
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import nats.errors
 import structlog
 from modelyard_contracts.events import WorkerInventoryChanged, WorkerReady
-from modelyard_contracts.inventory import Inventory
+from modelyard_contracts.inventory import Inventory, ModelDisk
 from modelyard_contracts.join import JoinAnswer
 from modelyard_contracts.messages import Heartbeat, LogQuestion, PathQuestion
 from modelyard_eventlog.connection import connect
@@ -60,6 +61,7 @@ class Link:
     logs: LogFiles
     gauge: Gauge
     programs: Programs
+    model_disk: Callable[[], ModelDisk]
     now: Now
     ca: str | None = None
     """Whom to trust for TLS, as in the settings."""
@@ -159,7 +161,11 @@ class Link:
         reserved = self.presence.reserved_ram_bytes
         while True:
             inventory = await asyncio.to_thread(
-                take_inventory, self.gauge.accelerators, self.programs.installed, reserved_ram_bytes=reserved
+                take_inventory,
+                self.gauge.accelerators,
+                self.programs.installed,
+                self.model_disk,
+                reserved_ram_bytes=reserved,
             )
             if inventory != self._inventory:
                 self._inventories += 1
