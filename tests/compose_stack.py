@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shlex
 import shutil
 import signal
@@ -18,6 +19,7 @@ from modelyard_runtime.trust import trusting
 
 REPOSITORY = Path(__file__).parent.parent
 FILES = REPOSITORY / "deploy" / "compose"
+SOCKET = Path("/var/run/docker.sock")
 PATIENCE_S = 300.0
 
 Json = dict[str, Any]
@@ -45,7 +47,7 @@ def until(what: str, condition: Callable[[], bool], seconds: float = PATIENCE_S)
 
 @dataclass
 class ComposeStack:
-    """A project of its own with the committed `compose.yaml`; only `.env` is the test's."""
+    """A project of its own with the committed files; only `.env` is the test's."""
 
     directory: Path
     project: str
@@ -74,6 +76,8 @@ class ComposeStack:
             "GATEWAY_PORT": self.gateway_port,
             "NATS_PORT": self.nats_port,
             "MODELS": models,
+            "DOCKER_GID": SOCKET.stat().st_gid,
+            "MODELS_NETWORK": f"{self.project}-models",
             **{name: os.environ[name] for name in IMAGES if name in os.environ},
         }
         lines = (FILES / ".env.example").read_text() + "".join(f"{k}={v}\n" for k, v in values.items())
@@ -81,8 +85,10 @@ class ComposeStack:
 
     def compose(self, *arguments: str) -> str:
         base = shlex.split(os.environ.get("COMPOSE", "docker compose"))
-        files = ["-f", str(FILES / "compose.yaml"), "--env-file", str(self.env_file), "-p", self.project]
-        return run([*base, *files, *arguments])
+        files = [
+            word for name in ("compose.yaml", "compose.docker.yaml") for word in ("-f", str(FILES / name))
+        ]
+        return run([*base, *files, "--env-file", str(self.env_file), "-p", self.project, *arguments])
 
     def make_secrets(self) -> None:
         made = self.compose("run", "--rm", "-T", "keys", "compose", "secrets")
@@ -134,8 +140,33 @@ class ComposeStack:
             found: list[Json] = api.get(path).raise_for_status().json()["items"]
             return found
 
+    def define_a_version(self) -> None:
+        """Of llama.cpp, that runs in the worker's own image, as docs/compose.md has it."""
+        document = (REPOSITORY / "docs" / "compose.md").read_text()
+        (definition,) = re.findall(r"<<'YAML'\n(.*?)\nYAML", document, re.S)
+        with self.api() as api:
+            api.put(
+                "/v2/inference-backends/from-yaml",
+                content=definition,
+                headers={"Content-Type": "application/yaml"},
+            ).raise_for_status()
+
+    def model_servers(self) -> list[Json]:
+        """The containers that the worker started."""
+        found = run(["docker", "ps", "-aq", "--filter", "label=modelyard.instance"]).split()
+        containers: list[Json] = json.loads(run(["docker", "inspect", *found])) if found else []
+        return [c for c in containers if f"{self.project}-models" in c["NetworkSettings"]["Networks"]]
+
     def deploy(self, name: str) -> None:
-        body = {"name": name, "replicas": 1, "source": "local_path", "local_path": "/models/model.gguf"}
+        body = {
+            "name": name,
+            "replicas": 1,
+            "source": "local_path",
+            "local_path": "/models/model.gguf",
+            "backend": "llama.cpp",
+            "backend_parameters": ["--threads=1"],
+            "backend_version": "worker-custom",
+        }
 
         def deployed() -> bool:
             """A worker that has only just come cannot be asked yet if it has the file."""
@@ -148,7 +179,7 @@ class ComposeStack:
         until("it is deployed", deployed)
 
     def answers(self, name: str) -> bool:
-        body = {"model": name, "messages": [{"role": "user", "content": "Hello"}], "max_tokens": 8}
+        body = {"model": name, "messages": [{"role": "user", "content": "Hello"}], "max_tokens": 2}
         try:
             answer = httpx.post(
                 f"http://127.0.0.1:{self.gateway_port}/v1/chat/completions",

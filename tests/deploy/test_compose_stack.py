@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 import subprocess
 import uuid
 from collections.abc import Iterator
@@ -36,17 +37,52 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ComposeStack]:
         for service in SERVICES:
             made.wait_until_healthy(service)
         made.log_in()
+        made.define_a_version()
         made.deploy("chat")
         until("the model answers", lambda: made.answers("chat"))
         yield made
     finally:
         print(made.compose("logs", "--tail", "20"))
+        made.compose("stop", "worker")
+        for container in made.model_servers():
+            run(["docker", "rm", "-f", container["Id"]])
         made.compose("down", "-v")
+
+
+def test_the_model_is_served_by_a_container_without_privileges_that_no_other_machine_reaches(
+    stack: ComposeStack,
+) -> None:
+    [container] = stack.model_servers()
+
+    host, labels = container["HostConfig"], container["Config"]["Labels"]
+    assert not host["Privileged"]
+    assert host["SecurityOpt"] == ["no-new-privileges"]
+    assert host["NetworkMode"] == f"{stack.project}-models"
+    assert not host["PortBindings"]
+    assert host["Memory"] > 0
+    [mount] = container["Mounts"]
+    assert (mount["Source"], mount["Destination"], mount["RW"]) == (
+        str(stack.directory / "models"),
+        "/models",
+        False,
+    )
+    [instance] = stack.items("/v2/model-instances")
+    assert (labels["modelyard.instance"], labels["modelyard.generation"]) == (str(instance["id"]), "0")
 
 
 @pytest.mark.parametrize("service", SERVICES)
 def test_a_killed_container_comes_back_and_the_model_answers_again(stack: ComposeStack, service: str) -> None:
+    [before] = stack.model_servers()
     stack.kill(service)
+    until("the model answers again", lambda: stack.answers("chat"))
+    [after] = stack.model_servers()
+    assert (after["Id"], after["State"]["StartedAt"]) == (before["Id"], before["State"]["StartedAt"])
+
+
+def test_a_killed_model_server_is_started_anew(stack: ComposeStack) -> None:
+    [before] = stack.model_servers()
+    os.kill(before["State"]["Pid"], signal.SIGKILL)
+    until("another one runs", lambda: [c["Id"] for c in stack.model_servers()] not in ([], [before["Id"]]))
     until("the model answers again", lambda: stack.answers("chat"))
 
 
