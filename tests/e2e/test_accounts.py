@@ -104,6 +104,28 @@ async def test_a_key_is_good_for_its_scope_alone_and_shows_its_limits(
     assert changed.json()["limits"] == dict.fromkeys(limits)
 
 
+async def test_what_a_key_used_is_shown_by_route_and_key(
+    stack: Stack, api: httpx.AsyncClient, gateway: httpx.AsyncClient, tiny_model: Path
+) -> None:
+    model = await deploy(api, tiny_model, "metered")
+    await until_instances(api, model["id"], running_count(1))
+    answers = [(await chat(gateway, "metered")).json()["usage"] for _ in range(3)]
+    (route,) = (await api.get("/v2/model-routes", params={"search": "metered"})).json()["items"]
+    params = {"route_id": route["id"], "group_by": "route,key,user"}
+    async with asyncio.timeout(20):
+        while not (shown := (await api.get("/v2/usage", params=params)).json()["items"]):
+            await asyncio.sleep(0.1)
+        while shown[0]["requests"] < 3:
+            shown = (await api.get("/v2/usage", params=params)).json()["items"]
+    (used,) = shown
+    assert (used["route_name"], used["key_name"], used["user_name"]) == ("metered", "e2e", "admin")
+    assert used["tokens_in"] == sum(answer["prompt_tokens"] for answer in answers)
+    assert used["tokens_out"] == sum(answer["completion_tokens"] for answer in answers)
+    assert (used["requests"], used["failed"], used["estimated"]) == (3, 0, 0)
+    wrong = await api.get("/v2/usage", params={"group_by": "colour"})
+    assert (wrong.status_code, "group_by" in wrong.json()["message"]) == (422, True)
+
+
 async def test_a_worker_joins_only_with_the_token(stack: Stack, api: httpx.AsyncClient) -> None:
     before = (await api.get("/v2/workers")).json()["pagination"]["total"]
     body = {"name": "stranger", "worker_uuid": "u-1", "public_key": "UA", "hostname": "h", "labels": {}}

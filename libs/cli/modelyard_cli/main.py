@@ -21,6 +21,7 @@ from modelyard_cli.commands.replay import replay
 from modelyard_cli.commands.services import add_services
 from modelyard_cli.commands.simulate import simulate
 from modelyard_cli.commands.up import up
+from modelyard_cli.commands.usage import usage
 from modelyard_cli.errors import CliError, UsageError
 
 app = typer.Typer(
@@ -52,6 +53,7 @@ app.command()(replay)
 app.command()(simulate)
 app.command()(login)
 app.command()(limits)
+app.command()(usage)
 app.add_typer(keys_app, name="keys")
 app.add_typer(compose_app, name="compose")
 app.add_typer(hub_token_app, name="hub-token")

@@ -2,7 +2,7 @@
 
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 
 import nats.errors
 from nats.aio.client import Client
@@ -46,7 +46,7 @@ class UsageStream:
         info = await ask_jetstream(self._nc, f"$JS.API.STREAM.INFO.{subjects.USAGE}")
         if "error" in info:
             raise LogUnavailable("the stream of usage is not there yet")
-        return datetime.fromisoformat(info["created"])
+        return datetime.fromisoformat(info["created"][:26].rstrip("Z")).replace(tzinfo=UTC)
 
     async def follow(self, after: int) -> AsyncIterator[list[Counted]]:
         """Everything beyond `after`, in order, without end."""

@@ -20,6 +20,7 @@ from modelyard_eventlog.nats_log import NatsEventLog
 from modelyard_eventlog.provision import StreamRefused, provision
 from modelyard_eventlog.questions import Questions
 from modelyard_eventlog.restoring import RestoreRefused
+from modelyard_eventlog.usage import UsageStream
 from modelyard_models.sources.catalogue import Catalogue
 from modelyard_runtime import keys
 from modelyard_runtime.clock import new_id, new_traceparent, now
@@ -49,6 +50,7 @@ from modelyard_api.handlers.routes import RouteHandler
 from modelyard_api.handlers.workers import WorkerHandler
 from modelyard_api.projections.archive import CURE
 from modelyard_api.projections.group import Halted
+from modelyard_api.projections.metering import Metering
 from modelyard_api.projections.runner import Projections
 from modelyard_api.routes.context import Context, Handlers, RouteSettings
 from modelyard_api.routes.edge import Edge, health_router
@@ -62,6 +64,7 @@ from modelyard_api.routes.model_memory import model_memory_router
 from modelyard_api.routes.model_sources import model_source_router
 from modelyard_api.routes.reads import read_router
 from modelyard_api.routes.sessions import session_router
+from modelyard_api.routes.usage import usage_router
 from modelyard_api.routes.writes import write_router
 from modelyard_api.settings import ApiSettings, RestoreLog
 
@@ -91,6 +94,7 @@ def build_app(context: Context) -> FastAPI:
         model_source_router(),
         model_evaluation_router(),
         model_memory_router(),
+        usage_router(),
     ):
         app.include_router(router)
     return app
@@ -284,7 +288,8 @@ async def _prepare(nc: Client, context: Context, settings: ApiSettings) -> None:
     await bootstrap(context, settings)
     await state_built_in_backends(context)
     context.prepared.set()
-    await context.telemetry.follow(nc)
+    metering = Metering(UsageStream(nc), context.db)
+    await asyncio.gather(context.telemetry.follow(nc), metering.run())
 
 
 def check_secret_key(settings: ApiSettings) -> None:

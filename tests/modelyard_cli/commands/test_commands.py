@@ -138,6 +138,18 @@ def test_a_key_is_the_only_thing_on_standard_output(shell: Shell, api: FakeApi) 
     assert api.asked[-1][2] == {"name": "ci", "scope": ["inference"]}
 
 
+def test_usage_is_asked_for_in_groups(api: FakeApi, shell: Shell) -> None:
+    counts = ("requests", "failed", "in_flight", "tokens_in", "tokens_cached", "tokens_out")
+    used = {name: 5 for name in counts} | {"mean_duration_s": 0.5, "mean_first_token_s": None}
+    api.kept["usage"] = [{"day": "2026-01-01", "route_id": 3, "route_name": "chat", "name": "", **used}]
+    shown = shell.ok("usage", "--by", "day", "--by", "route", "--since", "7d", "--key", "4")
+    assert shown.splitlines()[1].split() == ["2026-01-01", "chat", *["5"] * 6, "0.5", "-"]
+    asked = api.asked[-1][1]
+    assert "group_by=day%2Croute" in asked
+    assert "key_id=4" in asked
+    assert shell.run("usage", "--since", "long").returncode == 2
+
+
 def test_limits_that_are_not_given_stay(api: FakeApi, shell: Shell) -> None:
     limits = {"requests_per_minute": 60, "tokens_per_minute": 5, "concurrency": None, "tokens_per_day": None}
     api.kept["model-routes"] = [{"id": 3, "name": "chat", "limits": limits}]

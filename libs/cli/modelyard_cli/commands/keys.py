@@ -101,11 +101,11 @@ def revoke(
     say(f"Key {ident} is revoked.")
 
 
-def seconds(text: str) -> int:
+def seconds(text: str, flag: str = "--expires") -> int:
     """`90`, `15m`, `12h`, `30d`. Raises `UsageError`."""
     match = re.fullmatch(r"(\d+)([smhd]?)", text)
     if match is None:
-        raise UsageError(f"--expires takes a time such as 90s, 15m, 12h or 30d, not {text!r}.")
+        raise UsageError(f"{flag} takes a time such as 90s, 15m, 12h or 30d, not {text!r}.")
     return int(match[1]) * UNITS[match[2] or "s"]
 
 
