@@ -82,7 +82,13 @@ def route_changed(
 
 
 def running(
-    instance_id: int, *, deployment_id: int = 1, worker_id: int = 1, attempt: int = 0, port: int = 8000
+    instance_id: int,
+    *,
+    deployment_id: int = 1,
+    worker_id: int = 1,
+    attempt: int = 0,
+    port: int = 8000,
+    relay_token: str | None = None,
 ) -> InstanceRunning:
     return InstanceRunning(
         instance_id=instance_id,
@@ -94,6 +100,7 @@ def running(
         pid=1,
         backend_version="1",
         startup_s=0.1,
+        relay_token=relay_token,
     )
 
 

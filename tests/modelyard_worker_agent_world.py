@@ -154,7 +154,7 @@ class Machine:
         """Ends the agent, then everything that was started below the state directory."""
         if self.agent is not None:
             self.end_agent(signal.SIGKILL)
-        for process in servers_below(self.state):
+        for process in [*servers_below(self.state), *relays_of(self.state)]:
             with suppress(psutil.NoSuchProcess):
                 process.kill()
 
@@ -165,6 +165,15 @@ def servers_below(state: Path) -> list[psutil.Process]:
     for process in psutil.process_iter():
         with suppress(psutil.NoSuchProcess, psutil.AccessDenied, psutil.ZombieProcess):
             if any(str(state / "instances") in word for word in process.cmdline()):
+                found.append(process)
+    return found
+
+
+def relays_of(state: Path) -> list[psutil.Process]:
+    found = []
+    for process in psutil.process_iter():
+        with suppress(psutil.NoSuchProcess, psutil.AccessDenied, psutil.ZombieProcess):
+            if str(state / "relay") in process.cmdline():
                 found.append(process)
     return found
 

@@ -20,7 +20,8 @@ def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 async def stack() -> AsyncIterator[Stack]:
-    async with running() as started:
+    """Its worker is reached by the relay, as those on other machines are."""
+    async with running(environment={"MODELYARD_RELAY_PORT": "0"}) as started:
         yield started
 
 

@@ -4,7 +4,8 @@ import asyncio
 from pathlib import Path
 
 import httpx
-from e2e.stack import Stack, chat, deploy, running, running_count, until_instances
+import psutil
+from e2e.stack import Stack, chat, deploy, running, running_count, story, until_instances
 
 
 async def test_generic_proxy_in_both_forms_only_where_it_is_on(
@@ -105,3 +106,23 @@ def _stop_control_plane(stack: Stack) -> None:
     stack.process.wait()
     for word in ("modelyard_api", "modelyard_scheduler", "nats-server", "postgres"):
         assert stack.kill(word), word
+
+
+async def test_requests_go_through_the_workers_relay_and_nothing_else_does(
+    api: httpx.AsyncClient, gateway: httpx.AsyncClient, tiny_model: Path
+) -> None:
+    model = await deploy(api, tiny_model, "relayed")
+    [item] = await until_instances(api, model["id"], running_count(1))
+    assert (await chat(gateway, "relayed")).status_code == 200
+
+    server = psutil.Process(item["pid"])
+    [listening] = [c.laddr for c in server.net_connections("tcp") if c.status == psutil.CONN_LISTEN]
+    assert listening.ip == "127.0.0.1"
+    assert listening.port != item["port"]
+    [running] = [fact for fact in await story(api, f"instance/{item['id']}") if "Running" in fact["type"]]
+    relay = f"http://{item['worker_ip']}:{item['port']}/v1/models"
+    async with httpx.AsyncClient(trust_env=False) as anybody:
+        assert (await anybody.get(relay)).status_code == 401
+        for token in ("guessed", running["data"]["relay_token"]):
+            refused = await anybody.get(relay, headers={"X-Modelyard-Relay": token})
+            assert refused.status_code == 403

@@ -62,18 +62,6 @@ async def test_proxies_of_the_environment_do_not_stand_before_a_model_server(
     await machine.observe("InstanceRunning", seconds=8)
 
 
-async def test_a_server_on_all_addresses_is_announced_by_the_workers_own(
-    machine: Machine, tiny_model: Path
-) -> None:
-    machine.start_agent(MODELYARD_MODEL_SERVER_HOST="0.0.0.0", MODELYARD_WORKER_ADDRESS="127.0.0.2")
-    await machine.wish(want(spec_of(tiny_model)))
-
-    running = await machine.observe("InstanceRunning")
-
-    assert running["host"] == "127.0.0.2"
-    assert (await chat(running)).status_code == 200
-
-
 async def test_the_environment_is_opened_for_the_server_alone(machine: Machine, tiny_model: Path) -> None:
     sealed = {"HF_TOKEN": Sealer(machine.sealer_key).seal("hush-hush")}
     machine.start_agent(MODELYARD_JOIN_TOKEN="join-secret")

@@ -34,7 +34,9 @@ from modelyard_worker_agent.adapters.outbox import Outbox
 from modelyard_worker_agent.adapters.probes import HttpProbe
 from modelyard_worker_agent.adapters.processes import ProcessExecutor
 from modelyard_worker_agent.adapters.programs import Programs
+from modelyard_worker_agent.adapters.relay import Relay
 from modelyard_worker_agent.adapters.run_files import RunFiles
+from modelyard_worker_agent.domain.relaying import is_loopback
 from modelyard_worker_agent.handlers.agent import Agent
 from modelyard_worker_agent.handlers.machine import Limits, Machine
 from modelyard_worker_agent.handlers.model_files import ModelFiles
@@ -47,13 +49,14 @@ logger = structlog.stdlib.get_logger()
 
 CLEAN_S = 3600.0
 STRAYS_S = 5.0
+RELAY_S = 1.0
 
 
 def build_machine(
     settings: WorkerSettings, joined: JoinAnswer, agent: str, client: httpx.AsyncClient, programs: Programs
 ) -> tuple[Machine, Outbox, ModelStore]:
     outbox = Outbox(settings.worker_state / "outbox", joined.worker_id, now)
-    files = RunFiles(settings.worker_state / "instances")
+    files, sealer = RunFiles(settings.worker_state / "instances"), Sealer(joined.secret_key)
     models = ModelStore(
         settings.worker_state / "models",
         fetching_of(settings),
@@ -72,7 +75,7 @@ def build_machine(
         programs=programs,
         reports=outbox,
         files=files,
-        sealer=Sealer(joined.secret_key),
+        sealer=sealer,
         now=now,
         limits=Limits(
             start_timeout_s=settings.start_timeout_s,
@@ -84,9 +87,9 @@ def build_machine(
             stop_grace_s=settings.stop_grace_s,
             measure_after_s=settings.measure_after_s,
             runs_kept=settings.log_runs_kept,
-            host=settings.model_server_host,
             address=settings.worker_address,
         ),
+        relay=relay_of(settings, sealer),
     )
     return machine, outbox, models
 
@@ -104,6 +107,16 @@ def fetching_of(settings: WorkerSettings) -> Fetching:
         at_once=settings.downloads_at_once,
         proxy=settings.model_source_proxy,
     )
+
+
+def relay_of(settings: WorkerSettings, sealer: Sealer) -> Relay | None:
+    """None where gateways can only be on this machine. Raises `BadSettings`."""
+    if settings.relay_port is None and is_loopback(settings.worker_address):
+        return None
+    port = settings.relay_port or 0
+    relay = Relay(settings.worker_state / "relay", address=settings.worker_address, port=port, sealer=sealer)
+    relay.keep()
+    return relay
 
 
 def executor_of(settings: WorkerSettings, worker_id: int, agent: str) -> Executor:
@@ -190,11 +203,19 @@ async def _work(
             tasks.create_task(renewal.run())
             tasks.create_task(gauge.run(settings.telemetry_s))
             tasks.create_task(_end_strays(agent))
+            if agent.relay is not None:
+                tasks.create_task(_keep(agent.relay))
             tasks.create_task(_clean(agent, settings.removed_logs_kept_s))
             if settings.worker_health_port:
                 tasks.create_task(_serve_health(settings.worker_health_port, renewal, link))
     finally:
         await files.leave()
+
+
+async def _keep(relay: Relay) -> None:
+    while True:
+        await asyncio.sleep(RELAY_S)
+        await asyncio.to_thread(relay.keep)
 
 
 async def _end_strays(agent: Agent) -> None:

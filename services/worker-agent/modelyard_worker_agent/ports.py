@@ -42,6 +42,15 @@ class Listening:
 
 
 @dataclass(frozen=True, slots=True)
+class Way:
+    """How a gateway gets to a model server: by the relay with a token, sealed, or straight to it."""
+
+    host: str
+    port: int
+    token: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Container:
     """`mounts` are at the same paths inside, read-only; `memory_bytes` 0: no limit."""
 

@@ -32,7 +32,13 @@ class WorkerSettings(NatsSettings, HubSettings):
     backend_programs: dict[str, str] = Field(
         {}, description='Programs of backends that are not on PATH, as JSON: {"vLLM": "/opt/vllm/bin/vllm"}.'
     )
-    model_server_host: str = Field("127.0.0.1", description="Address that model servers listen on.")
+    relay_port: int | None = Field(
+        None,
+        ge=0,
+        le=65535,
+        description="Port of the relay by which gateways reach model servers; 0 takes a free one. "
+        "Not set: as 0, but no relay where the worker's address is a loopback address.",
+    )
     reserved_ram_bytes: int = Field(0, description="Memory that is not given to model servers.")
     heartbeat_s: float = Field(2.0, description="Time between heartbeats.")
     telemetry_s: float = Field(5.0, gt=0, description="Time between looks at how busy the machine is.")

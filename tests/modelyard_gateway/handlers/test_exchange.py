@@ -23,6 +23,7 @@ from modelyard_gateway_world import (
     read_body,
 )
 from modelyard_runtime import keys
+from modelyard_runtime.secrets import Sealer
 from starlette.types import Receive, Send
 from waiting import until
 
@@ -377,3 +378,33 @@ async def test_whoever_waits_for_no_stream_hears_nothing(talkative: World) -> No
         await asyncio.sleep(0.5)
         tiny.go_on.set()
         assert (await asked).json()["server"] == "ten"
+
+
+async def test_a_relay_hears_the_token_once_a_connection_and_each_instance_has_its_own() -> None:
+    key = Sealer.new_key()
+    relay = ModelServer("relay")
+    settings = TEST_SETTINGS.model_copy(update={"secret_key": key})
+    async with gateway_world(settings=settings) as world, model_servers(relay):
+        one, two = (Sealer(key).seal(token) for token in ("one", "two"))
+        await world.happen(
+            route(1, "tiny"),
+            running(1, port=relay.port, relay_token=one),
+            running(2, port=relay.port, relay_token=two),
+        )
+        for _ in range(8):
+            assert (await world.chat()).status_code == 200
+
+    said = [seen.header("x-modelyard-relay") for seen in relay.seen]
+    assert sorted(token for tokens in said for token in tokens) == ["one", "two"]
+    assert len(said) == 8
+
+
+async def test_a_token_that_does_not_open_is_not_sent() -> None:
+    relay = ModelServer("relay")
+    settings = TEST_SETTINGS.model_copy(update={"secret_key": Sealer.new_key()})
+    async with gateway_world(settings=settings) as world, model_servers(relay):
+        sealed = Sealer(Sealer.new_key()).seal("other")
+        await world.happen(route(1, "tiny"), running(1, port=relay.port, relay_token=sealed))
+        await world.chat()
+
+    assert relay.seen[0].header("x-modelyard-relay") == [""]

@@ -149,7 +149,7 @@ class InstanceStarting(AgentInstanceEvent):
 
 
 class InstanceRunning(AgentInstanceEvent):
-    """The model server answers inference at `http://{host}:{port}`."""
+    """The model server answers inference at `http://{host}:{port}`. Said again when that address changes."""
 
     version: ClassVar[int] = 2
     host: str
@@ -159,7 +159,7 @@ class InstanceRunning(AgentInstanceEvent):
     startup_s: float
     relay_token: str | None = None
     """Sealed as environment values are. With it, `host` and `port` are the agent's relay, which wants the
-    token in the header `X-Modelyard-Relay`; without it, the model server itself."""
+    token in the header `X-Modelyard-Relay` of a connection's first request; without it, the model server."""
 
 
 class InstanceUnready(AgentInstanceEvent):

@@ -7,6 +7,8 @@ from modelyard_gateway.adapters.upstream import Receiver, UpstreamConnection
 from modelyard_gateway.domain.headers import Known
 from modelyard_gateway.domain.response_head import parse_response
 
+Place = tuple[str, int, str | None]
+"""Host, port and, behind a relay, the token that leads on."""
 KEEPALIVE_S = 2.0
 """Shorter than the 5 s of llama.cpp's and uvicorn's servers, so that they do not close a connection
 just as it is used again."""
@@ -19,12 +21,12 @@ class UpstreamPool:
         self._clock = clock
         self._connect_timeout_s = connect_timeout_s
         self._heads = Known(parse_response)
-        self._idle: dict[tuple[str, int], list[UpstreamConnection]] = {}
+        self._idle: dict[Place, list[UpstreamConnection]] = {}
         self._connecting: set[asyncio.Task[None]] = set()
 
-    def take(self, address: tuple[str, int]) -> UpstreamConnection | None:
+    def take(self, place: Place) -> UpstreamConnection | None:
         """The connection that was used last, if there is one."""
-        idle = self._idle.get(address)
+        idle = self._idle.get(place)
         while idle:
             connection = idle.pop()
             if not connection.transport.is_closing():
@@ -32,19 +34,19 @@ class UpstreamPool:
                 return connection
         return None
 
-    def connect(self, address: tuple[str, int], receiver: Receiver) -> asyncio.Task[None]:
+    def connect(self, place: Place, receiver: Receiver) -> asyncio.Task[None]:
         """Tells the receiver when it is done; cancelling the task gives it up."""
-        task = asyncio.get_running_loop().create_task(self._connect(address, receiver))
+        task = asyncio.get_running_loop().create_task(self._connect(place, receiver))
         self._connecting.add(task)
         task.add_done_callback(self._connecting.discard)
         return task
 
-    async def _connect(self, address: tuple[str, int], receiver: Receiver) -> None:
+    async def _connect(self, place: Place, receiver: Receiver) -> None:
         loop = asyncio.get_running_loop()
         try:
             async with asyncio.timeout(self._connect_timeout_s):
                 _, connection = await loop.create_connection(
-                    lambda: UpstreamConnection(self, self._heads, address), *address
+                    lambda: UpstreamConnection(self, self._heads, place), *place[:2]
                 )
         except TimeoutError:
             receiver.connect_failed(f"no connection within {self._connect_timeout_s} s")
@@ -55,25 +57,25 @@ class UpstreamPool:
 
     def keep(self, connection: UpstreamConnection) -> None:
         connection.idle_since = self._clock()
-        idle = self._idle.get(connection.address)
+        idle = self._idle.get(connection.place)
         if idle is None:
-            self._idle[connection.address] = [connection]
+            self._idle[connection.place] = [connection]
         else:
             idle.append(connection)
 
     def forget(self, connection: UpstreamConnection) -> None:
-        idle = self._idle.get(connection.address)
+        idle = self._idle.get(connection.place)
         if idle and connection in idle:
             idle.remove(connection)
 
     def close_idle(self, older_than_s: float = KEEPALIVE_S) -> None:
         """To be called about once a second."""
         oldest = self._clock() - older_than_s
-        for address, idle in tuple(self._idle.items()):
+        for place, idle in tuple(self._idle.items()):
             stale = [connection for connection in idle if connection.idle_since <= oldest]
-            self._idle[address] = [connection for connection in idle if connection.idle_since > oldest]
-            if not self._idle[address]:
-                del self._idle[address]
+            self._idle[place] = [connection for connection in idle if connection.idle_since > oldest]
+            if not self._idle[place]:
+                del self._idle[place]
             for connection in stale:
                 connection.transport.close()
 

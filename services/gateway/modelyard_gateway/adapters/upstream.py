@@ -35,16 +35,18 @@ class UpstreamConnection(asyncio.Protocol):
     """Carries one exchange at a time. `transport.write` is the exchange's to call."""
 
     __slots__ = (
-        "_body", "_closing", "_heads", "_keeper", "_method", "_unread", "address", "idle_since", "receiver",
+        "_body", "_closing", "_heads", "_keeper", "_method", "_unread", "idle_since", "place", "receiver",
         "reused", "transport", "tunnel",
     )  # fmt: skip
 
     transport: asyncio.Transport
 
-    def __init__(self, keeper: Keeper, heads: Known[ResponseHead], address: tuple[str, int]) -> None:
+    def __init__(
+        self, keeper: Keeper, heads: Known[ResponseHead], place: tuple[str, int, str | None]
+    ) -> None:
         self._keeper = keeper
         self._heads = heads
-        self.address = address
+        self.place = place
         self.receiver: Receiver | None = None
         self.reused = False
         self.idle_since = 0.0

@@ -27,16 +27,20 @@ class Slot:
 
     __slots__ = (
         "address", "doubtful", "ejected_until", "ejections", "endpoint", "failures", "in_flight", "lines",
-        "probing", "said",
+        "opening", "place", "probing", "said",
     )  # fmt: skip
 
     def __init__(self, endpoint: Endpoint, relay_token: str | None = None) -> None:
         self.endpoint = endpoint
         self.address = (endpoint.host, endpoint.port)
+        self.place = (endpoint.host, endpoint.port, relay_token)
+        """What connections are kept by: a relay has one address for many instances."""
         host = f"[{endpoint.host}]" if ":" in endpoint.host else endpoint.host
-        relay = "" if relay_token is None else f"X-Modelyard-Relay: {relay_token}\r\n"
-        self.lines = f"Host: {host}:{endpoint.port}\r\n{relay}".encode()
+        self.lines = f"Host: {host}:{endpoint.port}\r\n".encode()
         """Header lines that every request to it carries."""
+        relay = b"" if relay_token is None else f"X-Modelyard-Relay: {relay_token}\r\n".encode()
+        self.opening = self.lines + relay
+        """Those of the first request of a connection."""
         self.said = b"X-Modelyard-Instance: %d\r\n" % endpoint.instance_id
         """A header line for the client."""
         self.doubtful = False

@@ -119,9 +119,9 @@ class Asking(Receiver):
         slot.taken()
         self._slot = slot
         self.record.reason = self._plane.balancer.reason
-        upstream = self._plane.pool.take(slot.address)
+        upstream = self._plane.pool.take(slot.place)
         if upstream is None:
-            self._connecting = self._plane.pool.connect(slot.address, self)
+            self._connecting = self._plane.pool.connect(slot.place, self)
         else:
             self._send(upstream, slot)
 
@@ -155,7 +155,8 @@ class Asking(Receiver):
             if head.length >= 0 and len(body) != length:
                 head = head.with_length(head.length + len(body) - length)
         end = b"\r\n" if head.length >= 0 else self._framed_body(bytes(body))
-        start = b"%b%bX-Request-Id: %b\r\n%b" % (head.message, slot.lines, self.record.request_id, end)
+        lines = slot.lines if upstream.reused else slot.opening
+        start = b"%b%bX-Request-Id: %b\r\n%b" % (head.message, lines, self.record.request_id, end)
         upstream.transport.write(start + body if head.length >= 0 else start)
         now = self._plane.clock()
         self.deadline = now + self._plane.limits.first_byte_s

@@ -92,6 +92,7 @@ LIFE: Mapping[Phase, Mapping[type[InstanceFact], Phase]] = {
     Phase.STARTING: {**_PLACED, InstanceRunning: Phase.RUNNING},
     Phase.RUNNING: {
         **_PLACED,
+        InstanceRunning: Phase.RUNNING,
         InstanceUnready: Phase.STARTING,
         InstanceMemoryMeasured: Phase.RUNNING,
     },

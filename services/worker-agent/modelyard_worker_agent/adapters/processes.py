@@ -86,7 +86,7 @@ class ProcessExecutor:
                     stdout=log,
                     stderr=log,
                     env={
-                        **_own_environment(),
+                        **own_environment(),
                         **env,
                         RUN_VARIABLE: str(directory),
                         AGENT_VARIABLE: self._agent,
@@ -213,7 +213,7 @@ def _recorded(directory: Path) -> Process:
     return Process(directory, record.get("pid", 0), record.get("started", -1), pid)
 
 
-def _own_environment() -> dict[str, str]:
+def own_environment() -> dict[str, str]:
     """The agent's environment without its own settings: the join token is no model server's business."""
     own = {name: value for name, value in os.environ.items() if not name.startswith(ENV_PREFIX)}
     return {**own, "PYTHONUNBUFFERED": "1"}

@@ -38,6 +38,8 @@ class Turn:
 
     number: int = 0
     ready: bool = False
+    at: tuple[str, int] | None = None
+    """The address that was said last."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,7 +136,8 @@ class RunFiles:
     def turn(self, directory: Path) -> Turn:
         try:
             kept = json.loads((directory / "turn.json").read_text())
-            return Turn(int(kept["number"]), ready=bool(kept["ready"]))
+            at = kept.get("at")
+            return Turn(int(kept["number"]), bool(kept["ready"]), (str(at[0]), int(at[1])) if at else None)
         except (OSError, ValueError, KeyError, TypeError):
             return Turn()
 

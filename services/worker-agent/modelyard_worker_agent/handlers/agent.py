@@ -7,6 +7,7 @@ from pathlib import Path
 import structlog
 from modelyard_contracts.messages import Want
 
+from modelyard_worker_agent.adapters.relay import Relay
 from modelyard_worker_agent.domain.log_keeping import removals_to_forget
 from modelyard_worker_agent.handlers.machine import Machine
 from modelyard_worker_agent.handlers.supervisor import Supervisor
@@ -49,6 +50,8 @@ class Agent:
             if self._is_stray(directory):
                 logger.warning("a stray run is ended", directory=str(directory))
                 await executor.end_leftovers(directory)
+        if self._machine.relay is not None:
+            self._machine.relay.close_others(lambda run: executor.find(run) is not None)
 
     def _is_stray(self, directory: Path) -> bool:
         if not (directory.name.isdecimal() and directory.parent.name.isdecimal()):
@@ -67,6 +70,10 @@ class Agent:
                 files.give_up(instance_id)
                 logger.info("logs of a removed instance end", instance=instance_id)
         await asyncio.to_thread(files.sweep)
+
+    @property
+    def relay(self) -> Relay | None:
+        return self._machine.relay
 
     @property
     def accelerators(self) -> Accelerators:
@@ -94,6 +101,8 @@ class Agent:
         await asyncio.gather(*tasks, return_exceptions=True)
         if stop_servers:
             await stop_all(self._machine)
+            if self._machine.relay is not None:
+                self._machine.relay.end()
 
 
 async def stop_all(machine: Machine) -> None:

@@ -6,6 +6,7 @@ from modelyard_runtime.clock import Now
 from modelyard_runtime.secrets import Sealer
 
 from modelyard_worker_agent.adapters.programs import Programs
+from modelyard_worker_agent.adapters.relay import Relay
 from modelyard_worker_agent.adapters.run_files import RunFiles
 from modelyard_worker_agent.ports import Accelerators, Connections, Executor, Memory, Models, Probe, Reports
 
@@ -21,7 +22,6 @@ class Limits:
     stop_grace_s: float
     measure_after_s: float
     runs_kept: int
-    host: str
     address: str
 
 
@@ -42,3 +42,5 @@ class Machine:
     sealer: Sealer
     now: Now
     limits: Limits
+    relay: Relay | None = None
+    """None: gateways are on this machine, and reach model servers without."""

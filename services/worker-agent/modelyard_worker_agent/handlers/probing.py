@@ -22,7 +22,7 @@ class Hearers:
 
     running: Callable[[Listening, float], Awaitable[None]]
     """It serves, so many seconds after the watch began."""
-    healthy: Callable[[], None]
+    healthy: Callable[[], Awaitable[None]]
     """It was seen healthy just now."""
     unready: Callable[[str], Awaitable[None]]
     """It does not answer, and no requests should be sent to it until it runs again."""
@@ -63,7 +63,7 @@ class Probing:
 
     async def _looked(self, missed: int) -> None:
         if missed == 0:
-            self.hearers.healthy()
+            await self.hearers.healthy()
             if not self.ready and await self._serves():
                 await self._say_running(0.0)
         elif missed == self.machine.limits.unready_failures and self.ready:
@@ -75,7 +75,7 @@ class Probing:
         if at is not None:
             self.ready = True
             await self.hearers.running(at, seconds)
-            self.hearers.healthy()
+            await self.hearers.healthy()
 
     async def _serves(self) -> bool:
         """Running means: it answers inference, not only that it listens."""

@@ -34,6 +34,8 @@ from modelyard_worker_agent.ports import (
     StartFailed,
 )
 
+LOOPBACK = "127.0.0.1"
+
 
 class NotStarted(Exception):
     """Nothing runs; `failure` says why."""
@@ -101,8 +103,8 @@ def bare(
     """As a process, with what is installed. Raises `CannotStart`, `BadParameters`."""
     asked = want.spec.backend_version
     version = check_installed(backend, asked, installed) if installed else version_wanted(backend, asked)
-    host, port = machine.limits.host, free_port(machine.limits.host)
-    begin = start_of(machine, want, directory, files, version, host, port)
+    port = free_port(LOOPBACK)
+    begin = start_of(machine, want, directory, files, version, LOOPBACK, port)
     line = command_line(backend, want.spec, begin, env=env, in_container=False)
     command = machine.programs.command(backend.backend_name, line.arguments)
     launched = launched_as(
@@ -114,7 +116,7 @@ def bare(
         command=command,
         env={**_path(machine, backend), **visible_devices(want.claim), **line.env},
         files={**line.files, LAUNCHED: launched.text()},
-        listening=None if reports_itself else Listening(host, port, version or ""),
+        listening=None if reports_itself else Listening(LOOPBACK, port, version or ""),
     )
 
 

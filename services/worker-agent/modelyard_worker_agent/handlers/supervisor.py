@@ -32,7 +32,7 @@ from modelyard_worker_agent.handlers.machine import Machine
 from modelyard_worker_agent.handlers.measuring import when_served
 from modelyard_worker_agent.handlers.probing import LOOK_S, Hearers, Probing
 from modelyard_worker_agent.handlers.starting import NotStarted, launched_unknown, start
-from modelyard_worker_agent.ports import Listening, Process
+from modelyard_worker_agent.ports import Listening, Process, Way
 
 logger = structlog.stdlib.get_logger()
 
@@ -190,24 +190,29 @@ class Supervisor:
         async def running(at: Listening, seconds: float) -> None:
             await self._is_running(process, at, seconds)
 
-        hearers = Hearers(running, lambda: self._seen_healthy(process), self._is_unready)
+        async def healthy() -> None:
+            await self._is_healthy(process)
+
+        hearers = Hearers(running, healthy, self._is_unready)
         launched = self._machine.files.launched(process.directory) or launched_unknown(want)
         return Probing(self._machine, want, process, launched, hearers, ready=self._turn.ready)
 
     async def _is_running(self, process: Process, at: Listening, seconds: float) -> None:
-        number = self._turn.number + 1
+        number, relay = self._turn.number + 1, self._machine.relay
+        way = Way(at.host, at.port) if relay is None else relay.open(process.directory, at)
         await self._say(
             InstanceRunning(
                 **self._who(),
-                host=self._announced(at),
-                port=at.port,
+                host=way.host,
+                port=way.port,
+                relay_token=way.token,
                 pid=process.pid,
                 backend_version=at.version,
                 startup_s=round(seconds, 3),
             ),
             turn=number,
         )
-        self._takes_turn(Turn(number, ready=True))
+        self._takes_turn(Turn(number, ready=True, at=(way.host, way.port)))
 
     async def _is_unready(self, why: str) -> None:
         await self._say(InstanceUnready(**self._who(), message=why), turn=self._turn.number)
@@ -219,15 +224,20 @@ class Supervisor:
         with suppress(OSError):
             self._machine.files.keep_turn(self._directory(), turn)
 
+    async def _is_healthy(self, process: Process) -> None:
+        """Also tells where it is reached now, if that has changed, as with the worker's address."""
+        self._seen_healthy(process)
+        at, relay = self._machine.executor.listening(process.directory), self._machine.relay
+        if at is None or not self._turn.ready:
+            return
+        if self._turn.at != ((at.host, at.port) if relay is None else relay.address()):
+            await self._is_running(process, at, 0.0)
+
     def _seen_healthy(self, process: Process) -> None:
         now = self._machine.now()
         self._healthy = Stretch(self._healthy.since if self._healthy else now, now)
         with suppress(OSError):  # a full disk is no reason to end a watch
             self._machine.files.keep_healthy(process.directory, self._healthy)
-
-    def _announced(self, at: Listening) -> str:
-        """A server on all addresses is reached by the worker's own."""
-        return self._machine.limits.address if at.host in ("0.0.0.0", "::") else at.host
 
     async def _ended(self, want: Want) -> None:
         directory = self._directory()
@@ -243,6 +253,7 @@ class Supervisor:
         # an agent that was away finds out late: what counts is when it was last seen healthy
         healthy = self._healthy or self._machine.files.healthy(directory)
         self._here, self._process, self._healthy = Here.ENDED, None, None
+        self._close_way(directory)
         await self._say(
             InstanceFailed(
                 **self._who(),
@@ -266,6 +277,7 @@ class Supervisor:
             executor, grace_s = self._machine.executor, self._machine.limits.stop_grace_s
             pids = await asyncio.to_thread(executor.pids, self._process.directory)
             self._forced = await executor.stop(self._process, grace_s=grace_s)
+            self._close_way(self._process.directory)
             await memory_is_back(self._machine, self._want.claim, pids, self._want.name)
         self._here, self._process = Here.STOPPED, None
 
@@ -278,6 +290,10 @@ class Supervisor:
         )
         await self._say(stopped)
         self._machine.files.forget_want(self._want.instance_id)
+
+    def _close_way(self, directory: Path) -> None:
+        if self._machine.relay is not None:
+            self._machine.relay.close(directory)
 
     # --- small things --------------------------------------------------------------------------------
 
