@@ -70,6 +70,7 @@ class Machine:
     state: Path
     nats_url: str
     nc: Client
+    worker_id: int = WORKER
     sealer_key: str = field(default_factory=Sealer.new_key)
     observations: list[Observation] = field(default_factory=list)
     agent: "subprocess.Popen[bytes] | None" = None
@@ -79,7 +80,9 @@ class Machine:
         """Streams, and the answer of an earlier join, so that no api is needed."""
         await provision(self.nc)
         self.state.mkdir(parents=True)
-        joined = JoinAnswer(worker_id=WORKER, name="box", nats_url=self.nats_url, secret_key=self.sealer_key)
+        joined = JoinAnswer(
+            worker_id=self.worker_id, name="box", nats_url=self.nats_url, secret_key=self.sealer_key
+        )
         (self.state / "joined.json").write_text(joined.model_dump_json())
         await self.listen()
 
@@ -148,7 +151,7 @@ class Machine:
 
     async def log(self, instance: int = 17, **asked: Any) -> LogAnswer:
         question: Contract = LogQuestion(instance_id=instance, **asked)
-        return await Questions(self.nc).ask(WORKER, "logs", question, LogAnswer, timeout_s=5)
+        return await Questions(self.nc).ask(self.worker_id, "logs", question, LogAnswer, timeout_s=5)
 
     def clean_up(self) -> None:
         """Ends the agent, then everything that was started below the state directory."""

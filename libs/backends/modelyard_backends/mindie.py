@@ -54,7 +54,8 @@ def injection(spec: DeploymentSpec, start: Start, given: Sequence[str]) -> Injec
         files[RANK_TABLE] = json.dumps(rank_table(start.group), indent=2)
         env |= {
             "RANK_TABLE_FILE": f"{start.directory}/{RANK_TABLE}",
-            "MIES_CONTAINER_IP": start.group.members[start.group.rank].address,
+            "MIES_CONTAINER_IP": start.group.own.address,
+            "HCCL_IF_IP": start.group.own.address,
             "HCCL_DETERMINISTIC": "true",
         }
     return Injection(env=env, files=files)

@@ -27,6 +27,7 @@ def injection(spec: DeploymentSpec, start: Start, given: Sequence[str]) -> Injec
         arguments += ["--device", "cpu"]
     if start.group is not None:
         arguments += _nodes(start.group)
+        env |= start.group.network_env()
     return Injection(tuple(arguments), env)
 
 

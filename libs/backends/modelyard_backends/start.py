@@ -26,14 +26,25 @@ class Group:
     members: tuple[Member, ...]
     rank: int
     ports: tuple[int, ...]
+    interface: str = ""
+    """Of this member, that has its address."""
 
     @property
     def primary(self) -> Member:
         return self.members[0]
 
     @property
+    def own(self) -> Member:
+        return self.members[self.rank]
+
+    @property
     def gpu_count(self) -> int:
         return sum(member.gpu_count for member in self.members)
+
+    def network_env(self) -> dict[str, str]:
+        """By which NCCL and Gloo take the interface that was checked, and no other."""
+        names = ("NCCL_SOCKET_IFNAME", "GLOO_SOCKET_IFNAME", "TP_SOCKET_IFNAME")
+        return dict.fromkeys(names, self.interface) if self.interface else {}
 
 
 @dataclass(frozen=True, slots=True)

@@ -36,7 +36,7 @@ def injection(spec: DeploymentSpec, start: Start, given: Sequence[str]) -> Injec
         env |= lmcache_env(cache, start.vram_bytes)
     if start.group is None:
         return Injection(tuple(arguments), env)
-    env |= {"VLLM_HOST_IP": start.group.members[start.group.rank].address}
+    env |= {"VLLM_HOST_IP": start.group.own.address, **start.group.network_env()}
     if uses_ray(given):
         return _with_ray(start.group, arguments, env)
     return Injection((*arguments, *_multiprocessing(start.group)), env)

@@ -6,33 +6,60 @@ question is answered from what the asked side sees right now.
 
 from typing import Literal
 
+from pydantic import ConfigDict
+
 from modelyard_contracts.backends import InferenceBackend
 from modelyard_contracts.base import Contract, Instant
-from modelyard_contracts.deployments import Claim, DeploymentSpec, Subordinate
+from modelyard_contracts.deployments import Claim, DeploymentSpec
 from modelyard_contracts.models import ModelCoordinates, ModelFacts
 from modelyard_contracts.telemetry import Telemetry
+
+
+class GroupMember(Contract):
+    """A worker of an instance that runs on several, and what is known of it once it is prepared."""
+
+    worker_id: int
+    worker_name: str
+    device_count: int
+    address: str | None = None
+    device_addresses: tuple[str, ...] = ()
+
+
+class GroupWant(Contract):
+    """One worker's part in an instance that runs on several. Rank 0 is the primary, which serves."""
+
+    rank: int
+    members: tuple[GroupMember, ...]
+    """By rank."""
+    ports: tuple[int, ...] = ()
+    """On the primary, once it holds them."""
+    start: bool = False
+    """All are prepared, and it is this one's turn."""
 
 
 class Want(Contract):
     """What one worker should do about one instance; the latest per instance counts.
 
     `absent` is said out loud: an agent stops a model server only when told to, never because it
-    cannot find a want.
+    cannot find a want. `halted`: this attempt has failed elsewhere, so what is left of it is to end.
     """
+
+    # wants outlive an upgrade: what another version says beside is passed over
+    model_config = ConfigDict(frozen=True, extra="ignore")
 
     instance_id: int
     deployment_id: int
     worker_id: int
     name: str
     deployment_name: str
-    state: Literal["running", "absent"]
+    state: Literal["running", "halted", "absent"]
     attempt: int = 0
     """Start it if the last start was an earlier attempt."""
     spec: DeploymentSpec
     claim: Claim = Claim()
     """What was reserved for it on this worker."""
-    subordinates: tuple[Subordinate, ...] = ()
-    """The other workers of an instance that runs on several, in the order of their ranks."""
+    group: GroupWant | None = None
+    """None: it runs on this worker alone."""
     backend: InferenceBackend | None = None
     """As it is defined now; None: as this build of the agent knows it."""
     correlation_id: str

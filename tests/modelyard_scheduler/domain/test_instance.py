@@ -67,6 +67,7 @@ def test_the_phase_follows_from_the_facts(given: tuple[Event, ...], phase: Phase
         ((*PLACED, downloading()), starting()),
         ((*PLACED, downloading()), failed()),
         (STARTED, running()),
+        (RUNS, running().model_copy(update={"host": "10.0.0.9"})),
         (STARTED, failed()),
         (RUNS, failed()),
         (BACKS_OFF, starting(1)),
@@ -85,7 +86,7 @@ def test_an_agents_fact_that_may_follow_is_admitted(given: tuple[Event, ...], fa
     [
         (PLACED, running(), "InstanceRunning cannot follow while chat3-00005 is scheduled"),
         (STARTED, starting(), "InstanceStarting cannot follow while chat3-00005 is starting"),
-        (RUNS, running(), "InstanceRunning cannot follow while chat3-00005 is running"),
+        (RUNS, running(), "chat3-00005 said so before"),
         (RUNS, stopped(), "InstanceStopped cannot follow while chat3-00005 is running"),
         ((*RUNS, failed()), failed(), "InstanceFailed cannot follow while chat3-00005 is failed"),
         ((*RUNS, failed()), starting(1), "chat3-00005 is at attempt 0, not 1"),

@@ -5,7 +5,7 @@ from modelyard_contracts.deployments import DeploymentSpec, Source
 from modelyard_contracts.events import InferenceBackendDefined, ModelInspected
 from modelyard_contracts.messages import Want
 from modelyard_contracts.models import ModelFacts, ModelFormat, coordinates_of
-from modelyard_scheduler.domain.wants import WantsPlan, supersedes, want_for, wants_plan
+from modelyard_scheduler.domain.wants import WantsPlan, supersedes, wants_for, wants_plan
 from modelyard_scheduler_world import (
     at,
     failed,
@@ -45,26 +45,23 @@ BACKS_OFF = (*RUNS, failed(), restart_scheduled(1, delay_s=10))
 def test_what_is_wanted_follows_from_the_state_and_the_time(
     given: tuple[Event, ...], now_s: float, wanted: tuple[str, int]
 ) -> None:
-    want = want_for(instance(*given), at(now_s))
-    assert want is not None
+    [want] = wants_for(instance(*given), at(now_s))
     assert (want.state, want.attempt) == wanted
 
 
 def test_nothing_is_wanted_of_what_is_nowhere() -> None:
-    assert want_for(instance(requested()), at(0)) is None
-    assert want_for(instance(requested(), unschedulable()), at(0)) is None
+    assert wants_for(instance(requested()), at(0)) == ()
+    assert wants_for(instance(requested(), unschedulable()), at(0)) == ()
 
 
 def test_a_want_carries_the_story_of_who_wished_it() -> None:
-    want = want_for(instance(*PLACED), at(0))
-    assert want is not None
+    [want] = wants_for(instance(*PLACED), at(0))
     assert (want.actor, want.correlation_id) == ("user/1", "story")
     assert (want.name, want.deployment_name, want.worker_id) == ("chat3-00005", "chat3", 1)
 
 
 def want(state: str = "running", attempt: int = 0, instance_id: int = 5) -> Want:
-    found = want_for(instance(*PLACED), at(0))
-    assert found is not None
+    [found] = wants_for(instance(*PLACED), at(0))
     return found.model_copy(update={"state": state, "attempt": attempt, "instance_id": instance_id})
 
 
@@ -80,8 +77,7 @@ def test_what_is_held_as_it_should_be_stays() -> None:
 
 
 def want_of(*events: Event, now_s: float = 0) -> Want:
-    found = want_for(instance(*events), at(now_s))
-    assert found is not None
+    [found] = wants_for(instance(*events), at(now_s))
     return found
 
 

@@ -148,6 +148,26 @@ class InstanceStarting(AgentInstanceEvent):
     """Of the container; None for a process."""
 
 
+class InstanceMemberPrepared(AgentInstanceEvent):
+    """One of the workers of an instance that runs on several has all that a start takes: the model, an
+    interface with its address, a way to the primary worker, which holds `ports` for the group."""
+
+    address: str
+    interface: str
+    ports: tuple[int, ...] = ()
+    device_addresses: tuple[str, ...] = ()
+    """Of devices that have network addresses of their own."""
+
+
+class InstanceMemberStarted(AgentInstanceEvent):
+    """The part of it that runs on a worker beside the primary one was started."""
+
+    pid: int
+    command: tuple[str, ...]
+    """The argument vector, environment left out."""
+    image: str | None = None
+
+
 class InstanceRunning(AgentInstanceEvent):
     """The model server answers inference at `http://{host}:{port}`. Said again when that address changes."""
 

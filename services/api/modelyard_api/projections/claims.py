@@ -31,6 +31,9 @@ def devices_view(claim: Claim) -> View:
     }
 
 
+NOT_YET: View = {"state": "pending", "worker_ip": None, "pid": None}
+
+
 def distributed_view(subordinates: Sequence[Subordinate]) -> View | None:
     """None for an instance on one worker."""
     if not subordinates:
@@ -41,11 +44,23 @@ def distributed_view(subordinates: Sequence[Subordinate]) -> View | None:
             "worker_name": one.worker_name,
             "name": one.worker_name,
             "total_gpus": len(one.claim.vram_bytes),
+            **NOT_YET,
             **devices_view(one.claim),
         }
         for one in subordinates
     ]
     return {"mode": "initialize_later", "download_model_files": True, "subordinate_workers": workers}
+
+
+def members_view(found: View | None, change: View, worker_id: int | None = None) -> View | None:
+    """With the change made to the part on that worker; None: to every part."""
+    if found is None:
+        return None
+    workers = [
+        {**one, **change} if worker_id in (None, one["worker_id"]) else one
+        for one in found["subordinate_workers"]
+    ]
+    return {**found, "subordinate_workers": workers}
 
 
 def taken_view(claim: Claim) -> View:

@@ -8,6 +8,8 @@ from modelyard_contracts.envelope import Recorded
 from modelyard_contracts.events import (
     InstanceDownloading,
     InstanceFailed,
+    InstanceMemberPrepared,
+    InstanceMemberStarted,
     InstanceMemoryMeasured,
     InstanceRemoved,
     InstanceRequested,
@@ -24,7 +26,7 @@ from modelyard_contracts.events import (
 from modelyard_contracts.models import coordinates_of
 from modelyard_eventlog.log import AnyRecorded
 
-from modelyard_api.projections.claims import devices_view, distributed_view, taken_view
+from modelyard_api.projections.claims import NOT_YET, devices_view, distributed_view, members_view, taken_view
 from modelyard_api.projections.rows import (
     BASE_SORTABLE,
     ReadModel,
@@ -221,6 +223,19 @@ def _unready(event: Recorded[InstanceUnready], _: View) -> View:
     }
 
 
+def _member_prepared(event: Recorded[InstanceMemberPrepared], view: View) -> View:
+    change = {"state": "prepared", "worker_ip": event.data.address}
+    return _with_member(view, change, event.data.worker_id)
+
+
+def _member_started(event: Recorded[InstanceMemberStarted], view: View) -> View:
+    return _with_member(view, {"state": "running", "pid": event.data.pid}, event.data.worker_id)
+
+
+def _with_member(view: View, change: View, worker_id: int | None = None) -> View:
+    return {"distributed_servers": members_view(view["distributed_servers"], change, worker_id)}
+
+
 def _measured(event: Recorded[InstanceMemoryMeasured], _: View) -> View:
     data = event.data
     return {
@@ -238,9 +253,15 @@ def _measured(event: Recorded[InstanceMemoryMeasured], _: View) -> View:
     }
 
 
-def _failed(event: Recorded[InstanceFailed], _: View) -> View:
+def _failed(event: Recorded[InstanceFailed], view: View) -> View:
     message = f"{event.data.cause.value.replace('_', ' ')}: {event.data.message}"
-    return {**NOT_SERVING, "state": "error", "state_message": message, "attempt": event.data.attempt}
+    return {
+        **NOT_SERVING,
+        **_with_member(view, NOT_YET),
+        "state": "error",
+        "state_message": message,
+        "attempt": event.data.attempt,
+    }
 
 
 def _stopped(event: Recorded[InstanceStopped], _: View) -> View:
@@ -256,6 +277,8 @@ CHANGES: dict[type[Event], Callable[[Recorded[Any], View], View]] = {
     InstanceStarting: _starting,
     InstanceRunning: _running,
     InstanceUnready: _unready,
+    InstanceMemberPrepared: _member_prepared,
+    InstanceMemberStarted: _member_started,
     InstanceMemoryMeasured: _measured,
     InstanceFailed: _failed,
     InstanceStopped: _stopped,

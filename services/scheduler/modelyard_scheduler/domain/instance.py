@@ -7,11 +7,15 @@ scheduler's own decisions look here before they are made (`may`).
     requested -> scheduled -> [downloading ->] starting -> running
                      any of these -> failed -> backing off -> [downloading ->] starting -> ...
     any placed phase -> stopping -> stopped -> removed
+
+On several workers it is one instance all the same: it starts once every worker has prepared its part, the
+first failure of any is the failure of all, and it has stopped once all have.
 """
 
 from collections.abc import Mapping
 from datetime import datetime
 from enum import StrEnum
+from types import MappingProxyType
 from typing import NamedTuple, assert_never
 
 from modelyard_contracts.deployments import Claim, DeploymentSpec, Reason, Subordinate
@@ -21,6 +25,8 @@ from modelyard_contracts.events import (
     InstanceDeletionRequested,
     InstanceDownloading,
     InstanceFailed,
+    InstanceMemberPrepared,
+    InstanceMemberStarted,
     InstanceMemoryMeasured,
     InstanceRemoved,
     InstanceRequested,
@@ -39,6 +45,8 @@ AgentFact = (
     | InstanceStarting
     | InstanceRunning
     | InstanceUnready
+    | InstanceMemberPrepared
+    | InstanceMemberStarted
     | InstanceMemoryMeasured
     | InstanceFailed
     | InstanceStopped
@@ -87,9 +95,13 @@ _TO_START: Mapping[type[InstanceFact], Phase] = {
 LIFE: Mapping[Phase, Mapping[type[InstanceFact], Phase]] = {
     Phase.REQUESTED: _UNPLACED,
     Phase.UNSCHEDULABLE: _UNPLACED,
-    Phase.SCHEDULED: {**_PLACED, **_TO_START},
-    Phase.DOWNLOADING: {**_PLACED, InstanceStarting: Phase.STARTING},
-    Phase.STARTING: {**_PLACED, InstanceRunning: Phase.RUNNING},
+    Phase.SCHEDULED: {**_PLACED, **_TO_START, InstanceMemberPrepared: Phase.SCHEDULED},
+    Phase.DOWNLOADING: {
+        **_PLACED,
+        InstanceStarting: Phase.STARTING,
+        InstanceMemberPrepared: Phase.DOWNLOADING,
+    },
+    Phase.STARTING: {**_PLACED, InstanceRunning: Phase.RUNNING, InstanceMemberStarted: Phase.STARTING},
     Phase.RUNNING: {
         **_PLACED,
         InstanceRunning: Phase.RUNNING,
@@ -101,7 +113,7 @@ LIFE: Mapping[Phase, Mapping[type[InstanceFact], Phase]] = {
         InstanceStopping: Phase.STOPPING,
         InstanceRemoved: Phase.REMOVED,
     },
-    Phase.BACKING_OFF: {**_PLACED, **_TO_START},
+    Phase.BACKING_OFF: {**_PLACED, **_TO_START, InstanceMemberPrepared: Phase.BACKING_OFF},
     Phase.STOPPING: {InstanceStopped: Phase.STOPPED, InstanceRemoved: Phase.REMOVED},
     Phase.STOPPED: {InstanceRemoved: Phase.REMOVED},
     Phase.REMOVED: {},
@@ -115,6 +127,14 @@ WORKER_GONE = frozenset({"worker_lost", "worker_deleted"})
 
 
 NOTHING_CLAIMED = Claim()
+NOBODY_PREPARED: Mapping[int, InstanceMemberPrepared] = MappingProxyType({})
+OF_ANY_MEMBER = (
+    InstanceMemberPrepared,
+    InstanceMemberStarted,
+    InstanceFailed,
+    InstanceStopped,
+)
+"""Facts that each worker of an instance states of its own part; all others are the primary's."""
 
 
 class InstanceState(NamedTuple):
@@ -139,6 +159,12 @@ class InstanceState(NamedTuple):
     claim: Claim = NOTHING_CLAIMED
     """Of the worker it is on."""
     subordinates: tuple[Subordinate, ...] = ()
+    serves_at: tuple[str, int] | None = None
+    """Host and port, while it runs."""
+    prepared: Mapping[int, InstanceMemberPrepared] = NOBODY_PREPARED
+    """What the workers of a group have said for the current attempt, by worker."""
+    ended_on: frozenset[int] = frozenset()
+    """Workers that have ended their part, as it stops."""
     attempt: int = 0
     """The number of the current start; while backing off, of the coming one."""
     streak: int = 0
@@ -172,13 +198,19 @@ def admits(state: InstanceState | None, fact: AgentFact) -> str | None:
         return f"instance {fact.instance_id} is removed or was never there"
     if fact.deployment_id != state.deployment_id:
         return f"{state.name} belongs to deployment {state.deployment_id}, not {fact.deployment_id}"
-    if fact.worker_id != state.worker_id:
+    if fact.worker_id != state.worker_id and not _is_of_member(state, fact):
         return f"{state.name} is on worker {state.worker_id}, not {fact.worker_id}"
     if not _attempt_fits(state, fact):
         return f"{state.name} is at attempt {state.attempt}, not {fact.attempt}"
+    if isinstance(fact, InstanceRunning) and state.serves_at == (fact.host, fact.port):
+        return f"{state.name} said so before"
     if not may(state, type(fact)):
         return f"{type(fact).__name__} cannot follow while {state.name} is {state.phase}"
     return None
+
+
+def _is_of_member(state: InstanceState, fact: AgentFact) -> bool:
+    return isinstance(fact, OF_ANY_MEMBER) and fact.worker_id in homes(state)
 
 
 def _attempt_fits(state: InstanceState, fact: AgentFact) -> bool:
@@ -198,7 +230,10 @@ def evolve(state: InstanceState | None, recorded: Recorded[InstanceFact]) -> Ins
     seen = state._replace(seq=recorded.seq, last_event_id=recorded.id, phase=phase or state.phase)
     if isinstance(fact, InstanceDeletionRequested):
         return _wanted(seen._replace(deletion_requested=True), recorded)
-    return seen if phase is None else _entered(seen, fact, recorded)
+    if phase is None:
+        return seen
+    serves_at = (fact.host, fact.port) if isinstance(fact, InstanceRunning) else state.serves_at
+    return _entered(seen._replace(serves_at=serves_at if phase is Phase.RUNNING else None), fact, recorded)
 
 
 def _requested(fact: InstanceRequested, recorded: Recorded[InstanceFact]) -> InstanceState:
@@ -244,18 +279,34 @@ def _entered(state: InstanceState, fact: InstanceFact, recorded: Recorded[Instan
             failed = state._replace(healthy_s=fact.healthy_s, failure=fact.cause)
             return failed._replace(failed_at=recorded.time)
         case InstanceRestartScheduled():
-            return state._replace(
-                attempt=fact.attempt, streak=fact.streak, restart_at=fact.restart_at, healthy_s=0.0
-            )
+            again = state._replace(attempt=fact.attempt, streak=fact.streak, restart_at=fact.restart_at)
+            return again._replace(healthy_s=0.0, prepared=NOBODY_PREPARED)
+        case InstanceMemberPrepared():
+            return state._replace(prepared={**state.prepared, fact.worker_id: fact})
+        case InstanceStopped():
+            return ended(state, fact.worker_id)
         case InstanceStopping():
             return _wanted(state._replace(leaves_because=fact.reason), recorded)
         case InstanceRemoved():
             return state._replace(leaves_because=fact.reason)
-        case InstanceRequested() | InstanceDeletionRequested():
-            return state
-        case InstanceDownloading() | InstanceStarting() | InstanceRunning():
-            return state
-        case InstanceUnready() | InstanceMemoryMeasured() | InstanceStopped():
+        case (
+            InstanceRequested()
+            | InstanceDeletionRequested()
+            | InstanceDownloading()
+            | InstanceStarting()
+            | InstanceRunning()
+            | InstanceUnready()
+            | InstanceMemoryMeasured()
+            | InstanceMemberStarted()
+        ):
             return state
         case _:
             assert_never(fact)
+
+
+def ended(state: InstanceState, worker_id: int) -> InstanceState:
+    """With its part on that worker gone; it stops until all parts are."""
+    ended_on = state.ended_on | {worker_id}
+    over = ended_on.issuperset(homes(state))
+    phase = Phase.STOPPING if state.phase is Phase.STOPPED and not over else state.phase
+    return state._replace(ended_on=ended_on, phase=phase)

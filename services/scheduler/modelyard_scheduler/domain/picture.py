@@ -240,6 +240,15 @@ class Picture:
             self.leftovers[ident] = state
         self._drop_if_over(state.deployment_id)
 
+    def ended(self, instance_id: int, worker_id: int) -> None:
+        """Nothing is left of a leftover on that worker."""
+        state = self.leftovers.pop(instance_id, None)
+        if state is None:
+            return
+        state = instance.ended(state, worker_id)
+        if not state.ended_on.issuperset(homes(state)):
+            self.leftovers[instance_id] = state
+
     def _drop_if_over(self, deployment_id: int) -> None:
         """Forgets a deleted deployment once its last instance is gone."""
         state = self.deployments.get(deployment_id)

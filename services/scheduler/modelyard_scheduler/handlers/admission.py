@@ -8,6 +8,8 @@ from modelyard_contracts.envelope import Cause, UnknownEventType, parse_data
 from modelyard_contracts.events import (
     InstanceDownloading,
     InstanceFailed,
+    InstanceMemberPrepared,
+    InstanceMemberStarted,
     InstanceMemoryMeasured,
     InstanceRunning,
     InstanceStarting,
@@ -40,6 +42,8 @@ INSTANCE_FACTS = (
     InstanceStarting,
     InstanceRunning,
     InstanceUnready,
+    InstanceMemberPrepared,
+    InstanceMemberStarted,
     InstanceMemoryMeasured,
     InstanceFailed,
     InstanceStopped,
@@ -112,7 +116,7 @@ class Admission:
     async def _settle_leftover(self, event: AgentEvent) -> None:
         """A worker that came back has ended what was given up meanwhile: nothing is wanted of it any more."""
         if isinstance(event, InstanceStopped) and event.instance_id not in self.decider.picture.instances:
-            self.decider.picture.leftovers.pop(event.instance_id, None)
+            self.decider.picture.ended(event.instance_id, event.worker_id)
             await self.wants.forget(event.worker_id, event.instance_id)
 
 

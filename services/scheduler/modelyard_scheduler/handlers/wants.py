@@ -7,8 +7,8 @@ from datetime import datetime
 
 from modelyard_contracts.messages import Want
 
-from modelyard_scheduler.domain.instance import InstanceState
-from modelyard_scheduler.domain.wants import WantKey, want_for, wants_plan
+from modelyard_scheduler.domain.instance import InstanceState, homes
+from modelyard_scheduler.domain.wants import WantKey, wants_for, wants_plan
 from modelyard_scheduler.handlers.deciding import AT_ONCE, Decider
 from modelyard_scheduler.ports import Wants
 
@@ -21,21 +21,26 @@ class WantsHandler:
     async def tell(self, instance_ids: Iterable[int], *, at: datetime | None = None) -> None:
         """Puts the wants that follow from the instances' states at the time `at`, now if not given."""
         found = [self.decider.picture.instances.get(ident) for ident in instance_ids]
-        wants = [self._want(state, at) for state in found if state is not None]
-        await self._put([want for want in wants if want is not None])
+        await self._put([want for state in found if state is not None for want in self._wants(state, at)])
 
-    def _want(self, state: InstanceState, at: datetime | None = None) -> Want | None:
+    async def tell_groups(self, instance_ids: Iterable[int]) -> None:
+        """Those among them that are on several workers: what one did is news to the others."""
+        instances = self.decider.picture.instances
+        found = [ident for ident in instance_ids if ident in instances and instances[ident].subordinates]
+        await self.tell(found)
+
+    def _wants(self, state: InstanceState, at: datetime | None = None) -> tuple[Want, ...]:
         backend = self.decider.picture.backend_of(state.spec)
-        return want_for(state, at or self.decider.now(), backend)
+        return wants_for(state, at or self.decider.now(), backend)
 
     async def tell_gone(self, states: Sequence[InstanceState]) -> None:
         """Whatever their workers may still have of them is to end."""
-        wants = [self._want(state) for state in states]
-        await self._put([want.model_copy(update={"state": "absent"}) for want in wants if want is not None])
+        wants = [want for state in states for want in self._wants(state)]
+        await self._put([want.model_copy(update={"state": "absent"}) for want in wants])
 
     async def forget(self, states: Sequence[InstanceState]) -> None:
         """Nothing is left of them."""
-        await self._forget([(s.worker_id, s.instance_id) for s in states if s.worker_id is not None])
+        await self._forget([(worker_id, s.instance_id) for s in states for worker_id in homes(s)])
 
     async def tell_all(self) -> None:
         """Compares every want with the picture and mends the differences, one by one, as the picture is by

@@ -12,10 +12,12 @@ from modelyard_contracts.events import (
     InstanceDeletionRequested,
     InstanceEvent,
     InstanceFailed,
+    InstanceMemberPrepared,
     InstanceRemoved,
     InstanceRequested,
     InstanceRestartScheduled,
     InstanceRunning,
+    InstanceStarting,
     InstanceStopped,
     ModelFileDeleted,
     ModelFileDeletionRequested,
@@ -48,6 +50,8 @@ class Due:
     remove: set[int] = field(default_factory=set)
     restart: set[int] = field(default_factory=set)
     wake: set[int] = field(default_factory=set)
+    tell: set[int] = field(default_factory=set)
+    """If they are on several workers."""
     place: set[int] = field(default_factory=set)
     files: set[int] = field(default_factory=set)
     place_waiting: bool = False
@@ -79,10 +83,14 @@ class Due:
                 self.place.add(ident)
             case InstanceFailed(instance_id=ident):
                 self.restart.add(ident)
+                self.tell.add(ident)
             case InstanceRestartScheduled(instance_id=ident):
                 self.wake.add(ident)
             case InstanceStopped(instance_id=ident):
                 self.remove.add(ident)
+                self.tell.add(ident)
+            case InstanceMemberPrepared(instance_id=ident) | InstanceStarting(instance_id=ident):
+                self.tell.add(ident)
             case (
                 InstanceDeletionRequested(deployment_id=ident)
                 | InstanceRunning(deployment_id=ident)

@@ -40,6 +40,7 @@ class Scheduler:
     async def react(self, events: Iterable[Event]) -> None:
         todo = due(events)
         await self.files.tell(sorted(todo.files))
+        await self.wants.tell_groups(sorted(todo.tell))
         async with self.busy:
             for worker_id in sorted(todo.give_up):
                 await self.instances.give_up(worker_id)

@@ -77,6 +77,18 @@ class RunFiles:
         directory.mkdir(parents=True, exist_ok=True)
         write_private(directory / "want.json", want.model_dump_json())
 
+    def keep_ports(self, instance_id: int, attempt: int, ports: tuple[int, ...]) -> None:
+        """Those that are held for a group."""
+        kept = json.dumps({"attempt": attempt, "ports": ports})
+        write_private(self.root / str(instance_id) / "ports.json", kept)
+
+    def ports(self, instance_id: int, attempt: int) -> tuple[int, ...]:
+        try:
+            kept = json.loads((self.root / str(instance_id) / "ports.json").read_text())
+            return tuple(kept["ports"]) if kept["attempt"] == attempt else ()
+        except (OSError, ValueError, KeyError, TypeError):
+            return ()
+
     def wants(self) -> list[Want]:
         """The last want of every instance that this machine still has something of.
 

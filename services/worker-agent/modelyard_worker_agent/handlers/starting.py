@@ -9,15 +9,16 @@ from pathlib import Path
 
 from modelyard_backends.builtin import BUILT_IN
 from modelyard_backends.command import command_line
-from modelyard_backends.start import CannotStart, CommandLine, Start
+from modelyard_backends.start import CannotStart, CommandLine, Group, Member, Start
 from modelyard_backends.versions import check_installed, image_of, settings_of, version_wanted
 from modelyard_contracts.backends import BackendVersion, InferenceBackend
 from modelyard_contracts.deployments import Backend
 from modelyard_contracts.events import FailureCause
-from modelyard_contracts.messages import Want
+from modelyard_contracts.messages import GroupWant, Want
 from modelyard_contracts.parameters import BadParameters
 from modelyard_runtime.secrets import Sealer, Unsealable
 
+from modelyard_worker_agent.adapters.interfaces import NoWay, interface_of
 from modelyard_worker_agent.adapters.processes import free_port
 from modelyard_worker_agent.adapters.run_files import LAUNCHED, Launched
 from modelyard_worker_agent.domain.failures import Failure
@@ -46,29 +47,49 @@ class NotStarted(Exception):
 
 
 async def start(
-    machine: Machine, want: Want, directory: Path, downloading: Callable[[], Awaitable[None]]
+    machine: Machine,
+    want: Want,
+    directory: Path,
+    downloading: Callable[[], Awaitable[None]],
+    let_go: Callable[[], None],
 ) -> Process:
-    """Returns once the process is there. Raises `NotStarted`."""
+    """Returns once the process is there; `let_go` of the ports that it takes is the last thing before.
+    Raises `NotStarted`."""
+    files, env = await resolve(machine, want, downloading)
+    try:
+        return await _launch(machine, want, directory, files, env, let_go)
+    except (BadParameters, CannotStart, Unsealable) as error:
+        raise not_started(FailureCause.BAD_ARGUMENT, str(error)) from error
+    except StartFailed as error:
+        raise not_started(FailureCause.CRASHED, str(error)) from error
+
+
+async def resolve(
+    machine: Machine, want: Want, downloading: Callable[[], Awaitable[None]]
+) -> tuple[Files, dict[str, str]]:
+    """What is served, on this disk, and the deployment's variables in clear. Raises `NotStarted`."""
     try:
         env = machine.sealer.unseal_all(want.spec.env)
-        files = await files_of(machine.models, want, env, downloading)
-        return await _launch(machine, want, directory, files, env)
+        return await files_of(machine.models, want, env, downloading), env
     except ModelMissing as error:
-        raise _not_started(FailureCause.MODEL_NOT_FOUND, error) from error
+        raise not_started(FailureCause.MODEL_NOT_FOUND, str(error)) from error
     except DownloadFailed as error:
-        raise _not_started(FailureCause.DOWNLOAD_FAILED, error) from error
-    except (BadParameters, CannotStart, Unsealable) as error:
-        raise _not_started(FailureCause.BAD_ARGUMENT, error) from error
-    except StartFailed as error:
-        raise _not_started(FailureCause.CRASHED, error) from error
+        raise not_started(FailureCause.DOWNLOAD_FAILED, str(error)) from error
+    except (CannotStart, Unsealable) as error:
+        raise not_started(FailureCause.BAD_ARGUMENT, str(error)) from error
 
 
-def _not_started(cause: FailureCause, error: Exception) -> NotStarted:
-    return NotStarted(Failure(cause, str(error), None, None))
+def not_started(cause: FailureCause, message: str) -> NotStarted:
+    return NotStarted(Failure(cause, message, None, None))
 
 
 async def _launch(
-    machine: Machine, want: Want, directory: Path, files: Files, env: Mapping[str, str]
+    machine: Machine,
+    want: Want,
+    directory: Path,
+    files: Files,
+    env: Mapping[str, str],
+    let_go: Callable[[], None],
 ) -> Process:
     backend = unsealed(backend_of(want, files.model), machine.sealer)
     if backend.backend_name == Backend.LLAMA_CPP:
@@ -76,7 +97,9 @@ async def _launch(
     if machine.executor.in_container:
         return await machine.executor.start(contained(machine, want, directory, files, backend, env))
     installed = await asyncio.to_thread(machine.programs.version, backend)
-    return await machine.executor.start(bare(machine, want, directory, files, backend, installed, env))
+    launch = bare(machine, want, directory, files, backend, installed, env)
+    let_go()
+    return await machine.executor.start(launch)
 
 
 def _check_gguf(files: Files) -> None:
@@ -174,7 +197,20 @@ def start_of(
         draft_path=str(files.draft) if files.draft else None,
         projector_path=str(files.projector) if files.projector else None,
         vram_bytes=sum(want.claim.vram_bytes.values()),
+        group=None if want.group is None else group_of(want.group),
     )
+
+
+def group_of(group: GroupWant) -> Group:
+    """Raises `CannotStart`."""
+    members = tuple(
+        Member(one.address or "", one.device_count, one.device_addresses) for one in group.members
+    )
+    try:
+        interface, _ = interface_of(members[group.rank].address)
+    except NoWay as error:
+        raise CannotStart(str(error)) from error
+    return Group(members, group.rank, group.ports, interface)
 
 
 def launched_as(

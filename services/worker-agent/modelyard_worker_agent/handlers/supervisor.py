@@ -11,30 +11,26 @@ from dataclasses import replace
 from pathlib import Path
 
 import structlog
-from modelyard_contracts.base import Event
-from modelyard_contracts.events import (
-    FailureCause,
-    InstanceDownloading,
-    InstanceFailed,
-    InstanceRunning,
-    InstanceStarting,
-    InstanceStopped,
-    InstanceUnready,
-)
-from modelyard_contracts.messages import Want
+from modelyard_contracts.events import FailureCause
+from modelyard_contracts.messages import GroupWant, Want
 from modelyard_runtime.tracing import span
 
 from modelyard_worker_agent.adapters.run_files import Stretch, Turn
 from modelyard_worker_agent.domain.failures import Failure, classify
-from modelyard_worker_agent.domain.reconcile import Here, Local, Step, next_step
+from modelyard_worker_agent.domain.reconcile import Here, Local, Step, is_in_vain, next_step
 from modelyard_worker_agent.handlers.draining import drain, memory_is_back
+from modelyard_worker_agent.handlers.group_part import ECHO_S, ECHOES, GroupPart
 from modelyard_worker_agent.handlers.machine import Machine
 from modelyard_worker_agent.handlers.measuring import when_served
 from modelyard_worker_agent.handlers.probing import LOOK_S, Hearers, Probing
 from modelyard_worker_agent.handlers.starting import NotStarted, launched_unknown, start
-from modelyard_worker_agent.ports import Listening, Process, Way
+from modelyard_worker_agent.handlers.telling import Telling, is_subordinate
+from modelyard_worker_agent.ports import Listening, Process
 
 logger = structlog.stdlib.get_logger()
+
+HALT_S = 2.0
+"""For what is left of a group that has failed: it serves nobody any more."""
 
 
 class Supervisor:
@@ -52,6 +48,7 @@ class Supervisor:
         self._healthy: Stretch | None = None
         self._turn = Turn()
         self._forced = False
+        self._part = GroupPart(machine)
 
     @property
     def attempt(self) -> int:
@@ -69,10 +66,20 @@ class Supervisor:
         self._machine.files.keep_want(self._want)
         await self._adopt()
         while True:
-            match next_step(self._want, Local(self._here, self._attempt)):
+            part = self._part
+            match next_step(self._want, Local(self._here, self._attempt, part.fetched, part.prepared)):
                 case Step.START:
                     with span("start model server", self._want.traceparent, instance=self._want.name):
                         await self._until_wished_away(self._start(self._want))
+                case Step.FETCH:
+                    await self._until_wished_away(self._prepare(self._want, self._part.fetch(self._want)))
+                case Step.PREPARE if self._want.group is not None:
+                    ready = self._tell_prepared(self._want, self._want.group)
+                    await self._until_wished_away(self._prepare(self._want, ready))
+                case Step.HALT:
+                    await self._end(grace_s=HALT_S)
+                    self._machine.files.mark_failed(self._directory())
+                    self._here, self._process = Here.ENDED, None
                 case Step.STOP:
                     await self._stop()
                 case Step.SAY_STOPPED:
@@ -80,20 +87,20 @@ class Supervisor:
                     return
                 case Step.NOTHING if self._here is Here.ALIVE:
                     await self._until_wished_away(self._watch(self._want))
-                case Step.NOTHING:
+                case Step.NOTHING | Step.PREPARE:
                     await self._changed.wait()
                     self._changed.clear()
 
     async def _until_wished_away(self, work: Coroutine[None, None, None]) -> None:
-        """Does the work until it is done, or until a newer want says `absent`."""
-        task = asyncio.create_task(work)
+        """Does the work until it is done, or until a newer want says that it is in vain."""
+        task, attempt = asyncio.create_task(work), self._want.attempt
         try:
             while not task.done():
                 changed = asyncio.create_task(self._changed.wait())
                 await asyncio.wait({task, changed}, return_when=asyncio.FIRST_COMPLETED)
                 changed.cancel()
                 self._changed.clear()
-                if self._want.state == "absent":
+                if is_in_vain(self._want, attempt):
                     break
             if task.done():
                 task.result()
@@ -117,46 +124,43 @@ class Supervisor:
             self._turn = self._machine.files.turn(directory)
             logger.info("adopted a model server", instance=self._want.name, pid=self._process.pid)
             if not self._machine.files.was_told(directory):
-                await self._tell_started(self._process)
+                await self._tell.started(self._process)
         elif not (directory / "failed").exists() and self._want.state == "running":
             await self._ended(self._want)
 
+    async def _prepare(self, want: Want, work: Coroutine[None, None, None]) -> None:
+        try:
+            await work
+        except NotStarted as error:
+            self._attempt, self._healthy, self._turn = want.attempt, None, Turn()
+            await self._failed(error.failure)
+
+    async def _tell_prepared(self, want: Want, group: GroupWant) -> None:
+        """Raises `NotStarted`."""
+        fact = await self._part.prepare(want, group)
+        await Telling(self._machine, want, want.attempt).say(fact)
+
     async def _start(self, want: Want) -> None:
         self._attempt, self._healthy, self._turn = want.attempt, None, Turn()
-        directory = self._directory()
+        directory, downloading = self._directory(), self._tell.downloading
         try:
-            self._process = await start(self._machine, want, directory, self._downloading)
+            self._process = await start(self._machine, want, directory, downloading, self._part.let_go)
         except NotStarted as error:
             await self._failed(error.failure)
             return
         self._here = Here.ALIVE
-        await self._tell_started(self._process)
+        await self._tell.started(self._process)
         self._prune()
-
-    async def _tell_started(self, process: Process) -> None:
-        launched = self._machine.files.launched(process.directory)
-        if launched is None:
-            return
-        await self._say(
-            InstanceStarting(
-                **self._who(),
-                pid=process.pid,
-                command=launched.command,
-                backend=launched.backend,
-                backend_version=launched.version,
-                injected=launched.injected,
-                image=launched.image,
-            )
-        )
-        self._machine.files.mark_told(process.directory)
-
-    async def _downloading(self) -> None:
-        await self._say(InstanceDownloading(**self._who(), source=self._want.spec.location()))
 
     async def _watch(self, want: Want) -> None:
         """Until the model server ends: first until it answers, then that it goes on answering."""
         process = self._process
         if process is None:
+            return
+        if is_subordinate(want):  # whether the whole answers, the primary's agent sees
+            while self._machine.executor.alive(process):
+                await asyncio.sleep(LOOK_S)
+            await self._ended(want)
             return
         looks = self._probing(want, process)
         probing = asyncio.create_task(looks.until_hung(ran_before=self._healthy is not None))
@@ -180,7 +184,7 @@ class Supervisor:
             return
         fact = await when_served(self._machine, want, process, self._served_s)
         if fact is not None:
-            await self._say(fact)
+            await self._tell.say(fact)
             self._machine.files.mark_measured(process.directory)
 
     def _served_s(self) -> float:
@@ -198,24 +202,10 @@ class Supervisor:
         return Probing(self._machine, want, process, launched, hearers, ready=self._turn.ready)
 
     async def _is_running(self, process: Process, at: Listening, seconds: float) -> None:
-        number, relay = self._turn.number + 1, self._machine.relay
-        way = Way(at.host, at.port) if relay is None else relay.open(process.directory, at)
-        await self._say(
-            InstanceRunning(
-                **self._who(),
-                host=way.host,
-                port=way.port,
-                relay_token=way.token,
-                pid=process.pid,
-                backend_version=at.version,
-                startup_s=round(seconds, 3),
-            ),
-            turn=number,
-        )
-        self._takes_turn(Turn(number, ready=True, at=(way.host, way.port)))
+        self._takes_turn(await self._tell.running(process, at, seconds, self._turn.number + 1))
 
     async def _is_unready(self, why: str) -> None:
-        await self._say(InstanceUnready(**self._who(), message=why), turn=self._turn.number)
+        await self._tell.unready(why, self._turn.number)
         self._takes_turn(replace(self._turn, ready=False))
 
     def _takes_turn(self, turn: Turn) -> None:
@@ -246,49 +236,37 @@ class Supervisor:
         failure = classify(self._machine.executor.status(directory), lines)
         if self._machine.files.was_shut_down(directory):
             failure = replace(failure, cause=FailureCause.WORKER_STOPPED, message="its worker was shut down")
+        if want.group is not None and failure.cause in ECHOES:
+            await asyncio.sleep(ECHO_S)
         await self._failed(failure)
 
     async def _failed(self, failure: Failure) -> None:
         directory = self._directory()
+        self._part.let_go()
         # an agent that was away finds out late: what counts is when it was last seen healthy
         healthy = self._healthy or self._machine.files.healthy(directory)
         self._here, self._process, self._healthy = Here.ENDED, None, None
         self._close_way(directory)
-        await self._say(
-            InstanceFailed(
-                **self._who(),
-                cause=failure.cause,
-                message=failure.message,
-                exit_code=failure.exit_code,
-                signal=failure.signal,
-                last_lines=self._machine.executor.last_lines(directory),
-                healthy_s=round(healthy.seconds, 3) if healthy else 0.0,
-            )
-        )
-        self._machine.files.mark_failed(directory)
-        logger.warning(
-            "model server failed", instance=self._want.name, cause=failure.cause, why=failure.message
-        )
+        await self._tell.failed(failure, healthy)
 
     async def _stop(self) -> None:
-        if self._process is not None:
-            if self._turn.ready:
-                await drain(self._machine, self._process, self._want.name)
-            executor, grace_s = self._machine.executor, self._machine.limits.stop_grace_s
-            pids = await asyncio.to_thread(executor.pids, self._process.directory)
-            self._forced = await executor.stop(self._process, grace_s=grace_s)
-            self._close_way(self._process.directory)
-            await memory_is_back(self._machine, self._want.claim, pids, self._want.name)
+        if self._process is not None and self._turn.ready:
+            await drain(self._machine, self._process, self._want.name)
+        await self._end(grace_s=self._machine.limits.stop_grace_s)
         self._here, self._process = Here.STOPPED, None
 
+    async def _end(self, *, grace_s: float) -> None:
+        if self._process is None:
+            return
+        executor, directory = self._machine.executor, self._process.directory
+        pids = await asyncio.to_thread(executor.pids, directory)
+        self._forced = await executor.stop(self._process, grace_s=grace_s)
+        self._close_way(directory)
+        await memory_is_back(self._machine, self._want.claim, pids, self._want.name)
+
     async def _say_stopped(self) -> None:
-        status = self._machine.executor.status(self._directory()) if self._attempt >= 0 else None
-        stopped = InstanceStopped(
-            **{**self._who(), "attempt": max(self._attempt, 0)},
-            exit_code=status,
-            forced=self._forced,
-        )
-        await self._say(stopped)
+        self._part.let_go()
+        await self._tell.stopped(forced=self._forced)
         self._machine.files.forget_want(self._want.instance_id)
 
     def _close_way(self, directory: Path) -> None:
@@ -297,23 +275,12 @@ class Supervisor:
 
     # --- small things --------------------------------------------------------------------------------
 
+    @property
+    def _tell(self) -> Telling:
+        return Telling(self._machine, self._want, self._attempt)
+
     def _directory(self) -> Path:
         return self._machine.files.attempt(self._want.instance_id, self._attempt)
-
-    def _who(self) -> dict[str, int]:
-        return {
-            "instance_id": self._want.instance_id,
-            "deployment_id": self._want.deployment_id,
-            "worker_id": self._machine.worker_id,
-            "attempt": self._attempt,
-        }
-
-    async def _say(self, event: Event, *, turn: int = 1) -> None:
-        """`turn`: which time it is that a server runs, or does not, of one start."""
-        again = f"/{turn}" if turn > 1 else ""
-        who = f"{self._machine.worker_id}/{self._want.instance_id}/{self._attempt}"
-        ident = f"obs/{who}/{type(event).__name__}{again}"
-        await self._machine.reports.say(event, of=self._want, ident=ident)
 
     def _prune(self) -> None:
         self._machine.executor.prune(
