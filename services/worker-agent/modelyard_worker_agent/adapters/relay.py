@@ -20,7 +20,7 @@ from modelyard_runtime.secrets import Sealer
 from modelyard_runtime.settings import BadSettings
 
 from modelyard_worker_agent.adapters.processes import own_environment
-from modelyard_worker_agent.domain.relaying import known_as
+from modelyard_worker_agent.domain.relaying import is_numeric, known_as
 from modelyard_worker_agent.launchers import shim
 from modelyard_worker_agent.launchers.relay import RECORD
 from modelyard_worker_agent.ports import Listening, Way
@@ -101,7 +101,9 @@ class Relay:
         return bool(record["host"] == self._host() and self._port in (0, record["port"]))
 
     def _host(self) -> str:
-        """Its own address where that is one of this machine's, else all of them."""
+        """Its own address where that is one of this machine's, else all: a name may mean several."""
+        if not is_numeric(self._address):
+            return "0.0.0.0"
         family = socket.AF_INET6 if ":" in self._address else socket.AF_INET
         with socket.socket(family) as tried:
             try:

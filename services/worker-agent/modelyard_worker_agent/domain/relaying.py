@@ -33,12 +33,17 @@ def opening(data: bytes) -> tuple[bytes, bytes] | None:
     return said[0].partition(b":")[2].strip(), b"\r\n".join([first, *others]) + data[end:]
 
 
+def is_numeric(address: str) -> bool:
+    try:
+        ipaddress.ip_address(address)
+    except ValueError:
+        return False
+    return True
+
+
 def is_loopback(address: str) -> bool:
     """Whether others than this machine cannot mean it by that."""
-    try:
-        return ipaddress.ip_address(address).is_loopback
-    except ValueError:
-        return address == "localhost"
+    return ipaddress.ip_address(address).is_loopback if is_numeric(address) else address == "localhost"
 
 
 def known_as(token: bytes) -> str:
