@@ -30,6 +30,7 @@ async def last_seq(api: httpx.AsyncClient) -> int:
         ({"local_path": "relative.gguf"}, 422, "local_path"),
         ({"local_path": "/nowhere/model.gguf"}, 422, "/nowhere/model.gguf"),
         ({"backend": "abacus"}, 422, "backend"),
+        ({"backend": "nobodys-custom"}, 422, "nobodys-custom"),
         ({"cluster_id": 99}, 404, "cluster"),
         ({"env": {"A": 1}}, 422, "env"),
     ],

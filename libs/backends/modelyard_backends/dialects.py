@@ -27,6 +27,8 @@ class Dialect:
     adapters: bool = False
     speculative: bool = False
     distributed: bool = False
+    group_on_address: bool = False
+    """In a group it listens on its worker's address, whatever it is told."""
 
 
 PLAIN = Dialect()
@@ -65,7 +67,9 @@ DIALECTS: Mapping[str, Dialect] = {
         speculative=True,
         distributed=True,
     ),
-    Backend.MINDIE: Dialect(inject=mindie.injection, reserved=SERVING, takes_flags=False, distributed=True),
+    Backend.MINDIE: Dialect(
+        inject=mindie.injection, reserved=SERVING, takes_flags=False, distributed=True, group_on_address=True
+    ),
     Backend.VOXBOX: Dialect(inject=voxbox.injection, reserved=SERVING | {"--model"}),
     Backend.LLAMA_CPP: Dialect(
         inject=llama_cpp.injection,

@@ -15,6 +15,7 @@ from modelyard_backends.start import CannotStart, Group, Injection, Start
 CONFIG = "mindie.json"
 RANK_TABLE = "ranktable.json"
 ROOM_FOR_OUTPUT = 512
+MAX_BATCH = 200
 Keys = tuple[str, str, type]
 """Section, key, kind."""
 PARAMETERS: dict[str, Keys] = {
@@ -90,7 +91,8 @@ def _typed(name: str, values: list[str], kind: type) -> int | bool:
 def _config(start: Start, said: Sections) -> dict[str, Any]:
     length = said["deploy"].get("maxSeqLen") or start.claim.context_tokens or 8192
     world = start.group.gpu_count if start.group else max(start.gpu_count, 1)
-    devices = [int(index) for index in start.gpu_ids] or [0]
+    devices = list(range(max(start.gpu_count, 1)))  # of those that it is shown, counted from zero
+    batch = said["schedule"].get("maxBatchSize", MAX_BATCH)
     model = {
         "modelInstanceType": "Standard",
         "modelName": start.model_name,
@@ -112,12 +114,17 @@ def _config(start: Start, said: Sections) -> dict[str, Any]:
         "templateType": "Standard",
         "templateName": "Standard_LLM",
         "cacheBlockSize": 128,
-        "maxPrefillBatchSize": 50,
+        "maxPrefillBatchSize": min(50, batch),
         "maxPrefillTokens": length,
-        "maxBatchSize": 200,
+        "prefillTimeMsPerReq": 150,
+        "prefillPolicyType": 0,
+        "decodeTimeMsPerReq": 50,
+        "decodePolicyType": 0,
+        "maxBatchSize": MAX_BATCH,
         "maxIterTimes": length,
         "maxPreemptCount": 0,
         "supportSelectBatch": False,
+        "maxQueueDelayMicroseconds": 5000,
         **said["schedule"],
     }
     return {
@@ -129,15 +136,16 @@ def _config(start: Start, said: Sections) -> dict[str, Any]:
             "port": start.port,
             "managementPort": start.port,
             "metricsPort": start.port,
+            "maxLinkNum": 1000,
             "httpsEnabled": False,
             "inferMode": "standard",
             "interCommTLSEnabled": False,
-            "interNodeTLSEnabled": False,
         },
         "BackendConfig": {
             "backendName": "mindieservice_llm_engine",
             "modelInstanceNumber": 1,
             "npuDeviceIds": [devices],
+            "tokenizerProcessNumber": 8,
             "multiNodesInferEnabled": start.group is not None,
             "multiNodesInferPort": start.group.ports[0] if start.group else 1120,
             "interNodeTLSEnabled": False,

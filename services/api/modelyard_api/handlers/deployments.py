@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from functools import reduce
 from typing import Any
 
+from modelyard_backends.builtin import BUILT_IN
 from modelyard_contracts.base import Aggregate
 from modelyard_contracts.commands import DeploymentCreate, DeploymentUpdate
 from modelyard_contracts.deployments import Source
@@ -43,6 +44,7 @@ class DeploymentHandler:
         self, command: DeploymentCreate, by: Commander, hub_tokens: HubTokens = NO_TOKENS
     ) -> Done:
         cluster_id = await self._cluster(command.cluster_id)
+        await self._check_backend(command.backend)
         name = await held(self.log, Aggregate.DEPLOYMENT, command.name)
         if name.held_by is None and command.source is Source.LOCAL_PATH:
             await self._check_path(command.local_path or "")
@@ -107,6 +109,8 @@ class DeploymentHandler:
             writes = [Write(event, None if number else state.seq) for number, event in enumerate(decided)]
             updated = next((event for event in decided if isinstance(event, DeploymentUpdated)), None)
             if updated is not None:
+                if updated.spec.backend != state.spec.backend:
+                    await self._check_backend(updated.spec.backend)
                 if (
                     updated.spec.local_path != state.spec.local_path
                     and updated.spec.source is Source.LOCAL_PATH
@@ -151,6 +155,16 @@ class DeploymentHandler:
         if not any(isinstance(event.data, ClusterCreated) for event in events):
             raise not_found(f"cluster_id: cluster {cluster_id}")
         return cluster_id
+
+    async def _check_backend(self, name: str | None) -> None:
+        """One of an operator's has to be there: no worker could start it."""
+        if name is None or name in BUILT_IN:
+            return
+        if (await held(self.log, Aggregate.BACKEND, name)).held_by is None:
+            raise invalid(
+                f"backend: no inference backend named {name!r} is defined; "
+                "POST /v2/inference-backends defines one"
+            )
 
     async def _check_path(self, path: str) -> None:
         """A path that no worker has is refused for good; that nobody can say right now is not."""

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from modelyard_backends.builtin import BUILT_IN
 from modelyard_backends.command import command_line
+from modelyard_backends.dialects import dialect_of
 from modelyard_backends.start import CannotStart, CommandLine, Group, Member, Start
 from modelyard_backends.versions import check_installed, image_of, settings_of, version_wanted
 from modelyard_contracts.backends import BackendVersion, InferenceBackend
@@ -126,8 +127,9 @@ def bare(
     """As a process, with what is installed. Raises `CannotStart`, `BadParameters`."""
     asked = want.spec.backend_version
     version = check_installed(backend, asked, installed) if installed else version_wanted(backend, asked)
-    port = free_port(LOOPBACK)
-    begin = start_of(machine, want, directory, files, version, LOOPBACK, port)
+    host = _host(backend, want)
+    port = free_port(host)
+    begin = start_of(machine, want, directory, files, version, host, port)
     line = command_line(backend, want.spec, begin, env=env, in_container=False)
     command = machine.programs.command(backend.backend_name, line.arguments)
     launched = launched_as(
@@ -139,8 +141,14 @@ def bare(
         command=command,
         env={**_path(machine, backend), **visible_devices(want.claim), **line.env},
         files={**line.files, LAUNCHED: launched.text()},
-        listening=None if reports_itself else Listening(LOOPBACK, port, version or ""),
+        listening=None if reports_itself else Listening(host, port, version or ""),
     )
+
+
+def _host(backend: InferenceBackend, want: Want) -> str:
+    if want.group is not None and dialect_of(backend.backend_name).group_on_address:
+        return want.group.members[want.group.rank].address or LOOPBACK
+    return LOOPBACK
 
 
 def contained(
