@@ -16,9 +16,9 @@ from sglang.srt.server_args import ServerArgs
 def main() -> None:
     parser = argparse.ArgumentParser(add_help=False)
     ServerArgs.add_cli_args(parser)
-    flags = defaultdict(list)
+    flags: dict[str, list[str]] = defaultdict(list)
     for action in parser._actions:
-        kind = {0: "none", None: "one"}.get(action.nargs, "several")
+        kind = "one" if action.nargs is None else "none" if action.nargs == 0 else "several"
         flags[kind] += [name for name in action.option_strings if name.startswith("-")]
     version = importlib.metadata.version("sglang")
     print(json.dumps({"version": version, **{kind: sorted(flags[kind]) for kind in flags}}))
