@@ -6,15 +6,18 @@ import os
 import signal
 import socket
 import sys
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
 import httpx
+import nats
 import pytest
+from conftest import NatsServer
 from modelyard_contracts.backends import InferenceBackend
 from modelyard_contracts.messages import Want
 from modelyard_runtime.secrets import Sealer
-from modelyard_worker_agent_world import Machine, is_gone, spec_of, want
+from modelyard_worker_agent_world import Machine, machine_at, spec_of, want
 from waiting import until
 
 HERE = "127.0.0.2"
@@ -46,11 +49,17 @@ asyncio.run(main())
 """
 
 
-@pytest.fixture
-def echo(tmp_path: Path) -> InferenceBackend:
+RELAYED = {
+    "MODELYARD_WORKER_ADDRESS": HERE,
+    "MODELYARD_RELAY_PORT": "0",
+    "MODELYARD_JOIN_TOKEN": "join-secret",
+}
+
+
+def echo_in(directory: Path) -> InferenceBackend:
     """Answers with the head of the request, echoes lines as events, and shouts back over WebSocket."""
-    (tmp_path / "config.json").write_text("{}")
-    program = tmp_path / "echo.py"
+    (directory / "config.json").write_text("{}")
+    program = directory / "echo.py"
     program.write_text(ECHO)
     return InferenceBackend(
         backend_name="echo-custom",
@@ -58,15 +67,31 @@ def echo(tmp_path: Path) -> InferenceBackend:
     )
 
 
-def wanted(machine: Machine, backend: InferenceBackend, **more: Any) -> Want:
-    spec = spec_of(machine.state.parent).model_copy(update={"backend_parameters": ()})
-    return want(spec, **more).model_copy(update={"backend": backend})
+@pytest.fixture(scope="module")
+async def running_agent(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Machine]:
+    """For the tests that leave it as it is; each has an instance of its own."""
+    directory = tmp_path_factory.mktemp("relay")
+    server = NatsServer(directory)
+    server.start()
+    await server.wait_until_ready()
+    client = await nats.connect(server.url, pending_size=0)
+    async with machine_at(directory, server.url, client) as made:
+        made.start_agent(**RELAYED)
+        yield made
+    await client.close()
+    server.kill()
 
 
-async def relayed(machine: Machine, backend: InferenceBackend, **env: str) -> dict[str, Any]:
-    machine.start_agent(MODELYARD_WORKER_ADDRESS=HERE, MODELYARD_RELAY_PORT="0", **env)
-    await machine.wish(wanted(machine, backend))
-    return await machine.observe("InstanceRunning")
+def wanted(machine: Machine, instance: int = 17, **more: Any) -> Want:
+    directory = machine.state.parent
+    spec = spec_of(directory).model_copy(update={"backend_parameters": ()})
+    found = want(spec, instance=instance, **more)
+    return found.model_copy(update={"backend": echo_in(directory)})
+
+
+async def served(machine: Machine, instance: int = 17) -> dict[str, Any]:
+    await machine.wish(wanted(machine, instance))
+    return await machine.observe("InstanceRunning", instance=instance, seconds=60)
 
 
 def token_of(machine: Machine, running: dict[str, Any]) -> str:
@@ -79,16 +104,9 @@ async def asked(running: dict[str, Any], token: str | None, path: str = "/") -> 
         return await client.get(f"http://{running['host']}:{running['port']}{path}", headers=headers)
 
 
-def server_port(machine: Machine) -> int:
-    report = json.loads((machine.state / "instances/17/0/report.json").read_text())
-    return int(report["address"].rpartition(":")[2])
-
-
-async def test_only_who_knows_its_token_reaches_a_model_server(
-    machine: Machine, echo: InferenceBackend
-) -> None:
-    running = await relayed(machine, echo, MODELYARD_JOIN_TOKEN="join-secret")
-    token = token_of(machine, running)
+async def test_only_who_knows_its_token_reaches_a_model_server(running_agent: Machine) -> None:
+    running = await served(running_agent, 17)
+    token = token_of(running_agent, running)
 
     assert running["host"] == HERE
     head = (await asked(running, token)).json()
@@ -98,30 +116,36 @@ async def test_only_who_knows_its_token_reaches_a_model_server(
     assert (await asked(running, "wrong")).status_code == 403
     assert (await asked(running, "join-secret")).status_code == 403
     assert (await asked(running, "../../joined")).status_code == 403
+    report = json.loads((running_agent.state / "instances/17/0/report.json").read_text())
     with pytest.raises(ConnectionRefusedError), socket.socket() as elsewhere:
-        elsewhere.connect((HERE, server_port(machine)))
-    assert token not in json.dumps([seen.model_dump(mode="json") for seen in machine.observations])
-    assert token not in machine.log_of_agent()
+        elsewhere.connect((HERE, int(report["address"].rpartition(":")[2])))
+    assert token not in json.dumps([seen.model_dump(mode="json") for seen in running_agent.observations])
+    assert token not in running_agent.log_of_agent()
 
 
-async def test_every_start_has_a_token_of_its_own(machine: Machine, echo: InferenceBackend) -> None:
-    running = await relayed(machine, echo)
+async def test_every_start_has_a_token_of_its_own_which_ends_with_it(running_agent: Machine) -> None:
+    running = await served(running_agent, 18)
     os.kill(running["pid"], signal.SIGKILL)
-    await machine.observe("InstanceFailed")
-    assert (await asked(running, token_of(machine, running))).status_code == 403
+    await running_agent.observe("InstanceFailed", instance=18)
+    assert (await asked(running, token_of(running_agent, running))).status_code == 403
 
-    await machine.wish(wanted(machine, echo, attempt=1))
-    again = await machine.observe("InstanceRunning", attempt=1)
+    await running_agent.wish(wanted(running_agent, 18, attempt=1))
+    again = await running_agent.observe("InstanceRunning", instance=18, attempt=1, seconds=60)
+    own = token_of(running_agent, again)
 
     assert again["port"] == running["port"]
-    assert token_of(machine, again) != token_of(machine, running)
-    assert (await asked(again, token_of(machine, again))).status_code == 200
-    assert (await asked(again, token_of(machine, running))).status_code == 403
+    assert own != token_of(running_agent, running)
+    assert (await asked(again, own)).status_code == 200
+    assert (await asked(again, token_of(running_agent, running))).status_code == 403
+
+    await running_agent.wish(wanted(running_agent, 18, state="absent"))
+    await running_agent.observe("InstanceStopped", instance=18)
+    assert (await asked(again, own)).status_code == 403
 
 
-async def test_events_and_frames_go_through_as_they_come(machine: Machine, echo: InferenceBackend) -> None:
-    running = await relayed(machine, echo)
-    first = f"X-Modelyard-Relay: {token_of(machine, running)}\r\n"
+async def test_events_and_frames_go_through_as_they_come(running_agent: Machine) -> None:
+    running = await served(running_agent, 19)
+    first = f"X-Modelyard-Relay: {token_of(running_agent, running)}\r\n"
     reader, writer = await asyncio.open_connection(running["host"], running["port"])
 
     writer.write(f"GET /stream HTTP/1.1\r\n{first}\r\n".encode())
@@ -141,10 +165,11 @@ async def test_events_and_frames_go_through_as_they_come(machine: Machine, echo:
     writer.close()
 
 
-async def test_requests_go_on_while_the_agent_is_killed_and_comes_back(
-    machine: Machine, echo: InferenceBackend
+async def test_requests_go_on_while_agents_are_killed_and_the_workers_address_changes(
+    machine: Machine,
 ) -> None:
-    running = await relayed(machine, echo)
+    machine.start_agent(**RELAYED)
+    running = await served(machine)
     token = token_of(machine, running)
     reader, writer = await asyncio.open_connection(running["host"], running["port"])
     writer.write(f"GET /stream HTTP/1.1\r\nX-Modelyard-Relay: {token}\r\n\r\n".encode())
@@ -152,55 +177,18 @@ async def test_requests_go_on_while_the_agent_is_killed_and_comes_back(
 
     machine.end_agent(signal.SIGKILL)
     assert (await asked(running, token)).status_code == 200
-    machine.start_agent(MODELYARD_WORKER_ADDRESS=HERE, MODELYARD_RELAY_PORT="0")
-    await until(lambda: "adopted a model server" in machine.log_of_agent())
-
-    writer.write(b"still\n")
-    assert await reader.readline() == b"data: still\n"
-    assert (await asked(running, token)).status_code == 200
-    assert len(machine.seen("InstanceRunning")) == 1
-    writer.close()
-
-
-async def test_another_address_of_the_worker_restarts_nothing(
-    machine: Machine, echo: InferenceBackend
-) -> None:
-    running = await relayed(machine, echo)
-    reader, writer = await asyncio.open_connection(running["host"], running["port"])
-    first = f"X-Modelyard-Relay: {token_of(machine, running)}\r\n"
-    writer.write(f"GET /stream HTTP/1.1\r\n{first}\r\n".encode())
-    await reader.readuntil(b"\r\n\r\n")
-
-    machine.end_agent()
-    machine.start_agent(MODELYARD_WORKER_ADDRESS="127.0.0.3", MODELYARD_RELAY_PORT="0")
-    await until(lambda: len(machine.seen("InstanceRunning")) == 2)
+    machine.start_agent(**{**RELAYED, "MODELYARD_WORKER_ADDRESS": "127.0.0.3"})
+    await until(lambda: len(machine.seen("InstanceRunning")) == 2, 60)
 
     moved = machine.seen("InstanceRunning")[-1]
     assert (moved["host"], moved["pid"]) == ("127.0.0.3", running["pid"])
     assert (await asked(moved, token_of(machine, moved))).status_code == 200
-    assert machine.story()[-2:] == ["InstanceRunning", "InstanceRunning"]
+    assert machine.story() == ["InstanceStarting", "InstanceRunning", "InstanceRunning"]
     writer.write(b"still\n")
     assert await reader.readline() == b"data: still\n"
     writer.close()
 
-
-async def test_a_relay_that_is_killed_comes_back_at_its_port(
-    machine: Machine, echo: InferenceBackend
-) -> None:
-    running = await relayed(machine, echo)
     record = json.loads((machine.state / "relay/relay.json").read_text())
     os.kill(record["pid"], signal.SIGKILL)
-
-    await until(lambda: is_gone(record["pid"]))
     await until(lambda: json.loads((machine.state / "relay/relay.json").read_text())["pid"] != record["pid"])
-
-    assert (await asked(running, token_of(machine, running))).status_code == 200
-
-
-async def test_after_a_stop_its_token_opens_nothing(machine: Machine, echo: InferenceBackend) -> None:
-    running = await relayed(machine, echo)
-    await machine.wish(wanted(machine, echo, state="absent"))
-    await machine.observe("InstanceStopped")
-
-    assert (await asked(running, token_of(machine, running))).status_code == 403
-    assert not list((machine.state / "relay").glob("*.way"))
+    assert (await asked(moved, token_of(machine, moved))).status_code == 200
