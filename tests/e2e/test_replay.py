@@ -10,7 +10,7 @@ from e2e.stack import Json, Stack, deploy, instances, running_count, until_insta
 from modelyard_contracts.base import Event
 from modelyard_contracts.envelope import Recorded, from_cloud_event
 from modelyard_contracts.events import EVENT_TYPES
-from modelyard_scheduler.domain.replaying import NEEDED, NotReplayable, Replay
+from modelyard_scheduler.domain.replaying import NEEDED, Replay
 
 TYPES = [name for name, event in EVENT_TYPES.items() if event.aggregate in NEEDED]
 
@@ -36,6 +36,9 @@ async def test_every_decision_is_made_again_identically(stack: Stack, tiny_model
         await until_instances(api, made["id"], running_count(4))
         waits = await deploy(api, tiny_model, "waits", worker_selector={"zone": "nowhere"})
         await until_instances(api, waits["id"], lambda items: bool(items and items[0]["state_message"]))
+        law = {"lora_name": "law", "source": "local_path", "local_path": "/no/such/adapter"}
+        unread = await deploy(api, tiny_model, "unread", lora_list=[law])
+        await until_instances(api, unread["id"], lambda items: bool(items and items[0]["state_message"]))
         [victim, *_] = await instances(api, made["id"])
         await api.delete(f"/v2/model-instances/{victim['id']}")
         await until_instances(
@@ -43,19 +46,17 @@ async def test_every_decision_is_made_again_identically(stack: Stack, tiny_model
             made["id"],
             lambda items: running_count(4)(items) and victim["id"] not in [item["id"] for item in items],
         )
-        for ident in (made["id"], waits["id"]):
+        for ident in (made["id"], waits["id"], unread["id"]):
             await api.delete(f"/v2/models/{ident}")
             await until_instances(api, ident, lambda items: items == [])
 
         replay, replayed = Replay(), []
         async for event in log_of(api):
             if event.type in ("InstanceScheduled", "InstanceUnschedulable"):
-                try:
-                    replayed.append(replay.decide(event))
-                except NotReplayable as why:
-                    assert "source said" in str(why)
+                replayed.append(replay.decide(event))
             replay.add([event])
-    assert len(replayed) >= 6
+    assert len(replayed) >= 7
+    assert any(one.recorded.decision.sources for one in replayed)
     for one in replayed:
         assert one.again == one.recorded
         assert one.identical

@@ -136,25 +136,17 @@ def alike(
 ) -> tuple[Alike, ...]:
     """Every worker of `rows_of`, by id. Not `by_device`, each is told of once: by its score, else by what
     comes closest there."""
-    together: dict[Rows, list[int]] = {}
+    # rooms that are alike share one value, whose identity is cheaper to look at than its content
+    together: dict[int, tuple[Rows, list[int]]] = {}
     for ident, rows in rows_of.items():
-        together.setdefault(rows, []).append(ident)
-    if not by_device:
-        together = _by_worker(together)
+        together.setdefault(id(rows), (rows, []))[1].append(ident)
     groups: dict[Verdict, Membership] = {}
-    for rows, idents in together.items():
-        for row in rows:
+    for rows, idents in together.values():
+        for row in rows if by_device else (Row((), _closest(rows)),):
             groups.setdefault(row.verdict, {}).setdefault(row.devices, []).extend(idents)
     if len(groups) <= most_groups:
         return tuple(_exact(verdict, members) for verdict, members in groups.items())
     return tuple(_ranged(groups))
-
-
-def _by_worker(together: Mapping[Rows, list[int]]) -> dict[Rows, list[int]]:
-    found: dict[Rows, list[int]] = {}
-    for rows, idents in together.items():
-        found.setdefault((Row((), _closest(rows)),), []).extend(idents)
-    return found
 
 
 def _closest(rows: Rows) -> Verdict:

@@ -104,6 +104,13 @@ async def test_what_cannot_be_looked_at_is_named_by_its_field(cluster: Cluster, 
     assert of_draft.startswith("speculative_config.draft_model: org/absent")
     assert of_adapter in told.message
 
+    story = await cluster.story()
+    replay = Replay()
+    replay.add(story)
+    again = [replay.decide(event) for event in story if isinstance(event.data, InstanceUnschedulable)]
+    assert again
+    assert all(one.identical for one in again)
+
 
 async def test_an_adapter_that_nobody_has_is_not_left_to_placement(cluster: Cluster, tmp_path: Path) -> None:
     law = LoraAdapter(lora_name="law", source=Source.LOCAL_PATH, local_path="/adapters/law")

@@ -52,6 +52,7 @@ from modelyard_contracts.events.instances import (
     InstanceUnready,
     InstanceUnschedulable,
     PathsSaid,
+    SourceSaid,
     StopReason,
 )
 from modelyard_contracts.events.limits import (

@@ -28,6 +28,14 @@ class PathsSaid(Contract):
     worker_ids: tuple[int, ...]
 
 
+class SourceSaid(Contract):
+    """Why a source could not tell of a model."""
+
+    field: str
+    """That names the model; empty for the deployment's own."""
+    message: str
+
+
 class Held(Contract):
     """Workers that were kept for an older instance that waits for room."""
 
@@ -54,11 +62,13 @@ class Decision(Contract):
     against: tuple[Reason, ...] = ()
     """Of placements of an older version on small clusters: what stood against the other workers."""
     verdicts: tuple[Alike, ...] = ()
-    """Of every worker and device: its score by part, or the first check that fails. Empty where none was
-    looked at (`inspect/...`) and in older versions."""
+    """Of every worker and device: its score by part, or the first check that fails. Empty
+    in older versions."""
     paths: tuple[PathsSaid, ...] = ()
     """What workers said of a local path; empty if it has none."""
     held: Held | None = None
+    sources: tuple[SourceSaid, ...] = ()
+    """What sources said of models that could not be inspected: then nothing was looked at beyond."""
 
 
 class InstanceRequested(InstanceEvent):
@@ -74,7 +84,7 @@ class InstanceRequested(InstanceEvent):
 
 class InstanceScheduled(InstanceEvent):
     owner: ClassVar[Owner] = Owner.SCHEDULER
-    version: ClassVar[int] = 6
+    version: ClassVar[int] = 7
     worker_id: int
     worker_name: str
     claim: Claim
@@ -87,7 +97,7 @@ class InstanceScheduled(InstanceEvent):
 
 class InstanceUnschedulable(InstanceEvent):
     owner: ClassVar[Owner] = Owner.SCHEDULER
-    version: ClassVar[int] = 5
+    version: ClassVar[int] = 6
     message: str
     reasons: tuple[Reason, ...]
     decision: Decision

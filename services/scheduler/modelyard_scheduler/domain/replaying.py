@@ -17,6 +17,7 @@ from modelyard_scheduler.domain.holding_back import held_again
 from modelyard_scheduler.domain.instance import InstanceState
 from modelyard_scheduler.domain.picture import Picture
 from modelyard_scheduler.domain.surveys import Surveys
+from modelyard_scheduler.domain.uninspected import uninspected
 
 PlacementFact = InstanceScheduled | InstanceUnschedulable
 NEEDED = frozenset(
@@ -30,8 +31,8 @@ NEEDED = frozenset(
     }
 )
 """Facts about anything else decide no placement."""
-INSPECTION = "inspect/"
-"""Policy of what was decided for want of the metadata of a model: its source may answer otherwise now."""
+INSPECTION = "inspect/1"
+"""Policy of older versions, which did not keep what the source of a model had said."""
 
 
 class NotReplayable(Exception):
@@ -68,8 +69,15 @@ class Replay:
         """The decision once more. Raises `NotReplayable`."""
         fact = placement_fact(decision)
         with self._at(decision, fact) as (state, question):
-            again = [event for event in facts(self.picture, state, question) if type(event) is type(fact)]
-        return Replayed(fact, placement_or_none(again))
+            again = self._again(fact, state, question)
+        return Replayed(fact, placement_or_none([event for event in again if type(event) is type(fact)]))
+
+    def _again(self, fact: PlacementFact, state: InstanceState, question: Question) -> list[Event]:
+        if not fact.decision.sources:
+            return facts(self.picture, state, question)
+        said = {one.field: one.message for one in fact.decision.sources}
+        told = uninspected(self.picture, state, said, question.decided_at_seq)
+        return [told] if told else []
 
     def looks(self, decision: Recorded[Event]) -> Mapping[str, Rows]:
         """What each worker and device was to the instance when this was decided, by the worker's name.
@@ -130,7 +138,7 @@ def placement_fact(decision: Recorded[Event]) -> PlacementFact:
     fact = decision.data
     if not isinstance(fact, (InstanceScheduled, InstanceUnschedulable)):
         raise NotReplayable(f"event {decision.seq} is {decision.type}, not the decision of a placement")
-    if fact.decision.policy.startswith(INSPECTION):
+    if fact.decision.policy == INSPECTION:
         raise NotReplayable(
             f"event {decision.seq} was decided by what the model's source said, which is not in the log"
         )

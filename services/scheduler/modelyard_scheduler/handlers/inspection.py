@@ -6,23 +6,21 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 import structlog
-from modelyard_contracts import events
-from modelyard_contracts.companions import companions_of
-from modelyard_contracts.deployments import HUB_TOKEN_VARIABLES, DeploymentSpec, Reason, Source
-from modelyard_contracts.events import InstanceUnschedulable, ModelInspected
-from modelyard_contracts.models import ModelCoordinates, ModelFacts, coordinates_of
+from modelyard_contracts.deployments import HUB_TOKEN_VARIABLES, Source
+from modelyard_contracts.events import ModelInspected
+from modelyard_contracts.models import ModelCoordinates, ModelFacts
 from modelyard_eventlog.log import Conflict, LogUnavailable, Write
 
-from modelyard_scheduler.domain.instance import UNPLACED, InstanceState, Phase
+from modelyard_scheduler.domain.instance import UNPLACED, InstanceState
+from modelyard_scheduler.domain.picture import Picture
 from modelyard_scheduler.domain.restart import RestartPolicy, delay
+from modelyard_scheduler.domain.uninspected import is_own_path, models_of, uninspected
 from modelyard_scheduler.domain.worker import WorkerPhase
 from modelyard_scheduler.handlers.deciding import SYSTEM, Decider, Decision, because
 from modelyard_scheduler.ports import Models, NotInspected
 
 logger = structlog.stdlib.get_logger()
 
-POLICY = "inspect/1"
-CHECK = "model_metadata"
 AGAIN = RestartPolicy(base_s=5.0, max_s=300.0)
 
 
@@ -64,16 +62,20 @@ class InspectionHandler:
             state = picture.instances.get(ident)
             if state is None or state.phase not in UNPLACED:
                 continue
-            unknown = [look for _, look in _looks(state.spec) if picture.facts_at(look.coordinates) is None]
-            for look in unknown:
+            unknown = [
+                (field, look)
+                for field, look in _looks(picture, state)
+                if picture.facts_at(look.coordinates) is None
+            ]
+            for _, look in unknown:
                 self._begin(look)
-            if all(self._is_left_to_workers(state.spec, look) for look in unknown):
+            if all(self._is_left_to_workers(field, look) for field, look in unknown):
                 found.append(ident)
         return found
 
-    def _is_left_to_workers(self, spec: DeploymentSpec, look: Look) -> bool:
+    def _is_left_to_workers(self, field: str, look: Look) -> bool:
         """Of an own path that was not found each worker tells its own reason, so placement goes on."""
-        return look in self.failures and _is_own_path(spec, look.coordinates)
+        return look in self.failures and is_own_path(field, look.coordinates)
 
     def _begin(self, look: Look) -> None:
         failure = self.failures.get(look)
@@ -132,50 +134,24 @@ class InspectionHandler:
 
     async def _tell_waiting(self, look: Look) -> None:
         for state in self.decider.picture.unplaced():
-            if any(other == look for _, other in _looks(state.spec)):
+            if any(other == look for _, other in _looks(self.decider.picture, state)):
                 ident = state.instance_id
                 await self.decider.state(lambda ident=ident: self._unschedulable(ident))  # type: ignore[misc]
 
-    def _reasons(self, spec: DeploymentSpec) -> tuple[Reason, ...]:
-        """Why its models are not known, each with the field that names it."""
-        unknown = [
-            (field, self.failures.get(look))
-            for field, look in _looks(spec)
-            if self.decider.picture.facts_at(look.coordinates) is None
-            and not _is_own_path(spec, look.coordinates)
-        ]
-        return tuple(
-            Reason(check=CHECK, message=f"{field}: {failure.why}" if field else failure.why)
-            for field, failure in unknown
-            if failure is not None
-        )
-
     def _unschedulable(self, instance_id: int) -> Decision | None:
-        state = self.decider.picture.instances.get(instance_id)
-        if state is None or state.phase not in UNPLACED:
+        picture = self.decider.picture
+        state = picture.instances.get(instance_id)
+        if state is None:
             return None
-        reasons = self._reasons(state.spec)
-        if not reasons or _was_told(state, reasons):
-            return None
-        told = InstanceUnschedulable(
-            instance_id=instance_id,
-            deployment_id=state.deployment_id,
-            message=f"The model cannot be inspected: {'; '.join(reason.message for reason in reasons)}",
-            reasons=reasons,
-            decision=events.Decision(policy=POLICY, decided_at_seq=self.decider.picture.position),
-        )
-        return self.decider.about(state, "inspect", [Write(told, state.seq)])
+        failures = [(field, self.failures.get(look)) for field, look in _looks(picture, state)]
+        said = {field: failure.why for field, failure in failures if failure is not None}
+        told = uninspected(picture, state, said, picture.position)
+        return self.decider.about(state, "inspect", [Write(told, state.seq)]) if told else None
 
 
-def _was_told(state: InstanceState, reasons: tuple[Reason, ...]) -> bool:
-    return state.phase is Phase.UNSCHEDULABLE and state.reasons == reasons
-
-
-def _looks(spec: DeploymentSpec) -> list[tuple[str, Look]]:
-    """At its own model, and at its companions with the fields that name them."""
-    models = [("", coordinates_of(spec)), *companions_of(spec)]
-    return [(field, Look(at, spec.env.get(HUB_TOKEN_VARIABLES.get(at.source, "")))) for field, at in models]
-
-
-def _is_own_path(spec: DeploymentSpec, coordinates: ModelCoordinates) -> bool:
-    return coordinates.source is Source.LOCAL_PATH and coordinates == coordinates_of(spec)
+def _looks(picture: Picture, state: InstanceState) -> list[tuple[str, Look]]:
+    env = state.spec.env
+    return [
+        (field, Look(at, env.get(HUB_TOKEN_VARIABLES.get(at.source, ""))))
+        for field, at in models_of(picture, state)
+    ]
