@@ -86,7 +86,7 @@ class Group:
             source=Source.LOCAL_PATH,
             local_path=str(model),
             backend="vLLM",
-            backend_parameters=("--distributed-executor-backend=mp", *parameters),
+            backend_parameters=parameters,
             env={name: self.sealer.seal(value) for name, value in (env or {}).items()},
         )
         who = {"instance_id": INSTANCE, "deployment_id": DEPLOYMENT}

@@ -247,7 +247,8 @@ def test_vllm_across_workers_by_ray() -> None:
     head, _, server = script.partition(" && exec ")
     assert (shell, head) == (
         "sh",
-        "ray start --head --port 40001 --node-ip-address 10.0.0.1 --num-gpus 4",
+        "ray start --head --port 40001 --ray-client-server-port 40002 --include-dashboard=false "
+        "--node-ip-address 10.0.0.1 --num-gpus 4",
     )
     words = shlex.split(server)
     assert words[:3] == ["vllm", "serve", "/models/m"]

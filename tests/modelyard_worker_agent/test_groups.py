@@ -15,6 +15,8 @@ from modelyard_worker_agent_world import chat, is_gone
 from nats.aio.client import Client
 from waiting import until
 
+MP = "--distributed-executor-backend=mp"
+
 
 @pytest.fixture
 def model(tmp_path: Path) -> Path:
@@ -46,7 +48,7 @@ def all_gone(group: Group) -> bool:
 async def test_it_starts_in_order_serves_restarts_once_for_a_dead_member_and_stops_whole(
     group: Group, model: Path
 ) -> None:
-    await group.is_placed(model)
+    await group.is_placed(model, MP)
     running = await group.fact("InstanceRunning")
 
     assert [fact.type for fact in await group.story()][2:] == [
@@ -56,7 +58,7 @@ async def test_it_starts_in_order_serves_restarts_once_for_a_dead_member_and_sto
     prepared = {fact.data.worker_id: fact.data for fact in await group.story() if "Prepared" in fact.type}
     assert [prepared[worker].address for worker in (3, 4)] == ["127.0.0.2", "127.0.0.3"]
     assert {one.interface for one in prepared.values()} == {"lo"}
-    assert (len(prepared[3].ports), prepared[4].ports) == (1, ())
+    assert (len(prepared[3].ports), prepared[4].ports) == (2, ())
     assert running.worker_id == 3
     assert (await chat(running.model_dump())).status_code == 200
     started = await group.fact("InstanceMemberStarted")
@@ -85,7 +87,7 @@ async def test_it_starts_in_order_serves_restarts_once_for_a_dead_member_and_sto
 
 
 async def test_the_primary_dies_and_is_named_alone(group: Group, model: Path) -> None:
-    await group.is_placed(model)
+    await group.is_placed(model, MP)
     running = await group.fact("InstanceRunning")
     [primary] = group.servers(0)
 
@@ -102,7 +104,7 @@ async def test_nothing_starts_while_one_worker_is_not_prepared(
     own_nats_server: NatsServer, own_nats: Client, tmp_path: Path, programs: str, model: Path
 ) -> None:
     async with group_at(tmp_path, own_nats_server.url, own_nats, programs, started=(0,)) as group:
-        await group.is_placed(model)
+        await group.is_placed(model, MP)
         prepared = await group.fact("InstanceMemberPrepared")
         with pytest.raises(OSError, match="in use"), socket.socket() as taken:
             taken.bind((prepared.address, prepared.ports[0]))
@@ -118,7 +120,7 @@ async def test_nothing_starts_while_one_worker_is_not_prepared(
 async def test_agents_that_are_killed_anywhere_leave_one_whole_group_or_none(
     group: Group, model: Path
 ) -> None:
-    await group.is_placed(model)
+    await group.is_placed(model, MP)
     for number, seconds in ((0, 0.7), (1, 1.4)):
         await asyncio.sleep(seconds)
         group.machines[number].end_agent(signal.SIGKILL)

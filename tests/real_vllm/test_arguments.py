@@ -47,7 +47,7 @@ def arguments(*parameters: str, group: Group | None = None, gpus: int = 1, **fie
 
 
 def group_of(rank: int) -> Group:
-    return Group((Member("10.0.0.1", 2), Member("10.0.0.2", 2)), rank, ports=(40001,))
+    return Group((Member("10.0.0.1", 2), Member("10.0.0.2", 2)), rank, ports=(40001, 40002))
 
 
 CASES: dict[str, tuple[list[str], dict[str, Any]]] = {

@@ -120,5 +120,6 @@ def _with_ray(group: Group, arguments: list[str], env: dict[str, str]) -> Inject
     quiet = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_ADDRESS": address}
     if group.rank > 0:
         return Injection(env=env | quiet, instead=("ray", "start", "--address", address, *node, "--block"))
-    head = ("ray", "start", "--head", "--port", str(group.ports[0]), *node)
+    ports = ["--port", str(group.ports[0]), "--ray-client-server-port", str(group.ports[1])]
+    head = ("ray", "start", "--head", *ports, "--include-dashboard=false", *node)
     return Injection((*arguments, EXECUTOR, "ray"), env | quiet, first=head)

@@ -14,6 +14,8 @@ from modelyard_contracts.backends import InferenceBackend
 logger = structlog.stdlib.get_logger()
 
 ANSWER_S = 120.0
+OTHERS = ("sh", "ray")
+"""First words that are no backend's own: looked for on PATH, where a backend's own directory comes first."""
 
 
 class Programs:
@@ -26,7 +28,7 @@ class Programs:
     def command(self, backend: str, command: Sequence[str]) -> tuple[str, ...]:
         """With the program of this machine."""
         own = self._own.get(backend)
-        if own is None or not command or command[0] == sys.executable:
+        if own is None or not command or command[0] in (sys.executable, *OTHERS):
             return tuple(command)
         return (own, *command[1:])
 

@@ -23,8 +23,8 @@ from modelyard_worker_agent.domain.failures import Failure
 from modelyard_worker_agent.handlers.machine import Machine
 from modelyard_worker_agent.handlers.starting import not_started, resolve
 
-PORTS = 1
-"""How many a group needs on the primary: where its parts find each other."""
+PORTS = 2
+"""How many a group gets on the primary: where its parts find each other, and what Ray's head takes beside."""
 ECHO_S = 2.0
 """For how long a part whose end may be an echo of another's waits for that one to be told first."""
 ECHOES = frozenset({FailureCause.CRASHED, FailureCause.EXITED})
