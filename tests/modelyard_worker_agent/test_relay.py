@@ -165,6 +165,25 @@ async def test_events_and_frames_go_through_as_they_come(running_agent: Machine)
     writer.close()
 
 
+async def test_what_goes_through_is_finished_before_the_server_ends(running_agent: Machine) -> None:
+    running = await served(running_agent, 20)
+    reader, writer = await asyncio.open_connection(running["host"], running["port"])
+    first = f"X-Modelyard-Relay: {token_of(running_agent, running)}\r\n"
+    writer.write(f"GET /stream HTTP/1.1\r\n{first}\r\n".encode())
+    await reader.readuntil(b"\r\n\r\n")
+
+    await running_agent.wish(wanted(running_agent, 20, state="absent"))
+    heard = running_agent.state / "instances/20/want.json"
+    await until(lambda: '"absent"' in heard.read_text())
+    writer.write(b"last words\n")
+    assert await reader.readline() == b"data: last words\n"
+    assert not running_agent.seen("InstanceStopped", instance=20)
+    writer.close()
+
+    stopped = await running_agent.observe("InstanceStopped", instance=20)
+    assert not stopped["forced"]
+
+
 async def test_requests_go_on_while_agents_are_killed_and_the_workers_address_changes(
     machine: Machine,
 ) -> None:
