@@ -17,14 +17,17 @@ from modelyard_contracts.events import (
     InstanceStarting,
     InstanceStopped,
     InstanceStopping,
+    ProviderCreated,
     RouteChanged,
     RouteCreated,
+    RouteOptions,
     RouteTarget,
     WorkerLost,
     WorkerSilent,
 )
 from modelyard_gateway.domain.table import RoutingTable
 
+NO_OPTIONS = RouteOptions()
 START = datetime(2026, 1, 1, tzinfo=UTC)
 
 
@@ -81,6 +84,22 @@ def route_changed(
     return RouteChanged(route_id=route_id, name=name, targets=targets, generic_proxy=generic_proxy)
 
 
+def route_to(
+    *targets: RouteTarget, name: str = "tiny", options: RouteOptions = NO_OPTIONS, generic_proxy: bool = False
+) -> RouteCreated:
+    """Number 1."""
+    return RouteCreated(route_id=1, name=name, targets=targets, generic_proxy=generic_proxy, options=options)
+
+
+def provider(provider_id: int, base_url: str, sealed_api_key: str | None = None) -> ProviderCreated:
+    return ProviderCreated(
+        provider_id=provider_id,
+        name=f"provider {provider_id}",
+        base_url=base_url,
+        sealed_api_key=sealed_api_key,
+    )
+
+
 def running(
     instance_id: int,
     *,
@@ -89,6 +108,7 @@ def running(
     attempt: int = 0,
     port: int = 8000,
     relay_token: str | None = None,
+    version: str = "1",
 ) -> InstanceRunning:
     return InstanceRunning(
         instance_id=instance_id,
@@ -98,19 +118,25 @@ def running(
         host="127.0.0.1",
         port=port,
         pid=1,
-        backend_version="1",
+        backend_version=version,
         startup_s=0.1,
         relay_token=relay_token,
     )
 
 
 def requested(
-    instance_id: int, *, name: str, deployment_id: int = 1, adapters: tuple[str, ...] = ()
+    instance_id: int,
+    *,
+    name: str,
+    deployment_id: int = 1,
+    adapters: tuple[str, ...] = (),
+    backend: str | None = None,
 ) -> InstanceRequested:
     """An instance of the deployment `name`, which is what its model server calls the model."""
     spec = DeploymentSpec(
         source=Source.LOCAL_PATH,
         local_path="/m.gguf",
+        backend=backend,
         lora_list=tuple(LoraAdapter(lora_name=adapter) for adapter in adapters),
     )
     return InstanceRequested(

@@ -14,14 +14,23 @@ LAUNCHER = "modelyard_worker_agent.launchers.llama_cpp"
 
 
 @contextlib.asynccontextmanager
-async def llama_cpp_server(directory: Path) -> AsyncIterator[int]:
-    """Gives its port once it is ready."""
+async def llama_cpp_server(directory: Path, *more: str) -> AsyncIterator[int]:
+    """With more flags than usual; gives its port once it is ready."""
     model, report = directory / "tiny.gguf", directory / "report.json"
     write_tiny_gguf(model)
     flags = ["--model", str(model), "--report", str(report), "--ctx-size", "4096", "--parallel", "2"]
     with (directory / "log").open("wb") as log:
         process = await asyncio.create_subprocess_exec(
-            sys.executable, "-m", LAUNCHER, *flags, "--threads", "1", "--metrics", stdout=log, stderr=log
+            sys.executable,
+            "-m",
+            LAUNCHER,
+            *flags,
+            "--threads",
+            "1",
+            "--metrics",
+            *more,
+            stdout=log,
+            stderr=log,
         )
     try:
         async with httpx.AsyncClient(trust_env=False) as client, asyncio.timeout(60):

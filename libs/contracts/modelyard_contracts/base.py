@@ -33,6 +33,7 @@ class Aggregate(StrEnum):
     WORKER = "worker"
     FLEET = "fleet"
     ROUTE = "route"
+    PROVIDER = "provider"
     CLUSTER = "cluster"
     BACKEND = "backend"
     USER = "user"

@@ -31,14 +31,12 @@ from modelyard_contracts.deployments import (
 )
 
 DEPLOYMENT_NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$"
-ROUTE_NAME = r"^[A-Za-z0-9][A-Za-z0-9._:-]{0,127}$"
 BACKEND_NAME = r"^[A-Za-z0-9][A-Za-z0-9._ -]{0,126}$"
 GPU_ID = re.compile(r"^.+:[a-z]+:\d+$")
 ENV_NAME = re.compile(r"^[A-Za-z_][A-Za-z0-9_]*$")
 MAX_REPLICAS = 10_000
 
 DeploymentName = Annotated[str, StringConstraints(pattern=DEPLOYMENT_NAME)]
-RouteName = Annotated[str, StringConstraints(pattern=ROUTE_NAME)]
 PlainName = Annotated[str, StringConstraints(min_length=1, max_length=128, pattern=r"^[^\x00-\x1f]+$")]
 Text = Annotated[str, StringConstraints(max_length=4096)]
 Replicas = Annotated[int, Field(ge=0, le=MAX_REPLICAS, strict=True)]
@@ -152,25 +150,6 @@ def check_source(
             raise ValueError("model_scope_model_id: is required for source model_scope")
         case _:
             return
-
-
-class TargetWish(Command):
-    model_id: int
-    weight: Annotated[int, Field(ge=0, le=10_000)] = 100
-
-
-class RouteCreate(Command):
-    name: RouteName
-    targets: list[TargetWish] = []
-    generic_proxy: bool = False
-    categories: list[Category] = []
-
-
-class RouteUpdate(Command):
-    name: RouteName | None = None
-    targets: list[TargetWish] | None = None
-    generic_proxy: bool | None = None
-    categories: list[Category] | None = None
 
 
 class Maintenance(Command):

@@ -11,6 +11,12 @@ def _wider(data: dict[str, Any]) -> dict[str, Any]:
     return data
 
 
+def _numbered_targets(data: dict[str, Any]) -> dict[str, Any]:
+    """A target was known by its place."""
+    targets = [{"target_id": place, **target} for place, target in enumerate(data["targets"])]
+    return {**data, "targets": targets}
+
+
 UPCASTERS: dict[tuple[str, int], Upcaster] = {
     ("ApiKeyCreated", 1): _wider,
     ("DeploymentRequested", 1): _wider,
@@ -32,6 +38,8 @@ UPCASTERS: dict[tuple[str, int], Upcaster] = {
     ("InstanceUnschedulable", 5): _wider,
     ("InstanceStopping", 1): _wider,
     ("InstanceRemoved", 1): _wider,
+    ("RouteChanged", 1): _numbered_targets,
+    ("RouteCreated", 1): _numbered_targets,
     ("WorkerDevicesReserved", 1): _wider,
     ("WorkerDevicesReserved", 2): _wider,
     ("WorkerInventoryChanged", 1): _wider,

@@ -45,6 +45,7 @@ from modelyard_api.handlers.deployments import DeploymentHandler
 from modelyard_api.handlers.instances import InstanceHandler
 from modelyard_api.handlers.limits import LimitsHandler
 from modelyard_api.handlers.model_files import ModelFileHandler
+from modelyard_api.handlers.providers import ProviderHandler
 from modelyard_api.handlers.restoring import difference, restore_log
 from modelyard_api.handlers.routes import RouteHandler
 from modelyard_api.handlers.workers import WorkerHandler
@@ -61,6 +62,7 @@ from modelyard_api.routes.limits import limits_router
 from modelyard_api.routes.model_evaluations import model_evaluation_router
 from modelyard_api.routes.model_files import model_file_router
 from modelyard_api.routes.model_memory import model_memory_router
+from modelyard_api.routes.model_routes import model_route_router
 from modelyard_api.routes.model_sources import model_source_router
 from modelyard_api.routes.reads import read_router
 from modelyard_api.routes.sessions import session_router
@@ -90,6 +92,7 @@ def build_app(context: Context) -> FastAPI:
         inference_backend_router(),
         model_file_router(),
         limits_router(),
+        model_route_router(),
         read_router(),
         model_source_router(),
         model_evaluation_router(),
@@ -109,6 +112,7 @@ def build_context(settings: ApiSettings, log: EventLog, questions: Questions, db
         deployments=DeploymentHandler(log, directory, paths, sealer, now),
         instances=InstanceHandler(log, now),
         routes=RouteHandler(log, directory, now),
+        providers=ProviderHandler(log, directory, sealer, now),
         workers=WorkerHandler(
             log,
             directory,

@@ -37,6 +37,10 @@ class Directory(Protocol):
         """The names of some deployments that run on this backend."""
         ...
 
+    async def routes_to(self, provider_id: int) -> Sequence[str]:
+        """The names of some routes with a target at this provider."""
+        ...
+
     async def instances_with(self, worker_id: int, model: ModelCoordinates) -> Sequence[str]:
         """The names of some instances that have this model on that worker."""
         ...

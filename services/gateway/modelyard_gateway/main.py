@@ -21,6 +21,7 @@ from modelyard_runtime.logs import configure_logs
 from modelyard_runtime.secrets import Sealer, Unsealable
 from modelyard_runtime.settings import BadSettings, parse_settings
 from modelyard_runtime.shutdown import stop_signal
+from modelyard_runtime.trust import trusting
 from nats.aio.client import Client
 
 from modelyard_gateway.adapters.pool import UpstreamPool
@@ -62,7 +63,10 @@ class Gateway:
         self.table = RoutingTable() if kept is None else restore(kept)
         self.readiness = Readiness(log_created=None if kept is None else kept.log_created)
         self.balancer = Balancer(
-            self.table, opener(settings.secret_key), most_in_flight=settings.max_in_flight
+            self.table,
+            opener(settings.secret_key),
+            most_in_flight=settings.max_in_flight,
+            slow_start_s=settings.slow_start_s,
         )
         limits = settings.limits()
         ledger = Ledger()
@@ -74,7 +78,7 @@ class Gateway:
             self.meter.finished(record)
 
         clock = asyncio.get_running_loop().time
-        self._pool = UpstreamPool(clock, connect_timeout_s=limits.connect_s)
+        self._pool = UpstreamPool(clock, trusting(settings.ca))
         self.plane = Plane(
             gate=Gate(self.table, self.readiness, now=now, retry_after_s=settings.retry_after_s),
             balancer=self.balancer,
@@ -136,16 +140,18 @@ class Gateway:
 
 
 def opener(secret_key: str | None) -> Callable[[str], str]:
-    """Opens what is sealed; what does not open becomes nothing, which every relay refuses."""
+    """Opens what is sealed; what does not open becomes nothing, which every relay and provider refuses."""
 
     def unseal(sealed: str) -> str:
         if sealer is None:
-            logger.error("an instance is behind an agent's relay: set --secret-key (MODELYARD_SECRET_KEY)")
+            logger.error(
+                "the secret of a relay or a provider is sealed: set --secret-key (MODELYARD_SECRET_KEY)"
+            )
             return ""
         try:
             return sealer.unseal(sealed)
         except Unsealable as error:
-            logger.error("the token of an agent's relay does not open", error=str(error))
+            logger.error("the secret of a relay or a provider does not open", error=str(error))
             return ""
 
     sealer = None if secret_key is None else Sealer(secret_key)

@@ -39,6 +39,14 @@ class GatewaySettings(NatsSettings):
     eject_after: int = Field(
         3, ge=1, description="Failed answers in a row after which an instance is skipped in the same way."
     )
+    stalled_after_s: float = Field(
+        8.0,
+        gt=0,
+        description="Seconds of silence of an instance at which requests run, before others are preferred.",
+    )
+    slow_start_s: float = Field(
+        10.0, ge=0, description="Seconds in which a new instance comes to its full share of the requests."
+    )
     max_in_flight: int = Field(
         0,
         ge=0,
@@ -76,7 +84,8 @@ class GatewaySettings(NatsSettings):
     )
     secret_key: str | None = Field(
         None,
-        description="Opens the tokens of agents' relays: 32 bytes in URL-safe base64, as the api's.",
+        description="Opens the tokens of relays and the keys of providers: 32 bytes in URL-safe base64, "
+        "as the api's.",
     )
     max_head_bytes: int = Field(64 * 1024, gt=0, description="The longest headers of a request.")
 
@@ -96,4 +105,5 @@ class GatewaySettings(NatsSettings):
             max_scan_bytes=self.max_body_bytes,
             unreachable=Ejection(1, self.skip_failed_s, LONGEST_EJECTION_S),
             failing=Ejection(self.eject_after, self.skip_failed_s, LONGEST_EJECTION_S),
+            silent_s=self.stalled_after_s,
         )

@@ -40,6 +40,9 @@ class StaleDirectory:
     async def deployments_on(self, backend: str) -> Sequence[str]:
         return ()
 
+    async def routes_to(self, provider_id: int) -> Sequence[str]:
+        return ()
+
 
 @dataclass
 class SomePaths:

@@ -4,11 +4,12 @@ from collections.abc import Sequence
 from hypothesis import given
 from hypothesis import strategies as st
 from modelyard_contracts.base import Event
-from modelyard_contracts.events import RouteChanged, RouteTarget
-from modelyard_gateway.domain.balance import Balancer, Slot, Trust
+from modelyard_contracts.events import Affinity, FallbackStatus, RouteChanged, RouteOptions, RouteTarget
+from modelyard_gateway.domain.balance import Balancer
 from modelyard_gateway.domain.limits import Ejection
+from modelyard_gateway.domain.slot import Address, Slot, Trust
 from modelyard_gateway.domain.table import RoutingTable
-from modelyard_gateway_facts import fold, recorded, route, running, silent, stopping
+from modelyard_gateway_facts import fold, recorded, route, route_to, running, silent, stopping
 
 ONCE = Ejection(failures=1, for_s=10.0, longest_s=60.0)
 THRICE = Ejection(failures=3, for_s=10.0, longest_s=60.0)
@@ -26,11 +27,11 @@ class Stand:
 
     def picked(self, tried: Sequence[Slot] = (), now: float = 0.0) -> int | None:
         slot = self.pick(tried, now)
-        return None if slot is None else slot.endpoint.instance_id
+        return None if slot is None else slot.instance_id
 
     def slot(self, instance_id: int) -> Slot:
         self.pick()
-        return self.balancer._slot(self.table.instances.endpoints[instance_id])
+        return self.balancer._slot(self.table.instances.endpoints[instance_id], 0.0)
 
     def counts(self, turns: int = 1000) -> Counter[int | None]:
         return Counter(self.picked() for _ in range(turns))
@@ -111,11 +112,11 @@ def test_one_request_at_a_time_finds_out_whether_an_ejected_instance_is_well_aga
     slot.failed(0.0, THRICE)
     assert slot.trust(9.9) is Trust.FAILED
     assert slot.trust(10.0) is Trust.GOOD
-    slot.taken()
+    slot.taken(0.0)
     assert slot.trust(10.0) is Trust.FAILED
     slot.failed(10.0, THRICE)
     assert (slot.trust(29.9), slot.trust(30.0)) == (Trust.FAILED, Trust.GOOD)
-    slot.taken()
+    slot.taken(0.0)
     slot.succeeded()
     assert slot.trust(30.0) is Trust.GOOD
     slot.failed(30.0, THRICE)
@@ -128,7 +129,7 @@ def test_a_restart_is_a_new_instance_to_judge() -> None:
     stand.table.apply(recorded(9, running(1, attempt=1, port=9)))
     slot = stand.pick()
     assert slot is not None
-    assert (slot.trust(0.0), slot.address) == (Trust.GOOD, ("127.0.0.1", 9))
+    assert (slot.trust(0.0), slot.address) == (Trust.GOOD, Address("127.0.0.1", 9))
 
 
 @given(st.lists(st.integers(0, 3), min_size=17, max_size=200), st.integers(0, 50))
@@ -149,3 +150,79 @@ def test_slots_of_instances_that_are_gone_are_forgotten() -> None:
         stand.table.apply(recorded(10 + attempt, running(1, attempt=attempt)))
         stand.pick()
     assert len(stand.balancer._slots) <= 103
+
+
+def test_a_silent_instance_at_which_requests_run_comes_after_others_until_it_speaks() -> None:
+    stand = Stand(route(1, "a"), running(1), running(2))
+    slot = stand.slot(1)
+    slot.taken(0.0)
+    stand.slot(2).in_flight, stand.slot(2).heard_at = 5, 20.0
+    for now, expected in ((0.0, 1), (7.9, 1), (8.0, 2)):
+        stand.balancer.listen(now, ONCE, 8.0)
+        assert stand.picked(now=now) == expected
+    slot.heard_at = 9.0
+    stand.balancer.listen(9.1, ONCE, 8.0)
+    assert stand.picked(now=9.1) == 1
+
+
+def test_an_instance_without_requests_and_a_tunnel_may_be_silent() -> None:
+    stand = Stand(route(1, "a"), running(1))
+    slot = stand.slot(1)
+    slot.in_flight = slot.tunnels = 1
+    stand.balancer.listen(100.0, ONCE, 8.0)
+    assert slot.trust(100.0) is Trust.GOOD
+
+
+def test_a_new_instance_comes_to_its_share_slowly() -> None:
+    stand = Stand(route(1, "a"), running(1))
+    stand.balancer = Balancer(stand.table, slow_start_s=10.0)
+    stand.slot(1)
+    now = 20.0
+    stand.table.apply(recorded(9, running(2)))
+    stand.pick(now=now)
+    old = stand.slot(1)
+    shares = []
+    for age in (0.0, 5.0, 10.0):
+        old.in_flight = 4
+        new = stand.balancer._slot(stand.table.instances.endpoints[2], now)
+        new.in_flight = 0
+        while stand.picked(now=now + age) == 2:
+            new.in_flight += 1
+        shares.append(new.in_flight)
+    assert shares == sorted(shares)
+    assert (shares[0], shares[1]) == (0, 2)
+    assert shares[2] >= 4
+
+
+def test_the_first_target_of_the_chain_that_takes_such_a_failure_is_fallen_back_to() -> None:
+    stand = Stand(
+        route_to(
+            RouteTarget(deployment_id=1),
+            RouteTarget(deployment_id=2, fallback_status_codes=(FallbackStatus.TOO_MANY,)),
+            RouteTarget(deployment_id=3, fallback_status_codes=(FallbackStatus.FAILED,)),
+            RouteTarget(deployment_id=4, fallback_status_codes=(FallbackStatus.FAILED,)),
+            name="a",
+        ),
+        *(running(n, deployment_id=n) for n in (1, 2, 3, 4)),
+    )
+    chain = stand.table.routes.by_id[1]
+    assert set(stand.counts(20)) == {1}
+
+    def to(status: int, tried: Sequence[Slot] = ()) -> int | None:
+        slot = stand.balancer.fall_back(chain, status, tried, 0.0)
+        return None if slot is None else slot.instance_id
+
+    assert [to(status) for status in (400, 404, 422, 429, 500, 503, 504)] == [None, None, None, 2, 3, 3, 3]
+    assert to(503, [stand.slot(3)]) == 4
+    stand.slot(3).failed(0.0, ONCE)
+    assert to(503) == 4
+    assert to(503, [stand.slot(4)]) == 3
+    assert to(503, [stand.slot(3), stand.slot(4)]) is None
+
+
+def test_requests_of_one_prefix_go_to_one_instance_and_say_why() -> None:
+    options = RouteOptions(affinity=Affinity.PREFIX)
+    stand = Stand(route_to(RouteTarget(deployment_id=1), name="a", options=options), *map(running, (1, 2, 3)))
+    found = {stand.balancer.pick(stand.table.routes.by_id[1], (), 0.0, None, 7) for _ in range(20)}
+    assert len(found) == 1
+    assert stand.balancer.reason == "same prefix"

@@ -111,7 +111,7 @@ async def test_an_instance_that_refused_is_left_alone_for_a_while_and_each_is_tr
             refused = await world.chat()
     assert (refused.status_code, error_of(refused)["code"]) == (502, "instance_unreachable")
     assert sum(len(record.attempts) for record in records[:10]) == 1
-    assert sorted(attempt.instance_id for attempt in records[10].attempts) == [1, 2, 3]
+    assert {attempt.instance_id for attempt in records[10].attempts} == {1, 2, 3}
     assert (records[10].status, records[10].code) == (502, "instance_unreachable")
 
 
@@ -203,6 +203,34 @@ async def test_a_model_server_is_asked_by_the_name_it_knows(world: World) -> Non
         assert b'name="model"\r\n\r\ninner\r\n' in server.seen[-1].body
         assert server.seen[-1].header("content-length") == [str(len(server.seen[-1].body))]
         assert server.seen[-1].target == b"/v1/audio/transcriptions"
+
+
+async def test_the_answer_names_the_model_as_the_client_did(world: World) -> None:
+    said = b'{"model":"inner","choices":[{"text":"\\"model\\":\\"inner\\""}]}'
+    events = (
+        b'data: {"model": "inner", "choices": [1]}\n\n',
+        b'data: {"model": "inner"}\n\ndata: [DONE]\n\n',
+    )
+
+    async def naming(server: ModelServer, seen: Seen, receive: Receive, send: Send) -> None:
+        await read_body(seen, receive)
+        streams = b"stream" in seen.body
+        headers = [(b"content-length", str(len(said)).encode())] if not streams else []
+        kind = b"text/event-stream" if streams else b"application/json"
+        start = {"type": "http.response.start", "status": 200}
+        await send({**start, "headers": [(b"content-type", kind), *headers]})
+        for part in events if streams else (said,):
+            await send({"type": "http.response.body", "body": part, "more_body": True})
+        await send({"type": "http.response.body", "body": b""})
+
+    server = ModelServer("one", naming)
+    async with model_servers(server):
+        await world.happen(route(1, "public"), requested(1, name="inner"), running(1, port=server.port))
+        whole = await world.chat("public")
+        streamed = await world.chat("public", stream=True)
+    assert whole.content == said.replace(b'"model":"inner"', b'"model":"public"', 1)
+    assert whole.headers["content-length"] == str(len(whole.content))
+    assert streamed.content == b"".join(events).replace(b"inner", b"public")
 
 
 async def test_an_adapter_is_asked_of_the_instances_that_serve_it(world: World) -> None:

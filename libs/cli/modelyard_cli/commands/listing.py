@@ -133,15 +133,17 @@ def _worker(item: Json) -> Row:
 
 
 def _route(item: Json) -> Row:
-    targets = ", ".join(str(target["model_name"]) for target in item["targets"])
+    targets = ", ".join(
+        str(target["model_name"] or target["provider_name"]) for target in item["route_targets"]
+    )
     proxy = "yes" if item["generic_proxy"] else "no"
-    return (item["id"], item["name"], f"{item['ready_targets']}/{len(item['targets'])}", proxy, targets)
+    return (item["id"], item["name"], f"{item['ready_targets']}/{item['targets']}", proxy, targets)
 
 
 TABLES: dict[Resource, tuple[Sequence[str], Callable[[Json], Row]]] = {
     Resource.INSTANCES: (("ID", "NAME", "DEPLOYMENT", "STATE", "WORKER", "RESTARTS", "MESSAGE"), _instance),
     Resource.WORKERS: (("ID", "NAME", "STATE", "CPUS", "MEMORY", "GPUS", "LABELS", "MESSAGE"), _worker),
-    Resource.ROUTES: (("ID", "NAME", "READY", "GENERIC PROXY", "DEPLOYMENTS"), _route),
+    Resource.ROUTES: (("ID", "NAME", "READY", "GENERIC PROXY", "TARGETS"), _route),
 }
 
 

@@ -73,11 +73,20 @@ from modelyard_contracts.events.model_files import (
 )
 from modelyard_contracts.events.models import ModelInspected, model_number
 from modelyard_contracts.events.names import NameClaimed, NameEvent, NameReleased, name_id
+from modelyard_contracts.events.providers import (
+    ProviderChanged,
+    ProviderCreated,
+    ProviderDeleted,
+    ProviderEvent,
+)
 from modelyard_contracts.events.routes import (
+    Affinity,
+    FallbackStatus,
     RouteChanged,
     RouteCreated,
     RouteDeleted,
     RouteEvent,
+    RouteOptions,
     RouteTarget,
 )
 from modelyard_contracts.events.workers import (
@@ -147,6 +156,9 @@ EVENT_TYPES: dict[str, type[Event]] = {
         RouteChanged,
         RouteLimitsChanged,
         RouteDeleted,
+        ProviderCreated,
+        ProviderChanged,
+        ProviderDeleted,
         ClusterCreated,
         InferenceBackendDefined,
         InferenceBackendDeleted,

@@ -22,5 +22,8 @@ class ProjectedDirectory:
     async def deployments_on(self, backend: str) -> Sequence[str]:
         return await queries.deployments_on(self._db, backend)
 
+    async def routes_to(self, provider_id: int) -> Sequence[str]:
+        return await queries.routes_to(self._db, provider_id)
+
     async def instances_with(self, worker_id: int, model: ModelCoordinates) -> Sequence[str]:
         return await queries.instances_with(self._db, worker_id, model.model_id())

@@ -1,12 +1,19 @@
 """Carries out what is asked of routes."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import reduce
 
 from modelyard_contracts.base import Aggregate
-from modelyard_contracts.commands import RouteCreate, RouteUpdate, TargetWish
-from modelyard_contracts.events import DeploymentDeleted, NameClaimed, NameReleased, RouteDeleted
+from modelyard_contracts.events import (
+    DeploymentDeleted,
+    NameClaimed,
+    NameReleased,
+    ProviderDeleted,
+    RouteChanged,
+    RouteDeleted,
+)
+from modelyard_contracts.routing import RouteCreate, RouteUpdate, TargetsAdd, TargetUpdate, TargetWish
 from modelyard_eventlog.log import EventLog, Write
 from modelyard_runtime.clock import Now
 
@@ -43,11 +50,32 @@ class RouteHandler:
         return await carry_out(self.log, decide, lambda: ident, by, self.now)
 
     async def update(self, ident: int, command: RouteUpdate, by: Commander, if_match: int | None) -> Done:
-        await self._check_targets(command.targets or ())
+        await self._check_targets(command.targets)
+        return await self._change(ident, lambda state: routes.decide_update(command, state), by, if_match)
 
+    async def add_targets(self, ident: int, command: TargetsAdd, by: Commander) -> Done:
+        await self._check_targets(command.targets)
+        return await self._change(ident, lambda state: routes.with_more_targets(state, command.targets), by)
+
+    async def update_target(self, target: int, command: TargetUpdate, by: Commander) -> Done:
+        """`target` is the id that is shown."""
+        ident, own = divmod(target, routes.TARGETS_PER_ROUTE)
+        return await self._change(ident, lambda state: routes.with_target(state, own, command), by)
+
+    async def delete_target(self, target: int, by: Commander) -> Done:
+        ident, own = divmod(target, routes.TARGETS_PER_ROUTE)
+        return await self._change(ident, lambda state: routes.without_target(state, own), by)
+
+    async def _change(
+        self,
+        ident: int,
+        change: Callable[[Route], RouteChanged | None],
+        by: Commander,
+        if_match: int | None = None,
+    ) -> Done:
         async def decide() -> Sequence[Write] | Done:
             state = await self._alive(ident)
-            changed = routes.decide_update(command, state)
+            changed = change(state)
             if changed is None:
                 return Done(ident=ident, seq=state.seq)
             check_match(state.seq, if_match)
@@ -74,9 +102,14 @@ class RouteHandler:
 
     async def _check_targets(self, targets: Sequence[TargetWish]) -> None:
         for target in targets:
-            events = await load(self.log, Aggregate.DEPLOYMENT, target.model_id)
-            if not events or isinstance(events[-1].data, DeploymentDeleted):
-                raise invalid(f"targets: model {target.model_id} does not exist")
+            if target.model_id is not None:
+                events = await load(self.log, Aggregate.DEPLOYMENT, target.model_id)
+                if not events or isinstance(events[-1].data, DeploymentDeleted):
+                    raise invalid(f"targets: model {target.model_id} does not exist")
+            elif target.provider_id is not None:
+                events = await load(self.log, Aggregate.PROVIDER, target.provider_id)
+                if not events or isinstance(events[-1].data, ProviderDeleted):
+                    raise invalid(f"targets: provider {target.provider_id} does not exist")
 
 
 async def load_route(log: EventLog, ident: int) -> Route | None:

@@ -18,6 +18,7 @@ from modelyard_api.projections import (
     instances,
     model_facts,
     model_files,
+    providers,
     routes,
     workers,
 )
@@ -29,6 +30,7 @@ READ_MODELS = (
     instances.INSTANCES,
     workers.WORKERS,
     routes.ROUTES,
+    providers.PROVIDERS,
     model_facts.MODEL_FACTS,
     model_files.MODEL_FILES,
     clusters.CLUSTERS,
@@ -59,6 +61,7 @@ class Picture:
             Aggregate.INSTANCE: instances.fold,
             Aggregate.WORKER: workers.fold,
             Aggregate.ROUTE: routes.fold,
+            Aggregate.PROVIDER: providers.fold,
             Aggregate.MODEL: model_facts.fold,
             Aggregate.MODEL_FILE: model_files.fold,
             Aggregate.CLUSTER: clusters.fold,
@@ -68,7 +71,8 @@ class Picture:
         }
         self._rows: dict[str, dict[int, Row]] = {model.resource: {} for model in READ_MODELS}
         self._instances_of_worker: dict[int, set[int]] = defaultdict(set)
-        self._routes_of_deployment: dict[int, set[int]] = defaultdict(set)
+        self._routes_to: dict[tuple[Aggregate, int], set[int]] = defaultdict(set)
+        """Routes by what their targets name: a deployment or a provider."""
         self._of_model: dict[tuple[str, int], set[int]] = defaultdict(set)
         """Deployments, and instances that wait for it, by resource and the id of their model's facts."""
         self.touched: dict[Key, Row] = {}
@@ -132,10 +136,10 @@ class Picture:
             if not gone and after.view["worker_id"] is not None:
                 self._instances_of_worker[after.view["worker_id"]].add(after.id)
         elif model is routes.ROUTES:
-            for deployment_id in routes.target_ids(before) if before is not None else ():
-                self._routes_of_deployment[deployment_id].discard(after.id)
-            for deployment_id in () if gone else routes.target_ids(after):
-                self._routes_of_deployment[deployment_id].add(after.id)
+            for named in routes.target_rows(before) if before is not None else ():
+                self._routes_to[named].discard(after.id)
+            for named in () if gone else routes.target_rows(after):
+                self._routes_to[named].add(after.id)
 
     # --- effects on the rows of other resources ------------------------------------------------------
 
@@ -147,8 +151,10 @@ class Picture:
             self._show_everywhere(event, step.after, steps)
         elif step.model is deployments.MODELS:
             self._show_model(event, step.after, steps)
-            self._refresh_routes(event, step.before, step.after, steps)
+            self._refresh_routes(event, step, steps)
             self._count(event, step, {"models": _there(step.after) - _there(step.before)}, steps)
+        elif step.model is providers.PROVIDERS:
+            self._refresh_routes(event, step, steps)
         elif step.model is routes.ROUTES and step.after.removed_at is None:
             self._refresh_route(event, step.after, steps)
         elif step.model is workers.WORKERS:
@@ -180,20 +186,26 @@ class Picture:
         if deployment is not None:
             after = deployments.with_ready(event, deployment, change)
             self._affect(deployments.MODELS, deployment, after, steps)
-            self._refresh_routes(event, deployment, after, steps)
+            self._refresh_routes(event, Step(deployments.MODELS, deployment, after), steps)
 
-    def _refresh_routes(self, event: AnyRecorded, before: Row | None, after: Row, steps: list[Step]) -> None:
+    def _refresh_routes(self, event: AnyRecorded, step: Step, steps: list[Step]) -> None:
+        before, after = step.before, step.after
         if (
             before is not None
             and after.removed_at is None
             and _shown_by_routes(before) == _shown_by_routes(after)
         ):
             return
-        for route_id in sorted(self._routes_of_deployment.get(after.id, ())):
+        for route_id in sorted(self._routes_to.get((step.model.aggregate, after.id), ())):
             self._refresh_route(event, self._rows[routes.ROUTES.resource][route_id], steps)
 
     def _refresh_route(self, event: AnyRecorded, route: Row, steps: list[Step]) -> None:
-        after = routes.with_deployments(event, route, lambda ident: self.find(deployments.MODELS, ident))
+        after = routes.with_names(
+            event,
+            route,
+            lambda ident: self.find(deployments.MODELS, ident),
+            lambda ident: self.find(providers.PROVIDERS, ident),
+        )
         self._affect(routes.ROUTES, route, after, steps)
 
     def _mark_instances(self, event: AnyRecorded, step: Step, steps: list[Step]) -> None:
@@ -231,7 +243,7 @@ def _there(row: Row | None) -> int:
 
 
 def _shown_by_routes(row: Row) -> tuple[Any, ...]:
-    return (row.view["name"], row.view["ready_replicas"] > 0)
+    return (row.view["name"], row.view.get("ready_replicas", 1) > 0)
 
 
 def _worker_counts(step: Step) -> dict[str, int]:

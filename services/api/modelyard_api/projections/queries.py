@@ -9,7 +9,7 @@ from modelyard_contracts.deployments import Source
 from sqlalchemy import Table, func, select
 
 from modelyard_api.adapters.database import Database
-from modelyard_api.projections import accounts, clusters, deployments, instances, workers
+from modelyard_api.projections import accounts, clusters, deployments, instances, routes, workers
 from modelyard_api.projections.folding import BY_AGGREGATE, BY_RESOURCE
 from modelyard_api.projections.rows import ReadModel, View, metadata
 
@@ -110,6 +110,15 @@ async def default_cluster_id(db: Database) -> int | None:
 async def deployments_on(db: Database, backend: str) -> list[str]:
     columns = deployments.TABLE.c
     query = select(columns.name).where(columns.backend == backend, columns.removed_at.is_(None))
+    async with db.asking() as connection:
+        return [row.name for row in await connection.execute(query.order_by(columns.id).limit(5))]
+
+
+async def routes_to(db: Database, provider_id: int) -> list[str]:
+    columns = routes.TABLE.c
+    query = select(columns.name).where(
+        columns.view["route_targets"].contains([{"provider_id": provider_id}]), columns.removed_at.is_(None)
+    )
     async with db.asking() as connection:
         return [row.name for row in await connection.execute(query.order_by(columns.id).limit(5))]
 

@@ -32,6 +32,7 @@ from modelyard_api.handlers.deployments import DeploymentHandler
 from modelyard_api.handlers.instances import InstanceHandler
 from modelyard_api.handlers.limits import LimitsHandler
 from modelyard_api.handlers.model_files import ModelFileHandler
+from modelyard_api.handlers.providers import ProviderHandler
 from modelyard_api.handlers.routes import RouteHandler
 from modelyard_api.handlers.workers import WorkerHandler
 from modelyard_api.projections import queries
@@ -45,6 +46,7 @@ class Handlers:
     deployments: DeploymentHandler
     instances: InstanceHandler
     routes: RouteHandler
+    providers: ProviderHandler
     workers: WorkerHandler
     accounts: AccountHandler
     backends: BackendHandler

@@ -20,7 +20,7 @@ from modelyard_api.routes.streams import beating
 
 KNOWN = frozenset({"type", "subject", "since", "limit", "order", "follow", "min_seq"})
 MOST = 1000
-UNSHOWN = frozenset({"password_hash", "secret_hash", "sealed_token"})
+UNSHOWN = frozenset({"password_hash", "secret_hash", "sealed_token", "sealed_api_key"})
 """What the log keeps and nobody may read over HTTP: a hash, a sealed token is something to attack."""
 
 

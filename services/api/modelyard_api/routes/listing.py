@@ -21,6 +21,7 @@ EQUAL: Mapping[str, Mapping[str, type]] = {
     "model-instances": {"id": int, "model_id": int, "worker_id": int, "cluster_id": int, "state": str},
     "workers": {"name": str, "cluster_id": int, "state": str},
     "model-routes": {"created_model_id": int},
+    "model-providers": {},
     "model-facts": {"source": str, "format": str, "category": str},
     "model-files": {"worker_id": int, "source": str, "state": str},
     "clusters": {},

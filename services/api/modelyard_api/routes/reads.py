@@ -8,7 +8,7 @@ from modelyard_api.domain.errors import forbidden, not_found
 from modelyard_api.projections import lists, queries
 from modelyard_api.projections.folding import BY_RESOURCE, READ_MODELS
 from modelyard_api.projections.instances import INSTANCES
-from modelyard_api.projections.lists import Condition, Listing, Page
+from modelyard_api.projections.lists import Condition, Listing
 from modelyard_api.projections.model_files import MODEL_FILES, coming, instance_coming
 from modelyard_api.projections.rows import ReadModel, View
 from modelyard_api.projections.worker_use import in_use
@@ -27,6 +27,7 @@ NAMES = {
     "model-instances": "model instance",
     "workers": "worker",
     "model-routes": "model route",
+    "model-providers": "model provider",
     "model-facts": "facts of a model",
     "model-files": "model file",
     "clusters": "cluster",
@@ -45,7 +46,6 @@ def read_router() -> APIRouter:
     resources = APIRouter(prefix="/v2")
     for model in READ_MODELS:
         _add_resource(resources, model)
-    _add_targets(resources)
     _add_instances_of_model(resources)
     router.include_router(resources)
     return router
@@ -93,15 +93,6 @@ def restricted(listing: Listing, model: ReadModel, caller: Caller) -> Listing:
         raise forbidden("only an admin may see the users")
     own = Condition(lambda c: c.user_id == caller.user_id, lambda view: view["user_id"] == caller.user_id)
     return Listing((*listing.conditions, own), listing.sort, listing.page, listing.per_page)
-
-
-def _add_targets(router: APIRouter) -> None:
-    @router.get("/model-route-targets", response_model=None)
-    async def list_targets(context: ContextOf, request: Request, _: CallerOf) -> Response:
-        await wait_for(context, request)
-        page = await lists.read(context.db, BY_RESOURCE["model-routes"], EVERYTHING)
-        targets = [target for view in page.views for target in view["targets"]]
-        return enveloped(Page(targets, (), len(targets), page.seq), EVERYTHING, targets)
 
 
 def _add_instances_of_model(router: APIRouter) -> None:

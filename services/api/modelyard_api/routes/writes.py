@@ -6,8 +6,6 @@ from modelyard_contracts.commands import (
     ClusterCreate,
     DeploymentCreate,
     PasswordChange,
-    RouteCreate,
-    RouteUpdate,
     UserCreate,
     WorkerUpdate,
 )
@@ -20,7 +18,6 @@ from modelyard_api.routes.context import AdminOf, CallerOf, CommanderOf, Context
 def write_router() -> APIRouter:
     router = APIRouter(prefix="/v2")
     _add_models(router)
-    _add_routes(router)
     _add_workers(router)
     _add_accounts(router)
     return router
@@ -58,35 +55,6 @@ def _add_models(router: APIRouter) -> None:
         ident: int, context: ContextOf, response: Response, _: AdminOf, by: CommanderOf
     ) -> None:
         await settle(context, response, await context.handlers.instances.delete(ident, by))
-
-
-def _add_routes(router: APIRouter) -> None:
-    @router.post("/model-routes")
-    async def create_route(
-        command: RouteCreate, context: ContextOf, response: Response, _: AdminOf, by: CommanderOf
-    ) -> Json:
-        return await answer(
-            context, response, "model-routes", await context.handlers.routes.create(command, by)
-        )
-
-    @router.put("/model-routes/{ident}")
-    async def update_route(
-        ident: int,
-        command: RouteUpdate,
-        context: ContextOf,
-        response: Response,
-        _: AdminOf,
-        by: CommanderOf,
-        if_match: IfMatchOf,
-    ) -> Json:
-        done = await context.handlers.routes.update(ident, command, by, if_match)
-        return await answer(context, response, "model-routes", done)
-
-    @router.delete("/model-routes/{ident}")
-    async def delete_route(
-        ident: int, context: ContextOf, response: Response, _: AdminOf, by: CommanderOf, if_match: IfMatchOf
-    ) -> None:
-        await settle(context, response, await context.handlers.routes.delete(ident, by, if_match))
 
 
 def _add_workers(router: APIRouter) -> None:

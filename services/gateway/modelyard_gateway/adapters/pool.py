@@ -1,32 +1,32 @@
 """Connections to model servers that are kept for the next request."""
 
 import asyncio
+import ssl
 from collections.abc import Callable
 
 from modelyard_gateway.adapters.upstream import Receiver, UpstreamConnection
 from modelyard_gateway.domain.headers import Known
 from modelyard_gateway.domain.response_head import parse_response
+from modelyard_gateway.domain.slot import Address
 
-Place = tuple[str, int, str | None]
-"""Host, port and, behind a relay, the token that leads on."""
 KEEPALIVE_S = 2.0
 """Shorter than the 5 s of llama.cpp's and uvicorn's servers, so that they do not close a connection
 just as it is used again."""
 
 
 class UpstreamPool:
-    """`clock` is the loop's, in seconds."""
+    """`clock` is the loop's, in seconds; `tls` says whom to believe."""
 
-    def __init__(self, clock: Callable[[], float], *, connect_timeout_s: float) -> None:
+    def __init__(self, clock: Callable[[], float], tls: ssl.SSLContext | None = None) -> None:
         self._clock = clock
-        self._connect_timeout_s = connect_timeout_s
+        self._tls = tls
         self._heads = Known(parse_response)
-        self._idle: dict[Place, list[UpstreamConnection]] = {}
+        self._idle: dict[Address, list[UpstreamConnection]] = {}
         self._connecting: set[asyncio.Task[None]] = set()
 
-    def take(self, place: Place) -> UpstreamConnection | None:
+    def take(self, address: Address) -> UpstreamConnection | None:
         """The connection that was used last, if there is one."""
-        idle = self._idle.get(place)
+        idle = self._idle.get(address)
         while idle:
             connection = idle.pop()
             if not connection.transport.is_closing():
@@ -34,22 +34,28 @@ class UpstreamPool:
                 return connection
         return None
 
-    def connect(self, place: Place, receiver: Receiver) -> asyncio.Task[None]:
+    def connect(self, address: Address, receiver: Receiver, timeout_s: float) -> asyncio.Task[None]:
         """Tells the receiver when it is done; cancelling the task gives it up."""
-        task = asyncio.get_running_loop().create_task(self._connect(place, receiver))
+        task = asyncio.get_running_loop().create_task(self._connect(address, receiver, timeout_s))
         self._connecting.add(task)
         task.add_done_callback(self._connecting.discard)
         return task
 
-    async def _connect(self, place: Place, receiver: Receiver) -> None:
+    async def _connect(self, address: Address, receiver: Receiver, timeout_s: float) -> None:
+        """Certificates are checked against the system's authorities if no other context was given."""
         loop = asyncio.get_running_loop()
+        if address.tls and self._tls is None:
+            self._tls = ssl.create_default_context()
         try:
-            async with asyncio.timeout(self._connect_timeout_s):
+            async with asyncio.timeout(timeout_s):
                 _, connection = await loop.create_connection(
-                    lambda: UpstreamConnection(self, self._heads, place), *place[:2]
+                    lambda: UpstreamConnection(self, self._heads, address),
+                    address.host,
+                    address.port,
+                    ssl=self._tls if address.tls else None,
                 )
         except TimeoutError:
-            receiver.connect_failed(f"no connection within {self._connect_timeout_s} s")
+            receiver.connect_failed(f"no connection within {timeout_s} s")
         except OSError as error:
             receiver.connect_failed(error.strerror or str(error))
         else:
@@ -57,25 +63,25 @@ class UpstreamPool:
 
     def keep(self, connection: UpstreamConnection) -> None:
         connection.idle_since = self._clock()
-        idle = self._idle.get(connection.place)
+        idle = self._idle.get(connection.address)
         if idle is None:
-            self._idle[connection.place] = [connection]
+            self._idle[connection.address] = [connection]
         else:
             idle.append(connection)
 
     def forget(self, connection: UpstreamConnection) -> None:
-        idle = self._idle.get(connection.place)
+        idle = self._idle.get(connection.address)
         if idle and connection in idle:
             idle.remove(connection)
 
     def close_idle(self, older_than_s: float = KEEPALIVE_S) -> None:
         """To be called about once a second."""
         oldest = self._clock() - older_than_s
-        for place, idle in tuple(self._idle.items()):
+        for address, idle in tuple(self._idle.items()):
             stale = [connection for connection in idle if connection.idle_since <= oldest]
-            self._idle[place] = [connection for connection in idle if connection.idle_since > oldest]
-            if not self._idle[place]:
-                del self._idle[place]
+            self._idle[address] = [connection for connection in idle if connection.idle_since > oldest]
+            if not self._idle[address]:
+                del self._idle[address]
             for connection in stale:
                 connection.transport.close()
 

@@ -6,6 +6,7 @@ from typing import Protocol
 from modelyard_gateway.domain.framing import NO_BODY, Body, Malformed, UntilClose
 from modelyard_gateway.domain.headers import Known
 from modelyard_gateway.domain.response_head import HEAD_END, ResponseHead
+from modelyard_gateway.domain.slot import Address
 
 MAX_HEAD = 64 * 1024
 SWITCHING = 101
@@ -35,18 +36,16 @@ class UpstreamConnection(asyncio.Protocol):
     """Carries one exchange at a time. `transport.write` is the exchange's to call."""
 
     __slots__ = (
-        "_body", "_closing", "_heads", "_keeper", "_method", "_unread", "idle_since", "place", "receiver",
-        "reused", "transport", "tunnel",
+        "_body", "_closing", "_heads", "_keeper", "_method", "_unread", "address", "idle_since",
+        "receiver", "reused", "transport", "tunnel",
     )  # fmt: skip
 
     transport: asyncio.Transport
 
-    def __init__(
-        self, keeper: Keeper, heads: Known[ResponseHead], place: tuple[str, int, str | None]
-    ) -> None:
+    def __init__(self, keeper: Keeper, heads: Known[ResponseHead], address: Address) -> None:
         self._keeper = keeper
         self._heads = heads
-        self.place = place
+        self.address = address
         self.receiver: Receiver | None = None
         self.reused = False
         self.idle_since = 0.0

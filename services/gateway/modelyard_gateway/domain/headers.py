@@ -1,6 +1,6 @@
 """Which header fields cross the gateway, by lower-case name; and heads that are known already."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Generic, Protocol, Self, TypeVar
 
 
@@ -36,7 +36,14 @@ ENDS_HERE = HOP_BY_HOP | {
 }
 """Credentials end at the gateway; the others are written anew for the next hop."""
 
-READ_AND_KEPT = frozenset({b"content-type", b"x-gpustack-model"})
+READ_AND_KEPT = frozenset({b"content-type", b"x-gpustack-model", b"x-session-id"})
+
+FOR_PROVIDERS = frozenset(
+    {b"accept", b"anthropic-beta", b"anthropic-version", b"content-type", b"openai-beta", b"user-agent"}
+)
+"""Nothing else of a client's crosses to a model server of others."""
+
+FROM_PROVIDERS = frozenset({b"cache-control", b"content-encoding", b"content-type", b"retry-after"})
 
 STAYS_UPSTREAM = HOP_BY_HOP | {b"content-length", b"date", b"set-cookie", b"x-request-id"}
 """Cookies never reach a model server, so none may plant one on the gateway's origin."""
@@ -60,6 +67,10 @@ def without_named(lines: list[bytes], connection: bytes | None) -> bytes:
         return b"".join(lines)
     named = set(tokens(connection))
     return b"".join(line for line in lines if line.partition(b":")[0].lower() not in named)
+
+
+def only(lines: list[bytes], names: Collection[bytes]) -> bytes:
+    return b"".join(line for line in lines if line.partition(b":")[0].lower() in names)
 
 
 def split_length(head: bytes) -> tuple[bytes, int]:

@@ -1,7 +1,10 @@
 """For how long what may last, and what is done about instances that fail. Times in seconds."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import NamedTuple
+
+from modelyard_contracts.events import RouteOptions
 
 
 class Ejection(NamedTuple):
@@ -37,3 +40,18 @@ class Limits:
     """Between two comments to a client that waits for the first event of a stream; 0 for none."""
     unreachable: Ejection
     failing: Ejection
+    silent_s: float
+    """Without a byte from an instance at which requests run, after which others are preferred."""
+
+
+@lru_cache(maxsize=4096)
+def limits_of(options: RouteOptions, general: Limits) -> Limits:
+    """The limits of a route: its own, and the general ones where it has none."""
+    return replace(
+        general,
+        connect_s=options.connect_timeout_s or general.connect_s,
+        first_byte_s=options.first_byte_timeout_s or general.first_byte_s,
+        idle_s=options.idle_timeout_s or general.idle_s,
+        total_s=options.total_timeout_s or general.total_s,
+        queue_s=options.queue_timeout_s or general.queue_s,
+    )

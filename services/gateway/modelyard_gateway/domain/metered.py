@@ -51,4 +51,4 @@ def lost_line(
 
 
 def _or_null(number: int | None) -> bytes:
-    return b"null" if number is None else b"%d" % number
+    return b"%d" % number if number else b"null"

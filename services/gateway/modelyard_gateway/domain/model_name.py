@@ -153,6 +153,26 @@ def renamed(body: bytes, found: Found, name: str) -> bytes:
     return b"%b%b%b" % (body[: found.start], literal.encode(), body[found.end :])
 
 
+class Echo(NamedTuple):
+    """A model's name in an answer, in the two ways that servers write JSON, and as it is to be."""
+
+    tight: bytes
+    loose: bytes
+    tight_now: bytes
+    loose_now: bytes
+
+    def put(self, text: bytes) -> bytes:
+        """Within strings quotes are escaped, so that nothing but the field is met."""
+        if self.tight in text:
+            return text.replace(self.tight, self.tight_now)
+        return text.replace(self.loose, self.loose_now)
+
+
+def echo_of(served: str, asked: str) -> Echo:
+    was, now = json.dumps(served).encode(), json.dumps(asked).encode()
+    return Echo(b'"model":' + was, b'"model": ' + was, b'"model":' + now, b'"model": ' + now)
+
+
 def scan_for(content_type: bytes | None) -> Scan:
     if content_type is None or content_type == b"application/json":
         return JsonModel()

@@ -5,7 +5,8 @@ from typing import Any, NamedTuple
 
 
 class Attempt(NamedTuple):
-    instance_id: int
+    instance_id: int | None
+    provider_id: int | None
     outcome: str
     after_s: float
     """Since the request came."""
@@ -23,9 +24,10 @@ class Record:
     instance_id: int | None = None
     """The one that answered."""
     sent_to: int | None = None
-    """The instance that was asked last."""
+    """The instance that was asked last; 0 for a provider."""
     mark = -1
     """Where the spool has it marked as in flight."""
+    provider_id: int | None = None
     reason: str | None = None
     status = 0
     code: str | None = None
@@ -56,6 +58,7 @@ class Record:
             "model": self.model,
             "route_id": self.route_id,
             "instance_id": self.instance_id,
+            "provider_id": self.provider_id,
             "reason": self.reason,
             "status": self.status,
             "code": self.code,

@@ -131,6 +131,11 @@ def broken(name: str) -> Refusal:
     return Refusal(502, message, kind=UPSTREAM, code="instance_failed")
 
 
+def provider_refused(name: str) -> Refusal:
+    message = f"The provider of the model '{name}' does not accept the key that is kept for it."
+    return Refusal(502, message, kind=UPSTREAM, code="provider_refused")
+
+
 def timed_out(name: str) -> Refusal:
     message = f"The instance of the model '{name}' sent nothing for too long."
     return Refusal(504, message, kind=UPSTREAM, code="instance_timeout")

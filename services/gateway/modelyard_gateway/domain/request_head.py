@@ -13,9 +13,11 @@ from httptools import HttpParserError, HttpParserUpgrade, HttpRequestParser
 from modelyard_gateway.domain.access import Presented, presented
 from modelyard_gateway.domain.headers import (
     ENDS_HERE,
+    FOR_PROVIDERS,
     HOP_BY_HOP,
     INTERNAL_PREFIXES,
     READ_AND_KEPT,
+    only,
     tokens,
     without_named,
 )
@@ -89,6 +91,25 @@ class RequestHead:
         head.length = length
         head.message = b"%bContent-Length: %d\r\n" % (self.start, length)
         return head
+
+    def for_provider(self, base: bytes) -> "RequestHead":
+        """The same request of a model server of others, at its own address of `/v1`."""
+        head = copy(self)
+        path = base + self.meaning.target.removeprefix(b"/v1")
+        query = self.target.partition(b"?")[2]
+        target = b"%b?%b" % (path, query) if query else path
+        lines = only(self.kept, FOR_PROVIDERS)
+        head.start = head.message = b"%b %b HTTP/1.1\r\n%b" % (self.method, target, lines)
+        return head if self.length < 0 else head.with_length(self.length)
+
+    def retargeted(self, path: bytes) -> "RequestHead":
+        """The same request at another path, without its query."""
+        head = copy(self)
+        head.target = path
+        head.meaning = self.meaning._replace(target=path)
+        lines = self.start[self.start.index(b"\r\n") + 2 :]
+        head.start = head.message = b"%b %b HTTP/1.1\r\n%b" % (self.method, path, lines)
+        return head if self.length < 0 else head.with_length(self.length)
 
     def query(self) -> str:
         return self.target.partition(b"?")[2].decode("latin-1")

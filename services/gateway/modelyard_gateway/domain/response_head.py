@@ -7,8 +7,10 @@ from httptools import HttpParserError, HttpParserUpgrade, HttpResponseParser
 
 from modelyard_gateway.domain.framing import UNTIL_CLOSE, Body, Chunked, Length, Malformed
 from modelyard_gateway.domain.headers import (
+    FROM_PROVIDERS,
     INTERNAL_PREFIXES,
     STAYS_UPSTREAM,
+    only,
     tokens,
     without_named,
 )
@@ -59,6 +61,21 @@ class ResponseHead:
         head = copy(self)
         head.length = length
         head.message = b"%bContent-Length: %d\r\n" % (self.start, length)
+        return head
+
+    def from_provider(self) -> "ResponseHead":
+        """Without what a provider tells of its own account."""
+        head = copy(self)
+        head.start = head.message = status_line(self.status) + only(self.kept, FROM_PROVIDERS)
+        return head if self.length < 0 else head.with_length(self.length)
+
+    def rewritten(self) -> "ResponseHead":
+        """Of an answer whose body becomes another one: events stay events, all else becomes JSON."""
+        head = copy(self)
+        head.length = -1
+        kind = b"text/event-stream" if self.event_stream else b"application/json"
+        lines = b"Content-Type: %b\r\n%b" % (kind, only(self.kept, {b"retry-after", b"cache-control"}))
+        head.start = head.message = status_line(self.status) + lines
         return head
 
     def bodiless(self, method: bytes) -> bool:

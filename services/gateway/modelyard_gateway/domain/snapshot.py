@@ -4,9 +4,9 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from modelyard_gateway.domain.allowances import Allowances
-from modelyard_gateway.domain.table import Endpoint, Key, Route, RoutingTable, Served
+from modelyard_gateway.domain.table import Endpoint, Key, Provider, Route, RoutingTable, Served
 
-SHAPE = 2
+SHAPE = 4
 """Another number means another shape: such a snapshot is not read."""
 
 
@@ -17,6 +17,7 @@ class Snapshot:
     """Tells the log that `seq` counts from any other."""
     seq: int
     routes: tuple[Route, ...]
+    providers: tuple[Provider, ...]
     endpoints: tuple[Endpoint, ...]
     stopping: tuple[int, ...]
     served: dict[int, Served]
@@ -32,6 +33,7 @@ def snapshot_of(table: RoutingTable, log_created: datetime) -> Snapshot:
         log_created=log_created,
         seq=table.seq,
         routes=tuple(table.routes.by_id.values()),
+        providers=tuple(table.providers.values()),
         endpoints=tuple(table.instances.endpoints.values()),
         stopping=tuple(sorted(table.instances.stopping)),
         served=dict(table.instances.served),
@@ -46,6 +48,7 @@ def restore(snapshot: Snapshot) -> RoutingTable:
     table = RoutingTable(seq=snapshot.seq, changes=1, allowances=snapshot.allowances)
     for route in snapshot.routes:
         table.routes.put(route)
+    table.providers.update({provider.id: provider for provider in snapshot.providers})
     instances = table.instances
     instances.stopping.update(snapshot.stopping)
     instances.served.update(snapshot.served)

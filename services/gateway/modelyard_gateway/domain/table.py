@@ -27,10 +27,15 @@ from modelyard_contracts.events import (
     InstanceStopped,
     InstanceStopping,
     InstanceUnready,
+    ProviderChanged,
+    ProviderCreated,
+    ProviderDeleted,
+    ProviderEvent,
     RouteChanged,
     RouteCreated,
     RouteDeleted,
     RouteEvent,
+    RouteOptions,
     RouteTarget,
     UserDeleted,
     WorkerDeleted,
@@ -54,6 +59,21 @@ class Route:
     generic_proxy: bool
     created: datetime
     categories: tuple[str, ...] = ()
+    options: RouteOptions | None = None
+    """None: none is set."""
+    falls_back: bool = False
+    """Some target is asked only where others could not answer."""
+    meta: dict[str, Any] = field(default_factory=dict, compare=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Provider:
+    """A model server of others."""
+
+    id: int
+    name: str
+    base_url: str
+    sealed_api_key: str | None = field(default=None, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +89,8 @@ class Endpoint:
     served: "Served | None" = None
     relay_token: str | None = None
     """Sealed; with it, the address is the agent's relay."""
+    version: str = ""
+    """Of its backend."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +99,7 @@ class Served:
 
     name: str
     adapters: frozenset[str] = frozenset()
+    backend: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,7 +149,31 @@ class Routes:
 
 def _route(event: RouteCreated | RouteChanged, created: datetime) -> Route:
     categories = tuple(category.value for category in event.categories)
-    return Route(event.route_id, event.name, event.targets, event.generic_proxy, created, categories)
+    return Route(
+        id=event.route_id,
+        name=event.name,
+        targets=event.targets,
+        generic_proxy=event.generic_proxy,
+        created=created,
+        categories=categories,
+        options=None if event.options == NO_OPTIONS else event.options,
+        falls_back=any(target.fallback_status_codes for target in event.targets),
+        meta=event.meta,
+    )
+
+
+NO_OPTIONS = RouteOptions()
+
+
+def apply_provider(providers: dict[int, Provider], event: ProviderEvent) -> None:
+    match event:
+        case ProviderCreated() | ProviderChanged():
+            ident = event.provider_id
+            providers[ident] = Provider(ident, event.name, event.base_url, event.sealed_api_key)
+        case ProviderDeleted():
+            providers.pop(event.provider_id, None)
+        case _:
+            pass
 
 
 @dataclass
@@ -144,7 +191,7 @@ class Instances:
         match event:
             case InstanceRequested():
                 adapters = frozenset(adapter.lora_name for adapter in event.spec.lora_list)
-                self.served[event.instance_id] = Served(event.deployment_name, adapters)
+                self.served[event.instance_id] = Served(event.deployment_name, adapters, event.spec.backend)
             case InstanceRunning():
                 self._runs(event)
             case InstanceStopping():
@@ -156,7 +203,12 @@ class Instances:
                 self._drop(event.instance_id)
             case InstanceFailed() | InstanceStopped() | InstanceUnready():
                 self._does_not_run(event)
-            case InstanceStarting() | InstanceDownloading():
+            case InstanceStarting():
+                self._does_not_run(event)
+                served = self.served.get(event.instance_id)
+                if served is not None and event.backend is not None:
+                    self.served[event.instance_id] = replace(served, backend=event.backend)
+            case InstanceDownloading():
                 self._does_not_run(event)
             case _:
                 pass
@@ -188,6 +240,7 @@ class Instances:
             port=event.port,
             served=self.served.get(event.instance_id),
             relay_token=event.relay_token,
+            version=event.backend_version,
         )
         self.put(endpoint)
 
@@ -282,6 +335,7 @@ class RoutingTable:
     instances: Instances = field(default_factory=Instances)
     keys: Keys = field(default_factory=Keys)
     allowances: Allowances = field(default_factory=Allowances)
+    providers: dict[int, Provider] = field(default_factory=dict)
 
     def apply(self, recorded: Recorded[Any]) -> None:
         if recorded.seq <= self.seq:
@@ -296,6 +350,9 @@ class RoutingTable:
             case InstanceEvent() as event:
                 self.changes += 1
                 self.instances.apply(event)
+            case ProviderEvent() as event:
+                self.changes += 1
+                apply_provider(self.providers, event)
             case WorkerEvent() as event:
                 self.changes += 1
                 self.instances.apply_worker(event)
@@ -310,10 +367,11 @@ class RoutingTable:
         """As if nothing had been applied: the log is another one than it came from."""
         self.seq = 0
         self.changes += 1
-        self.routes, self.instances, self.keys = Routes(), Instances(), Keys()
+        self.routes, self.instances, self.keys, self.providers = Routes(), Instances(), Keys(), {}
         self.allowances = Allowances()
 
     def endpoints(self, route: Route) -> Iterator[tuple[RouteTarget, Endpoint]]:
         for target in route.targets:
-            for endpoint in self.instances.of(target.deployment_id):
-                yield target, endpoint
+            if target.deployment_id is not None:
+                for endpoint in self.instances.of(target.deployment_id):
+                    yield target, endpoint

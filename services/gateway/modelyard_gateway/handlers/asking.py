@@ -8,21 +8,26 @@ import asyncio
 from typing import Protocol
 
 import structlog
+from modelyard_contracts.events import Affinity
 
 from modelyard_gateway.adapters.upstream import Receiver, UpstreamConnection
-from modelyard_gateway.domain import refusals, stream_usage
-from modelyard_gateway.domain.balance import Slot
-from modelyard_gateway.domain.model_name import Found, Scan, renamed
+from modelyard_gateway.domain import refusals
+from modelyard_gateway.domain.affinity import affinity_key
+from modelyard_gateway.domain.limits import Limits, limits_of
+from modelyard_gateway.domain.model_name import Echo, Found, Scan
 from modelyard_gateway.domain.record import Attempt, Record
 from modelyard_gateway.domain.refusals import Refusal
 from modelyard_gateway.domain.request_head import RequestHead
 from modelyard_gateway.domain.response_head import ResponseHead
-from modelyard_gateway.domain.stream_usage import UsageHidden
+from modelyard_gateway.domain.slot import Slot, Trust
 from modelyard_gateway.domain.table import Key, Route
 from modelyard_gateway.domain.usage import UsageSeen
 from modelyard_gateway.handlers.plane import Plane
 
 logger = structlog.stdlib.get_logger()
+
+
+FAILED = 503
 
 
 class Client(Protocol):
@@ -37,6 +42,11 @@ class Client(Protocol):
     def tunnel(self, head: ResponseHead) -> None: ...
     def tunnelled(self, data: bytes) -> None: ...
     def half_close(self) -> None: ...
+
+
+class Rewriting(Protocol):
+    def passes(self, data: bytes, done: bool) -> bytes:
+        """What the client gets now of what has come."""
 
 
 class Asking(Receiver):
@@ -60,6 +70,10 @@ class Asking(Receiver):
     _scan: Scan | None = None
     _found: Found | None = None
     adapter: str | None = None
+    affinity: int | None = None
+    """Where the route has affinity: what the request has in common with others."""
+    limits: Limits
+    """The route's."""
     _body: bytes | bytearray | None = b""
     """What has come of the request's body; None once it was sent and is not kept."""
     _chunked = False
@@ -69,10 +83,13 @@ class Asking(Receiver):
     _connecting: asyncio.Task[None] | None = None
     _usage: UsageSeen | None = None
     _streams = False
-    _hidden: UsageHidden | None = None
-    """Set if the client did not ask for the usage of its stream."""
     _sides_done = 0
     """Of a tunnel."""
+    _rewriting: Rewriting | None = None
+    """What the client gets of the answer, where that is not all of it as it is."""
+    _tunnelling = False
+    _echo: Echo | None = None
+    """The model's name in the answer, as the server says it and as the client did."""
 
     def __init__(
         self, plane: Plane, client: Client, head: RequestHead, record: Record, key: Key, began: float
@@ -83,45 +100,82 @@ class Asking(Receiver):
         self.record = record
         self.key = key
         self._began = began
+        self.limits = plane.limits
 
     def _start(self, route: Route) -> None:
         self.route = route
         self.record.route_id = route.id
         self.record.model = route.name
-        if self._plane.limits.total_s:
-            self.total_until = self._began + self._plane.limits.total_s
+        options = route.options
+        if options is not None:
+            self.limits = limits_of(options, self._plane.limits)
+            if options.affinity is not Affinity.NONE:
+                session = self.head.fields.get(b"x-session-id")
+                self.affinity = affinity_key(options.affinity, session, self._body or b"")
+        if self.limits.total_s:
+            self.total_until = self._began + self.limits.total_s
         self._next_instance(route)
 
     def _next_instance(self, route: Route) -> None:
-        slot = self._plane.balancer.pick(route, self._tried, self._plane.clock(), self.adapter)
+        now, balancer = self._plane.clock(), self._plane.balancer
+        slot = balancer.pick(route, self._avoided(route), now, self.adapter, self.affinity)
         if slot is not None:
-            self._use(slot)
-        elif self._plane.balancer.is_full(route) and not self._tried:
+            broken = route.falls_back and slot.trust(now) is Trust.FAILED
+            if not broken or not self._falls_back(FAILED):
+                self._use(slot)
+        elif balancer.is_full(route) and not self._tried:
             self._queue(route)
         elif self._tried:
-            self._refuse(refusals.unreachable(route.name, len(self._tried)))
+            self._give_up(refusals.unreachable(route.name, len(self._tried)))
         else:
-            self._refuse(refusals.no_instance(route.name, self._plane.limits.retry_after_s))
+            self._give_up(refusals.no_instance(route.name, self.limits.retry_after_s))
+
+    def _avoided(self, route: Route) -> tuple[Slot, ...]:
+        """Who was tried; and whoever is not ours, if the request is for a path that is not OpenAI's: a
+        provider's key opens more than its models."""
+        if not (self.proxied or self.websocket):
+            return self._tried
+        return (*self._tried, *self._plane.balancer.outside(route, self._plane.clock()))
 
     def _queue(self, route: Route) -> None:
-        limits = self._plane.limits
         if self._plane.waiting.join(route, self):
             self._queued = True
-            self.deadline = self._plane.clock() + limits.queue_s
+            self.deadline = self._plane.clock() + self.limits.queue_s
         else:
-            self._refuse(refusals.queue_full(route.name, limits.retry_after_s))
+            self._give_up(refusals.queue_full(route.name, self.limits.retry_after_s))
+
+    def _give_up(self, refusal: Refusal) -> None:
+        """No instance of the route's own can answer: another may be fallen back to."""
+        if not self._falls_back(refusal.status):
+            self._refuse(refusal)
+
+    def _falls_back(self, status: int) -> bool:
+        """True if another target has the request now, which would have ended with this status."""
+        route, plane = self.route, self._plane
+        if route is None or not route.falls_back or self.responding or self._body is None:
+            return False
+        avoided = self._avoided(route)
+        slot = plane.balancer.fall_back(route, status, avoided, plane.clock(), self.adapter)
+        if slot is None:
+            return False
+        reason = plane.balancer.reason
+        self._leave_upstream(f"status {status}")
+        plane.balancer.reason = reason
+        self._use(slot)
+        return True
 
     def has_room(self, slot: Slot) -> None:
         self._queued = False
         self._use(slot)
 
     def _use(self, slot: Slot) -> None:
-        slot.taken()
+        slot.taken(self._plane.clock())
         self._slot = slot
+        self.deadline = 0.0
         self.record.reason = self._plane.balancer.reason
-        upstream = self._plane.pool.take(slot.place)
+        upstream = self._plane.pool.take(slot.address)
         if upstream is None:
-            self._connecting = self._plane.pool.connect(slot.place, self)
+            self._connecting = self._plane.pool.connect(slot.address, self, self.limits.connect_s)
         else:
             self._send(upstream, slot)
 
@@ -143,68 +197,13 @@ class Asking(Receiver):
         self._next_instance(route)
 
     def _send(self, upstream: UpstreamConnection, slot: Slot) -> None:
-        head = self.head
-        self._upstream = upstream
-        self.record.sent_to = slot.endpoint.instance_id
-        self._plane.on_sent(self.record)
-        upstream.begin(self, head.method)
-        body = self._body or b""
-        if self._found is not None and not self.proxied:
-            length = len(body)
-            body = self._body_for(slot, self._found, bytes(body))
-            if head.length >= 0 and len(body) != length:
-                head = head.with_length(head.length + len(body) - length)
-        end = b"\r\n" if head.length >= 0 else self._framed_body(bytes(body))
-        lines = slot.lines if upstream.reused else slot.opening
-        start = b"%b%bX-Request-Id: %b\r\n%b" % (head.message, lines, self.record.request_id, end)
-        upstream.transport.write(start + body if head.length >= 0 else start)
-        now = self._plane.clock()
-        self.deadline = now + self._plane.limits.first_byte_s
-        if self._plane.limits.comment_s:
-            self.comment_at = now + self._plane.limits.comment_s
-        if not self.request_done:
-            self._body = None
-            self._client.hold(False)
-
-    def _body_for(self, slot: Slot, found: Found, body: bytes) -> bytes:
-        """With the name that the instance knows the model by; of a stream, its usage is asked for."""
-        served = slot.served_as(self.adapter)
-        if served is not None and served != found.name:
-            body = renamed(body, found, served)
-        if self.request_done and b'"stream"' in body and self.head.meaning.target in stream_usage.PATHS:
-            asking = stream_usage.asking_for_usage(body)
-            if asking is not None:
-                self._hidden = stream_usage.UsageHidden()
-                return asking
-        return body
-
-    def _framed_body(self, body: bytes) -> bytes:
-        """The end of a head that says no length, and what is there of the body."""
-        if self.websocket:
-            return b"Connection: Upgrade\r\nUpgrade: websocket\r\n\r\n"
-        if not self.head.chunked:
-            return b"\r\n"
-        if self.request_done:
-            self._chunked = False
-            return b"Content-Length: %d\r\n\r\n%b" % (len(body), body)
-        self._chunked = True
-        chunk = b"%x\r\n%b\r\n" % (len(body), body) if body else b""
-        return b"Transfer-Encoding: chunked\r\n\r\n%b" % chunk
-
-    def _forward(self, upstream: UpstreamConnection, data: bytes, done: bool) -> None:
-        self.record.bytes_in += len(data)
-        self.deadline = self._plane.clock() + self._plane.limits.first_byte_s
-        if self._chunked:
-            end = b"0\r\n\r\n" if done else b""
-            data = b"%x\r\n%b\r\n%b" % (len(data), data, end) if data else end
-        if data:
-            upstream.transport.write(data)
+        raise NotImplementedError
 
     def _another(self, tried: tuple[Slot, ...]) -> Slot | None:
         """Where the request can go a second time, if all of it is still here."""
         if self._body is None or not self.request_done or self.route is None:
             return None
-        return self._plane.balancer.pick(self.route, tried, self._plane.clock(), self.adapter)
+        return self._plane.balancer.pick(self.route, tried, self._plane.clock(), self.adapter, self.affinity)
 
     def _failed(self, slot: Slot, outcome: str) -> None:
         slot.failed(self._plane.clock(), self._plane.limits.failing)
@@ -215,10 +214,12 @@ class Asking(Receiver):
         if slot is None:
             return
         slot.in_flight -= 1
+        slot.tunnels -= self._tunnelling
+        self._echo = self._rewriting = None
         self._plane.waiting.serve(self._plane.clock())
         self._tried = (*self._tried, slot)
         after_s = self._plane.clock() - self._began
-        attempt = Attempt(slot.endpoint.instance_id, outcome, after_s)
+        attempt = Attempt(slot.instance_id, slot.provider_id, outcome, after_s)
         self.record.attempts = (*self.record.attempts, attempt)
 
     def _leave_upstream(self, outcome: str = "left") -> None:
@@ -254,9 +255,9 @@ class Asking(Receiver):
     def _warn(self, message: str, slot: Slot, why: str) -> None:
         logger.warning(
             message,
-            instance_id=slot.endpoint.instance_id,
-            attempt=slot.endpoint.attempt,
-            address="{}:{}".format(*slot.address),
+            instance_id=slot.instance_id,
+            provider_id=slot.provider_id,
+            address=f"{slot.address.host}:{slot.address.port}",
             request_id=self.record.request_id.decode(),
             error=why,
         )

@@ -6,7 +6,6 @@ Nothing here waits: the connections on both sides call when something has come.
 
 from modelyard_gateway.adapters.upstream import SWITCHING
 from modelyard_gateway.domain import refusals
-from modelyard_gateway.domain.balance import Slot
 from modelyard_gateway.domain.model_name import (
     Found,
     Scan,
@@ -18,11 +17,14 @@ from modelyard_gateway.domain.model_name import (
 from modelyard_gateway.domain.proxy_path import deprecation
 from modelyard_gateway.domain.refusals import Refusal
 from modelyard_gateway.domain.response_head import ResponseHead
+from modelyard_gateway.domain.slot import Slot
 from modelyard_gateway.domain.stream_usage import PATHS
 from modelyard_gateway.domain.table import Route
 from modelyard_gateway.domain.usage import UsageSeen, usage_in
-from modelyard_gateway.handlers.asking import Asking
+from modelyard_gateway.handlers.sending import Sending
 
+UNWELCOME = 400
+KEY_REFUSED = frozenset({401, 403})
 RETRIED = frozenset({502, 503})
 """The instance says that it did not do it."""
 SAFE = frozenset({b"GET", b"HEAD", b"OPTIONS", b"PUT", b"DELETE", b"TRACE"})
@@ -33,7 +35,7 @@ AWAITED_BYTES = 64 * 1024
 """A body of up to that size is awaited where it must be whole to ask for the usage of its stream."""
 
 
-class Exchange(Asking):
+class Exchange(Sending):
     """The events of one request, from both of its sides."""
 
     def request_body(self, data: bytes, done: bool) -> None:
@@ -71,14 +73,14 @@ class Exchange(Asking):
 
     def from_tunnel(self, data: bytes) -> None:
         if self._upstream is not None:
-            self.deadline = self._plane.clock() + self._plane.limits.idle_s
+            self.deadline = self._plane.clock() + self.limits.idle_s
             self._upstream.transport.write(data)
 
     def comment(self, now: float) -> None:
         """The client hears that its stream still runs, if it asked for one and nothing has come yet."""
         self.comment_at = 0.0
         if not self.responding and self.head.http11 and asks_for_stream(self._body):
-            self.comment_at = now + self._plane.limits.comment_s
+            self.comment_at = now + self.limits.comment_s
             self._client.comment()
 
     def client_half_closed(self) -> None:
@@ -89,21 +91,24 @@ class Exchange(Asking):
     def expired(self) -> None:
         """The deadline has passed."""
         if self._queued:
-            name, after_s = self.record.model or "", self._plane.limits.retry_after_s
-            self._refuse(refusals.queue_timeout(name, after_s))
+            name, after_s = self.record.model or "", self.limits.retry_after_s
+            self._give_up(refusals.queue_timeout(name, after_s))
             return
+        over = 0.0 < self.total_until <= self._plane.clock()
         if self._slot is not None:
             self._failed(self._slot, "timeout")
-        self._leave_upstream()
         if self.responding:
+            self._leave_upstream()
             self._close_books("instance_timeout")
             self._client.cut()
-        else:
+        elif over:
             self._refuse(refusals.timed_out(self.record.model or ""))
+        else:
+            self._give_up(refusals.timed_out(self.record.model or ""))
 
     def _look(self, body: bytes | bytearray) -> None:
-        found = None
-        if self.request_done and self._scan is None:
+        found = self._found
+        if found is None and self.request_done and self._scan is None:
             found = first_model(bytes(body))
         try:
             found = found or self._scanned(body)
@@ -111,10 +116,17 @@ class Exchange(Asking):
                 return
             self._found = found
             route = self._route(found.name)
+            if not self.request_done and self._needs_whole(route):
+                self._wait_for(body)
+                return
         except Refusal as refusal:
             self._refuse(refusal)
         else:
             self._start(route)
+
+    def _wait_for(self, body: bytes | bytearray) -> None:
+        if len(body) > self._plane.limits.max_scan_bytes:
+            raise refusals.too_large(self._plane.limits.max_scan_bytes)
 
     def _scanned(self, body: bytes | bytearray) -> Found | None:
         scan = self._scan = self._scan or scan_for(self.head.fields.get(b"content-type"))
@@ -148,21 +160,25 @@ class Exchange(Asking):
         slot, plane = self._slot, self._plane
         if slot is None:
             return
-        now = plane.clock()
-        if head.status in RETRIED:
-            slot.failed(now, plane.limits.failing)
-            another = self._another((*self._tried, slot))
-            if another is not None:
-                self._leave_upstream(f"status {head.status}")
-                self._use(another)
+        now = slot.heard_at = plane.clock()
+        if head.status >= UNWELCOME:
+            if self._left_to_another(head.status, slot, now):
                 return
         elif slot.failures:
             slot.succeeded()
+        if slot.base is not None:
+            head = head.from_provider()
+        if self._translates:
+            head = self._translated(head)
+        elif self._echo is not None:
+            head, body = self._echoed(head, body, done)
         self._begin_answer(head, slot, now)
         if head.status == SWITCHING:
+            self._tunnelling = True
+            slot.tunnels += 1
             self._client.tunnel(head)
             self.tunnelled(body)
-        elif done and not head.event_stream:
+        elif done and self._rewriting is None and not head.event_stream:
             self.record.bytes_out = len(body)
             self.record.usage = usage_in(body)
             self._end(now)
@@ -176,14 +192,46 @@ class Exchange(Asking):
         self.comment_at = 0.0
         record = self.record
         record.status = head.status
-        record.instance_id = slot.endpoint.instance_id
+        record.instance_id = slot.instance_id
+        record.provider_id = slot.provider_id
         record.first_byte_s = now - self._began
         self._streams = head.event_stream
-        if self._hidden is not None and (head.length >= 0 or not head.event_stream):
-            self._hidden = None
+        if not self._translates and (head.length >= 0 or not head.event_stream):
+            self._rewriting = None
+
+    def _left_to_another(self, status: int, slot: Slot, now: float) -> bool:
+        """What an error is to the slot; True if the request goes on elsewhere, or is refused."""
+        if status in RETRIED:
+            slot.failed(now, self.limits.failing)
+            another = self._another((*self._tried, slot))
+            if another is not None:
+                self._leave_upstream(f"status {status}")
+                self._use(another)
+                return True
+        elif slot.base is not None and status in KEY_REFUSED:
+            slot.failed(now, self.limits.failing)
+            self._give_up(refusals.provider_refused(self.record.model or ""))
+            return True
+        elif slot.failures:
+            slot.succeeded()
+        return self._falls_back(status)
 
     def response_body(self, data: bytes, done: bool) -> None:
-        self._client.write(self._passes(data, self._plane.clock(), done), done)
+        now = self._plane.clock()
+        if self._slot is not None:
+            self._slot.heard_at = now
+        if self._echo is not None:
+            data = self._echo.put(data)
+        self._client.write(self._passes(data, now, done), done)
+
+    def _echoed(self, head: ResponseHead, body: bytes, done: bool) -> tuple[ResponseHead, bytes]:
+        """The beginning of an answer with the model's name as the client said it; an answer whose length is
+        said, and that comes in pieces, stays as it is."""
+        if self._echo is None or (head.length >= 0 and not done):
+            self._echo = None
+            return head, body
+        body = self._echo.put(body)
+        return (head.with_length(len(body)) if head.length >= 0 else head), body
 
     def _passes(self, data: bytes, now: float, done: bool) -> bytes:
         """What the client gets of it."""
@@ -198,8 +246,8 @@ class Exchange(Asking):
             self.record.usage = usage.usage()
             self._end(now)
         else:
-            self.deadline = now + self._plane.limits.idle_s
-        return data if self._hidden is None else self._hidden.passes(data, done)
+            self.deadline = now + self.limits.idle_s
+        return data if self._rewriting is None else self._rewriting.passes(data, done)
 
     def _end(self, now: float) -> None:
         """The answer is whole."""
@@ -211,12 +259,13 @@ class Exchange(Asking):
                 upstream.abort()
         if self._slot is not None:
             self._slot.in_flight -= 1
+            self._slot.tunnels -= self._tunnelling
             self._slot = None
             self._plane.waiting.serve(now)
         self._close_books(None, now)
 
     def tunnelled(self, data: bytes) -> None:
-        self.deadline = self._plane.clock() + self._plane.limits.idle_s
+        self.deadline = self._plane.clock() + self.limits.idle_s
         self.record.bytes_out += len(data)
         self._client.tunnelled(data)
 
@@ -255,7 +304,7 @@ class Exchange(Asking):
             self._close_books("instance_failed")
             self._client.cut()
         else:
-            self._refuse(refusals.broken(self.record.model or ""))
+            self._give_up(refusals.broken(self.record.model or ""))
 
     def upstream_full(self, full: bool) -> None:
         self._client.hold(full)

@@ -3,12 +3,14 @@
 from collections import deque
 from typing import Protocol
 
-from modelyard_gateway.domain.balance import Balancer, Slot
+from modelyard_gateway.domain.balance import Balancer
+from modelyard_gateway.domain.slot import Slot
 from modelyard_gateway.domain.table import Route
 
 
 class Waiter(Protocol):
     adapter: str | None
+    affinity: int | None
 
     def has_room(self, slot: Slot) -> None:
         """Its turn has come."""
@@ -23,7 +25,8 @@ class Waiting:
     def join(self, route: Route, waiter: Waiter) -> bool:
         """False if too many wait already."""
         _, queue = self._queues.setdefault(route.id, (route, deque()))
-        if len(queue) >= self._most:
+        own = None if route.options is None else route.options.queue_size
+        if len(queue) >= (self._most if own is None else own):
             return False
         queue.append(waiter)
         return True
@@ -39,7 +42,7 @@ class Waiting:
             return
         for route_id, (route, queue) in tuple(self._queues.items()):
             while queue:
-                slot = self._balancer.pick(route, (), now, queue[0].adapter)
+                slot = self._balancer.pick(route, (), now, queue[0].adapter, queue[0].affinity)
                 if slot is None:
                     break
                 queue.popleft().has_room(slot)

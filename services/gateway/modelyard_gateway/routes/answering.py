@@ -8,7 +8,7 @@ from modelyard_gateway.domain.refusals import Refusal
 from modelyard_gateway.domain.request_head import RequestHead
 from modelyard_gateway.domain.response_head import ResponseHead, status_line
 from modelyard_gateway.handlers.exchange import Exchange
-from modelyard_gateway.routes.answers import Answer, event_of, refusal_answer
+from modelyard_gateway.routes.answers import Answer, error_event, refusal_answer
 
 if TYPE_CHECKING:
     from modelyard_gateway.routes.front import Front
@@ -85,7 +85,7 @@ class Answering(asyncio.Protocol):
         if head.status == 200:
             self.write(body, done)
         elif done:
-            self.write(event_of(body), True)
+            self.write(error_event(body, b"" if self._head is None else self._head.path), True)
         else:
             self.cut()
 
@@ -115,7 +115,7 @@ class Answering(asyncio.Protocol):
             self.request_id = self._front.new_id()
         answer = refusal_answer(refusal, path, self.request_id)
         if self._early:
-            self.write(event_of(answer.body), True)
+            self.write(error_event(answer.body, path), True)
         else:
             self._answer(answer)
 

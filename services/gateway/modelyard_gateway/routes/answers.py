@@ -4,19 +4,10 @@ import json
 from http import HTTPStatus
 from typing import Any, NamedTuple
 
+from modelyard_gateway.domain.anthropic_answer import KINDS
 from modelyard_gateway.domain.refusals import Refusal
 
 ANTHROPIC_PATH = b"/v1/messages"
-ANTHROPIC_KINDS = {
-    400: "invalid_request_error",
-    401: "authentication_error",
-    403: "permission_error",
-    404: "not_found_error",
-    413: "request_too_large",
-    429: "rate_limit_error",
-    503: "overloaded_error",
-}
-"""https://docs.claude.com/en/api/errors; anything else is an api_error."""
 
 
 class Answer(NamedTuple):
@@ -27,9 +18,10 @@ class Answer(NamedTuple):
     lines: bytes = b""
 
 
-def event_of(body: bytes) -> bytes:
-    """A server-sent event with this body."""
-    return b"".join(b"data: %b\n" % line for line in body.splitlines()) + b"\n"
+def error_event(body: bytes, path: bytes) -> bytes:
+    """An error amid a stream, as a server-sent event."""
+    kind = b"event: error\n" if path.startswith(ANTHROPIC_PATH) else b""
+    return kind + b"".join(b"data: %b\n" % line for line in body.splitlines()) + b"\n"
 
 
 def json_answer(status: int, body: Any, lines: bytes = b"") -> Answer:
@@ -47,7 +39,7 @@ def refusal_answer(refusal: Refusal, path: bytes, request_id: bytes) -> Answer:
     error = {"message": refusal.message, "type": refusal.kind, "param": refusal.param, "code": refusal.code}
     if not path.startswith(ANTHROPIC_PATH):
         return json_answer(refusal.status, {"error": error}, lines)
-    kind = ANTHROPIC_KINDS.get(refusal.status, "api_error")
+    kind = KINDS.get(refusal.status, "api_error")
     body = {
         "type": "error",
         "error": {"type": kind, "message": refusal.message, "code": refusal.code},

@@ -133,7 +133,8 @@ class Front:
         if not with_meta:
             return model_object(route)
         running = sum(1 for _ in self._table.endpoints(route))
-        meta = {"categories": list(route.categories), "running_instances": running, "route_id": route.id}
+        meta = {**route.meta, "categories": list(route.categories)}
+        meta |= {"running_instances": running, "route_id": route.id}
         return {**model_object(route), "meta": meta}
 
     def _request(self, head: RequestHead, request_id: bytes) -> Answer:
@@ -162,6 +163,8 @@ class Front:
         self.date_line = f"Date: {formatdate(wall, usegmt=True)}\r\n".encode()
         self._plane.pool.close_idle()
         self._plane.waiting.serve(now)
+        limits = self._plane.limits
+        self._plane.balancer.listen(now, limits.failing, limits.silent_s)
         for connection in tuple(self.connections):
             connection.sweep(now)
 
