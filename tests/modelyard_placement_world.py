@@ -24,6 +24,8 @@ from modelyard_placement.picture import DeviceView, Holding, Picture, WorkerView
 GIB = 1024**3
 LAYERS = 8
 RAM_BESIDE_DEVICES = GIB // 4
+CONTEXT_BYTES = GIB // 2
+"""Of vLLM, beside its share."""
 
 
 def plain_estimate(
@@ -34,7 +36,8 @@ def plain_estimate(
     layout: Layout,
     beside: Beside,
 ) -> MemoryNeed:
-    """The weights in equal parts (by room for llama.cpp), nothing else; half of each card for vLLM."""
+    """The weights in equal parts (by room for llama.cpp), nothing else; half of each card and a context for
+    vLLM."""
     devices = layout.devices()
     weights = model.weight_bytes
     fraction = 0.5 if backend == Backend.VLLM else None
@@ -47,7 +50,8 @@ def plain_estimate(
         needed = on_devices * frees[rank] // max(1, sum(frees)) if layers else on_devices // len(devices)
         claim = int(device.memory_bytes * fraction) if fraction else needed
         parts = (Part(name="weights", bytes=needed),)
-        needs.append(DeviceNeed(rank=rank, parts=parts, claim_bytes=claim))
+        context = CONTEXT_BYTES if fraction else 0
+        needs.append(DeviceNeed(rank=rank, parts=parts, claim_bytes=claim, beside_bytes=context))
     ram = weights - on_devices + RAM_BESIDE_DEVICES
     hosts = tuple(
         HostNeed(worker=at, parts=(Part(name="weights", bytes=ram),)) for at in range(len(layout.workers))
@@ -162,6 +166,9 @@ def workers(draw: st.DrawFn, ident: int) -> WorkerView:
         state=draw(st.sampled_from(["ready", "ready", "ready", "silent"])),
         files=draw(st.sampled_from([frozenset(), frozenset(), frozenset({"org/repo"})])),
         is_unified_memory=bool(devices) and draw(st.sampled_from([False, False, False, True])),
+        maintenance=draw(st.sampled_from([False] * 7 + [True])),
+        disk_free_bytes=draw(st.sampled_from([None, None, 5 * GIB, 100 * GIB])),
+        backends=draw(st.sampled_from([None, None, None, {"vLLM": "1"}])),
     )
 
 

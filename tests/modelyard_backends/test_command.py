@@ -262,6 +262,17 @@ def test_vllm_across_workers_by_ray() -> None:
     )
 
 
+def test_vllm_has_ray_deal_out_copies_too() -> None:
+    made = line("vLLM", spec("-tp 2 -dp 4"), start(gpus=4, group=group_of([4, 4], 0)))
+    words = shlex.split(made.arguments[-1])
+    assert value_of(words, "--data-parallel-backend") == "ray"
+    assert value_of(words, "--data-parallel-size-local") == "2"
+    said = line("vLLM", spec("-dp 4 -dpl 3 -dpb mp"), start(gpus=4, group=group_of([4, 4], 0)))
+    words = shlex.split(said.arguments[-1])
+    assert value_of(words, "--data-parallel-backend") is None
+    assert value_of(words, "--data-parallel-size-local", "-dpl") == "3"
+
+
 def test_sglang_across_workers() -> None:
     made = line("SGLang", spec(), start(gpus=8, group=group_of([8, 8], 1)))
 

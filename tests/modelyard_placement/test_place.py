@@ -1,5 +1,6 @@
 """What must always hold of a placement, attacked by generators."""
 
+from collections import Counter
 from dataclasses import replace
 
 from hypothesis import assume, given, settings
@@ -10,6 +11,7 @@ from modelyard_placement.index import Index
 from modelyard_placement.picture import Holding, Picture, WorkerView
 from modelyard_placement.place import MOST_REASONS, Placement, Unplaceable, place, place_in
 from modelyard_placement_world import (
+    CONTEXT_BYTES,
     GIB,
     RAM_BESIDE_DEVICES,
     demand,
@@ -38,7 +40,7 @@ def free_bytes(picture: Picture, ident: int, key: str) -> int:
     found = of_worker(picture, ident)
     [device] = [one for one in found.devices if one.key == key]
     claims = [holding.claim for holding in picture.holdings if holding.worker == ident]
-    taken = sum(claim.vram_bytes.get(key, 0) for claim in claims)
+    taken = sum(claim.held_bytes(key) for claim in claims)
     free = device.total_bytes - taken - max(device.foreign_bytes, device.reserved_bytes)
     return min(free, free_ram(picture, ident)) if found.is_unified_memory else free
 
@@ -48,8 +50,19 @@ def free_ram(picture: Picture, ident: int) -> int:
     claims = [holding.claim for holding in picture.holdings if holding.worker == ident]
     taken = sum(claim.ram_bytes for claim in claims)
     if found.is_unified_memory:
-        taken += sum(sum(claim.vram_bytes.values()) for claim in claims)
+        taken += sum(claim.held_bytes(key) for claim in claims for key in claim.vram_bytes)
     return found.ram_total_bytes - taken - max(found.ram_foreign_bytes, found.ram_reserved_bytes)
+
+
+def stands_open(one: WorkerView, wanted: Demand) -> bool:
+    """Whether anything but room stands against the worker."""
+    has_backend = one.backends is None or wanted.backend in (*one.backends, Backend.CUSTOM)
+    has_files = "org/repo" in one.files or one.disk_free_bytes is None
+    weights = wanted.model.weight_bytes if wanted.model else 0
+    has_disk = has_files or weights <= (one.disk_free_bytes or 0)
+    labels = wanted.spec.worker_selector.items()
+    fits_labels = all(one.labels.get(key) == value for key, value in labels)
+    return one.state == "ready" and not one.maintenance and has_backend and has_disk and fits_labels
 
 
 def settled(picture: Picture, found: Placement, wanted: Demand, instance: object) -> Picture:
@@ -75,12 +88,13 @@ def test_claims_never_exceed_a_device_or_a_worker(picture: Picture, wanted: list
 @EVERY
 @given(picture=pictures(), gib=st.sampled_from([1, 2, 4, 7]), policy=st.sampled_from(list(PlacementStrategy)))
 def test_a_device_with_room_is_never_missed(picture: Picture, gib: int, policy: PlacementStrategy) -> None:
-    found = found_in(picture, demand(gib, policy=policy))
+    wanted = demand(gib, policy=policy)
+    found = found_in(picture, wanted)
     needed = gib * GIB
     fitting = [
         (one.ident, device.key)
         for one in picture.workers
-        if one.state == "ready"
+        if stands_open(one, wanted)
         for device in one.devices
         if free_bytes(picture, one.ident, device.key) >= needed
         if free_ram(picture, one.ident) >= RAM_BESIDE_DEVICES + (needed if one.is_unified_memory else 0)
@@ -142,15 +156,104 @@ def test_a_group_is_placed_whole_or_not_at_all(picture: Picture, world: int, gib
     assert len(set(idents)) == len(idents)
 
 
-def mended(picture: Picture, reason: Reason) -> Picture:
-    """The picture without the shortfall that a reason tells of."""
+def members(picture: Picture, wanted: Demand, each: int) -> Counter[tuple[str, int]]:
+    """By kind of device, the workers of which `each` devices have room for half a card and a context."""
+    found: Counter[tuple[str, int]] = Counter()
+    for one in picture.workers:
+        kinds = Counter(
+            (device.type, device.total_bytes)
+            for device in one.devices
+            if free_bytes(picture, one.ident, device.key) >= device.total_bytes // 2 + CONTEXT_BYTES
+        )
+        for kind, count in kinds.items():
+            needed = RAM_BESIDE_DEVICES
+            if one.is_unified_memory:
+                needed += each * (kind[1] // 2 + CONTEXT_BYTES)
+            if stands_open(one, wanted) and count >= each and free_ram(picture, one.ident) >= needed:
+                found[kind] += 1
+    return found
+
+
+def groups(picture: Picture, wanted: Demand, world: int, gib: int) -> set[tuple[int, int]]:
+    """Devices of each worker and workers: every group of equals that there is room for."""
+    return {
+        (each, world // each)
+        for each in range(1, world + 1)
+        if world % each == 0
+        for (_, total), count in members(picture, wanted, each).items()
+        if count >= world // each and gib * GIB // world <= total // 2
+    }
+
+
+@EVERY
+@given(picture=pictures(), world=st.sampled_from([1, 2, 4, 6]), gib=st.sampled_from([2, 8, 16, 24]))
+def test_a_group_with_room_is_never_missed(picture: Picture, world: int, gib: int) -> None:
+    """Whole workers before several: the fewest workers, then the fewest devices of each."""
+    wanted = demand(gib, Backend.VLLM, backend_parameters=(f"--pipeline-parallel-size={world}",))
+    found = found_in(picture, wanted)
+    possible = groups(picture, wanted, world, gib)
+    if not possible:
+        assert isinstance(found, Unplaceable) or len({*mixed(found, picture)}) > 1
+        return
+    assert isinstance(found, Placement)
+    if len({*mixed(found, picture)}) == 1:
+        spanned = 1 + len(found.subordinates)
+        assert (len(found.claim.vram_bytes), spanned) == max(possible)
+
+
+def mixed(found: Placement, picture: Picture) -> list[int]:
+    """The sizes of the primary's devices: a worker alone may use unlike ones."""
+    devices = of_worker(picture, found.worker.ident).devices
+    return [device.total_bytes for device in devices if device.key in found.claim.vram_bytes]
+
+
+@EVERY
+@given(
+    picture=pictures(),
+    world=st.sampled_from([2, 3, 4]),
+    gib=st.sampled_from([2, 8]),
+    data=st.data(),
+)
+def test_gpus_chosen_unevenly_are_a_group_or_nothing(
+    picture: Picture, world: int, gib: int, data: st.DataObject
+) -> None:
+    every = [f"{one.name}:{device.key}" for one in picture.workers for device in one.devices]
+    assume(len(every) >= world)
+    chosen = tuple(data.draw(st.permutations(every))[:world])
+    wanted = demand(gib, Backend.VLLM, gpu_ids=chosen, gpus_per_replica=world)
+    found = found_in(picture, wanted)
+    if isinstance(found, Placement):
+        claims = {found.worker.ident: found.claim, **{s.worker_id: s.claim for s in found.subordinates}}
+        used = [(ident, key, claim) for ident, claim in claims.items() for key in claim.vram_bytes]
+        assert {f"w{ident}:{key}" for ident, key, _ in used} == set(chosen)
+        assert all(free_bytes(picture, ident, key) >= claim.held_bytes(key) for ident, key, claim in used)
+        return
+    types = {gpu_id.rsplit(":", 2)[1] for gpu_id in chosen}
+    rooms = [
+        free_bytes(picture, one.ident, device.key) >= device.total_bytes // 2 + CONTEXT_BYTES
+        and gib * GIB // world <= device.total_bytes // 2
+        and stands_open(one, wanted)
+        and not one.is_unified_memory
+        and free_ram(picture, one.ident) >= RAM_BESIDE_DEVICES
+        for one in picture.workers
+        for device in one.devices
+        if f"{one.name}:{device.key}" in chosen
+    ]
+    assert len(types) > 1 or not all(rooms), found.reasons
+
+
+def mended(picture: Picture, reason: Reason, backend: Backend) -> Picture:
+    """The picture without the shortfall that a reason tells of. vLLM takes half of each card."""
+    share = 2 if backend is Backend.VLLM else 1
     return replace(
         picture,
-        workers=tuple(_mended(one, reason) if one.name == reason.worker else one for one in picture.workers),
+        workers=tuple(
+            _mended(one, reason, share) if one.name == reason.worker else one for one in picture.workers
+        ),
     )
 
 
-def _mended(one: WorkerView, reason: Reason) -> WorkerView:
+def _mended(one: WorkerView, reason: Reason, share: int) -> WorkerView:
     lacks = 0
     if isinstance(reason.needed, int) and isinstance(reason.available, int):
         lacks = reason.needed - reason.available
@@ -158,11 +261,17 @@ def _mended(one: WorkerView, reason: Reason) -> WorkerView:
     match reason.check:
         case "state":
             return replace(one, state="ready")
+        case "maintenance":
+            return replace(one, maintenance=False)
+        case "backend":
+            return replace(one, backends=None)
+        case "disk":
+            return replace(one, disk_free_bytes=(one.disk_free_bytes or 0) + lacks)
         case "labels":
             return replace(one, labels={"zone": "a"})
         case "vram":
             more = tuple(
-                replace(device, total_bytes=device.total_bytes + lacks)
+                replace(device, total_bytes=device.total_bytes + share * lacks)
                 if device.key == reason.device
                 else device
                 for device in one.devices
@@ -181,7 +290,7 @@ def _mended(one: WorkerView, reason: Reason) -> WorkerView:
 @given(
     picture=pictures(),
     gib=st.sampled_from([6, 12, 20, 90]),
-    backend=st.sampled_from([Backend.CUSTOM, Backend.VOXBOX]),
+    backend=st.sampled_from([Backend.CUSTOM, Backend.VOXBOX, Backend.VLLM]),
 )
 def test_the_reasons_are_true(picture: Picture, gib: int, backend: Backend) -> None:
     """Without the shortfall that is told, that check passes there."""
@@ -190,13 +299,14 @@ def test_the_reasons_are_true(picture: Picture, gib: int, backend: Backend) -> N
         one.ident for one in picture.workers for d in one.devices if free_bytes(picture, one.ident, d.key) < 0
     ]
     assume(not overfull and not any(one.is_unified_memory for one in picture.workers))
-    wanted = demand(gib, backend, worker_selector={"zone": "a"})
+    alone = 1 if backend is Backend.VLLM else None
+    wanted = demand(gib, backend, worker_selector={"zone": "a"}, gpus_per_replica=alone)
     found = found_in(picture, wanted)
     if isinstance(found, Placement):
         return
     assert {reason.worker for reason in found.reasons} == {one.name for one in picture.workers}
     for reason in found.reasons:
-        again = found_in(mended(picture, reason), wanted)
+        again = found_in(mended(picture, reason, backend), wanted)
         if isinstance(again, Placement) or reason.check == "device_type":
             continue
         same = [

@@ -18,6 +18,11 @@ PARALLELISM = (
     "--data-parallel-size",
     "-dp",
 )
+OF_COPY = (
+    ("--tensor-parallel-size", "-tp"),
+    ("--pipeline-parallel-size", "-pp"),
+    ("--prefill-context-parallel-size", "-pcp"),
+)
 LORA_RANKS = (8, 16, 32, 64, 128, 256, 320, 512)
 EXECUTOR = "--distributed-executor-backend"
 
@@ -38,7 +43,7 @@ def injection(spec: DeploymentSpec, start: Start, given: Sequence[str]) -> Injec
         return Injection(tuple(arguments), env)
     env |= {"VLLM_HOST_IP": start.group.own.address, **start.group.network_env()}
     if uses_ray(given):
-        return _with_ray(start.group, arguments, env)
+        return _with_ray(start.group, [*arguments, *_copies(start.group, given)], env)
     return Injection((*arguments, *_multiprocessing(start.group)), env)
 
 
@@ -110,6 +115,19 @@ def _multiprocessing(group: Group) -> list[str]:
         *("--master-addr", group.primary.address, "--master-port", str(group.ports[0])),
     ]
     return said if group.rank == 0 else [*said, "--headless"]
+
+
+def _copies(group: Group, given: Sequence[str]) -> list[str]:
+    """Ray deals out data-parallel copies too, if told so: to the primary as many as its devices make."""
+    if value_of(given, "--data-parallel-size", "-dp") in (None, "1"):
+        return []
+    backend, local = ("--data-parallel-backend", "-dpb"), ("--data-parallel-size-local", "-dpl")
+    said = [] if value_of(given, *backend) else [backend[0], "ray"]
+    of_copy = 1
+    for flags in OF_COPY:
+        of_copy *= int(value_of(given, *flags) or 1)
+    here = group.primary.gpu_count // of_copy
+    return said if value_of(given, *local) or not here else [*said, local[0], str(here)]
 
 
 def _with_ray(group: Group, arguments: list[str], env: dict[str, str]) -> Injection:

@@ -68,6 +68,8 @@ def _gpu_selector(selector: GpuSelector) -> GpuSelector:
     for gpu_id in selector.gpu_ids:
         if not GPU_ID.match(gpu_id):
             raise ValueError(f"gpu_ids: {gpu_id!r} is not like worker:type:index, as in a:cuda:0")
+        if selector.gpu_ids.count(gpu_id) > 1:
+            raise ValueError(f"gpu_ids: {gpu_id!r} is there twice")
     return selector
 
 

@@ -165,7 +165,7 @@ def dealt_out(devices: Sequence[T], counts: Sequence[int]) -> list[tuple[T, ...]
 
 
 def _sized(demand: Demand, place: Place, need: MemoryNeed) -> Sized:
-    shares = _shares(demand.backend, need, len(place.kinds) * place.workers)
+    shares = _shares(demand.backend, need, place.kinds * place.workers)
     hosts = {host.worker: host.needed_bytes for host in need.hosts}
     each = len(place.kinds)
     rams = tuple(
@@ -186,18 +186,22 @@ def _sized(demand: Demand, place: Place, need: MemoryNeed) -> Sized:
     )
 
 
-def _shares(backend: str, need: MemoryNeed, devices: int) -> tuple[Share, ...]:
+def _shares(backend: str, need: MemoryNeed, kinds: Sequence[DeviceKind]) -> tuple[Share, ...]:
     """By rank; nothing of devices that the backend leaves alone."""
     by_rank = {device.rank: device for device in need.devices}
-    return tuple(_share(backend, by_rank.get(rank), fits=need.fits) for rank in range(devices))
+    return tuple(
+        _share(backend, by_rank.get(rank), kind.total_bytes, fits=need.fits)
+        for rank, kind in enumerate(kinds)
+    )
 
 
-def _share(backend: str, device: DeviceNeed | None, *, fits: bool) -> Share:
+def _share(backend: str, device: DeviceNeed | None, total_bytes: int, *, fits: bool) -> Share:
     """vLLM measures what is free once its context is there, and refuses to start where its share is not
     (vllm/v1/worker/gpu_worker.py); SGLang makes do with what is free."""
     if device is None:
         return Share(0, 0)
-    claim, beside = device.claim_bytes, device.beside_bytes
+    claim = device.claim_bytes
+    beside = min(device.beside_bytes, max(0, total_bytes - claim))  # shares are rounded up
     if not fits:
         return Share(claim, max(claim + beside, device.needed_bytes), beside)
     return Share(claim, claim, beside, beside if backend == Backend.VLLM else 0)

@@ -65,7 +65,7 @@ def in_words(error: ValidationError) -> str:
     lines = []
     for one in error.errors(include_url=False):
         field = ".".join(str(part) for part in one["loc"])
-        message = one["msg"].removeprefix("Value error, ")
+        message = one["msg"].removeprefix("Value error, ").replace("a valid tuple", "a list")
         lines.append(f"{field}: {message}" if field else message)
     return "\n".join(lines)
 
@@ -93,7 +93,7 @@ def _without_twins(worker: Worker) -> Worker:
 def _view(ident: int, worker: Worker, ours: Mapping[str, int], files: frozenset[str]) -> WorkerView:
     memory, reserved = worker.status.memory, worker.system_reserved
     in_maintenance = worker.state == "maintenance" or bool(worker.maintenance and worker.maintenance.enabled)
-    devices = worker.status.gpu_devices
+    devices = [device for device in worker.status.gpu_devices if not device.parts]
     return WorkerView(
         ident=ident,
         name=worker.name,

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from functools import lru_cache
 
 from modelyard_contracts.deployments import Backend
 from modelyard_contracts.parameters import BadParameters, value_of
@@ -94,7 +95,7 @@ def counts_of(demand: Demand) -> Counts | Contradiction:
     if isinstance(parallel, Contradiction):
         return parallel
     try:
-        copies = _copies(demand)
+        copies = _copies(demand.backend, demand.arguments) if demand.rules.shards else Copies()
     except BadParameters as error:
         return Contradiction(None, None, f"backend_parameters: {error}")
     sizes = dimensions(demand.model, demand.arguments) if demand.rules.shards else {}
@@ -123,22 +124,23 @@ def _parallel(demand: Demand) -> dict[str, int] | Contradiction:
     return found
 
 
-def _copies(demand: Demand) -> Copies:
+@lru_cache(maxsize=1024)  # asked of every instance of a deployment
+def _copies(backend: str, arguments: tuple[str, ...]) -> Copies:
     """Raises `BadParameters`."""
-    match demand.backend:
+    match backend:
         case Backend.VLLM:
-            return vllm_copies(Flags(demand.arguments))
+            return vllm_copies(Flags(arguments))
         case Backend.SGLANG:
-            return sglang_copies(Flags(demand.arguments))
+            return sglang_copies(Flags(arguments))
         case _:
-            said = value_of(demand.arguments, *DATA) if demand.rules.shards else None
-            count = int(said or 1)
+            count = int(value_of(arguments, *DATA) or 1)
             return Copies(count, count)
 
 
 def _counts(demand: Demand, counts: Counts, parallel: dict[str, int], copies: Copies) -> Counts:
     """With the world size, where the parameters say one."""
-    counts = replace(counts, equal_parts=needs_equal_parts(demand, copies.here))
+    if demand.gpu_ids:
+        counts = replace(counts, equal_parts=needs_equal_parts(demand, copies.here))
     if not parallel:
         return counts
     each = counts.of_copy * copies.on_each if copies.on_each else None

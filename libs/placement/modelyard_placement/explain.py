@@ -6,6 +6,7 @@ from modelyard_contracts.deployments import Reason
 
 from modelyard_placement.claims import Place, Share, Sized
 from modelyard_placement.filters import device_obstacle, worker_obstacle
+from modelyard_placement.fits import ram_needed
 from modelyard_placement.picture import DeviceKind, DeviceView
 from modelyard_placement.room import Room
 from modelyard_placement.search import Search
@@ -153,8 +154,9 @@ def _of_devices(room: Room, fit: Sequence[DeviceView], sized: Sized) -> Iterator
 def _of_whole(room: Room, fit: Sequence[DeviceView], step: Step, sized: Sized) -> Iterator[Reason]:
     """What stands against the worker though each of its devices has room."""
     name = room.worker.name
-    if max(sized.ram_bytes) > room.ram_free:
-        yield ram_reason(room, max(sized.ram_bytes))
+    ram_bytes = max(ram_needed(room, sized, step.devices, at) for at in range(len(sized.ram_bytes)))
+    if ram_bytes > room.ram_free:
+        yield ram_reason(room, ram_bytes)
     elif step.strategy == "uneven_workers":
         message = f"{name} has room for its part, but the selected GPUs of other workers have not"
         yield Reason(worker=name, check="group", needed=step.workers, message=message)

@@ -88,11 +88,13 @@ def devices_suffice(room: Room, devices: Sequence[DeviceView], sized: Sized) -> 
 
 
 def ram_suffices(room: Room, sized: Sized, count: int, worker: int = 0) -> bool:
+    return ram_needed(room, sized, count, worker) <= room.ram_free
+
+
+def ram_needed(room: Room, sized: Sized, count: int, worker: int = 0) -> int:
     """Unified memory is counted once: what devices take of it is not there for the rest."""
-    needed = sized.ram_bytes[worker]
-    if room.worker.is_unified_memory:
-        needed += sum(share.free_bytes for share in sized.shares[:count])
-    return needed <= room.ram_free
+    on_devices = sum(share.free_bytes for share in sized.shares[:count])
+    return sized.ram_bytes[worker] + (on_devices if room.worker.is_unified_memory else 0)
 
 
 def best_of(

@@ -22,6 +22,12 @@ def policy_name(policy: PlacementStrategy) -> str:
     return f"{policy}/{VERSION}"
 
 
+def policy_of(name: str) -> tuple[str, int]:
+    """Strategy and version."""
+    strategy, _, version = name.rpartition("/")
+    return strategy, int(version) if version.isdecimal() else 0
+
+
 def spread_rank(room: Room, deployment: Hashable, location: str) -> Rank:
     worker = room.worker
     return (

@@ -14,6 +14,8 @@ from modelyard_placement.search import Found, Search, best
 
 def on_several_workers(search: Search, each: int, workers: int) -> list[Found]:
     """`each` devices of one kind on each of so many workers, the best of them the primary one."""
+    if sum(1 for _ in islice(search.rooms.everyone(), workers)) < workers:
+        return []
     kinds = [kind for kind, most in search.kinds.items() if most >= each]
     groups = (_group(search, kind, each, workers) for kind in kinds)
     return best(iter((group,)) for group in groups if group is not None)

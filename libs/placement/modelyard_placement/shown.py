@@ -48,6 +48,8 @@ class Device(Shown):
     vendor: str | None = None
     compute_capability: Annotated[str | None, BeforeValidator(_text)] = None
     memory: Annotated[Memory, BeforeValidator(_empty)] = Memory()
+    parts: Annotated[tuple[Shown, ...], BeforeValidator(nothing)] = ()
+    """Of a device in MIG mode, on which nothing runs but in its parts."""
     unmanaged: Unmanaged | None = None
     """What processes hold that are no instances, as the worker's agent says; None: found out by `used`."""
 

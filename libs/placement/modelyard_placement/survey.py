@@ -58,7 +58,7 @@ class Survey:
         self._counts = counts
         self._sizer = sizer
         self._held = held
-        self._location = demand.spec.location()
+        self._location = demand.location
         self._known: dict[Hashable, Rows] = {}
         self._obstacles = Obstacles(self._search(rooms))
         self.rows = {room.worker.ident: self._of(room) for room in rooms.everyone()}

@@ -15,7 +15,7 @@ from modelyard_contracts.base import Aggregate
 from modelyard_contracts.commands import DeploymentCreate, DeploymentUpdate
 from modelyard_contracts.deployments import Source
 from modelyard_contracts.envelope import Cause
-from modelyard_contracts.events import ClusterCreated
+from modelyard_contracts.events import ClusterCreated, NameClaimed, WorkerRegistered
 from modelyard_contracts.models import ModelCoordinates
 from modelyard_eventlog.log import Write
 from modelyard_eventlog.memory import InMemoryEventLog
@@ -149,6 +149,40 @@ async def test_a_worker_that_does_not_answer_refuses_nothing_for_good(log: InMem
         await handler.create(create(), by("c1"))
     assert refused.value.code == 503
     assert await written(log) == []
+
+
+@pytest.mark.parametrize(
+    ("selector", "message"),
+    [
+        ({"gpu_ids": ["box:cuda:0", "bax:cuda:0"]}, "gpu_selector.gpu_ids: no worker is called 'bax'"),
+        ({"gpu_ids": ["far:cuda:0"]}, "worker 'far' is in cluster 2, the deployment in 1"),
+        ({"gpu_ids": ["box:cuda:0"], "gpus_per_replica": 2}, "gpus_per_replica: 2 of 1 gpu_ids"),
+    ],
+)
+async def test_gpus_of_workers_that_are_not_there_are_refused(
+    log: InMemoryEventLog, handler: DeploymentHandler, selector: dict[str, Any], message: str
+) -> None:
+    for ident, name in enumerate(("box", "far"), start=1):
+        fact = WorkerRegistered(
+            worker_id=ident,
+            name=name,
+            worker_uuid=f"u{ident}",
+            public_key="U",
+            cluster_id=ident,
+            hostname=name,
+            labels={},
+        )
+        claimed = NameClaimed(kind=Aggregate.WORKER, name=name, claimed_by=ident)
+        await log.append(
+            [Write(claimed, 0), Write(fact, 0)], Cause(f"w{ident}", "system/api", "test", NOW, "w", "w")
+        )
+    made = await handler.create(create(gpu_selector={"gpu_ids": ["box:cuda:7"]}), by("c1"))
+    before = await written(log)
+    with pytest.raises(Refusal, match=message):
+        await handler.create(create("other", gpu_selector=selector), by("c2"))
+    with pytest.raises(Refusal, match=message):
+        await handler.update(made.ident, DeploymentUpdate(gpu_selector=selector), by("c3"), None)
+    assert await written(log) == before
 
 
 async def test_an_unknown_cluster_is_refused(handler: DeploymentHandler) -> None:

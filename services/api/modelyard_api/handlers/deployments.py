@@ -28,6 +28,7 @@ from modelyard_api.domain.deployment import NO_TOKENS, Deployment, HubTokens
 from modelyard_api.domain.errors import invalid, name_taken, not_found, unavailable
 from modelyard_api.domain.route import Route
 from modelyard_api.handlers.commanding import Commander, Done, carry_out, check_match, held, load
+from modelyard_api.handlers.gpu_selection import check_selection
 from modelyard_api.handlers.routes import load_route, rename_writes
 from modelyard_api.ports import Directory, Paths
 
@@ -45,6 +46,7 @@ class DeploymentHandler:
     ) -> Done:
         cluster_id = await self._cluster(command.cluster_id)
         await self._check_backend(command.backend)
+        await check_selection(self.log, command.gpu_selector, cluster_id)
         name = await held(self.log, Aggregate.DEPLOYMENT, command.name)
         if name.held_by is None and command.source is Source.LOCAL_PATH:
             await self._check_path(command.local_path or "")
@@ -101,6 +103,8 @@ class DeploymentHandler:
             if any(by.made(event.id) for event in events):
                 return Done(ident=ident, seq=state.seq)
             check_match(state.seq, if_match)
+            if command.gpu_selector != state.spec.gpu_selector:
+                await check_selection(self.log, command.gpu_selector, state.cluster_id)
             decided = deployments.decide_update(
                 command, state, seal=self.sealer.seal, same=self._same, hub_tokens=hub_tokens
             )

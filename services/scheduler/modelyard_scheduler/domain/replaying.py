@@ -6,10 +6,12 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from modelyard_contracts.base import Aggregate, Event
+from modelyard_contracts.deployments import Claim
 from modelyard_contracts.envelope import Recorded
 from modelyard_contracts.events import InstanceScheduled, InstanceUnschedulable, WorkerDevicesReserved
 from modelyard_placement.claims import Sizer
 from modelyard_placement.picture import Holding
+from modelyard_placement.scores import policy_of
 from modelyard_placement.survey import Rows
 
 from modelyard_scheduler.domain.decisions import Question, facts, held_from, paths_for, ungrouped
@@ -33,6 +35,8 @@ NEEDED = frozenset(
 """Facts about anything else decide no placement."""
 INSPECTION = "inspect/1"
 """Policy of older versions, which did not keep what the source of a model had said."""
+BESIDE_SINCE = 4
+"""The version of the policies that counts what runs beside a share."""
 
 
 class NotReplayable(Exception):
@@ -49,8 +53,7 @@ class Replayed:
     def identical(self) -> bool:
         if self.again is None:
             return False
-        again = self.again if self.recorded.decision.verdicts else _without_verdicts(self.again)
-        return _bytes(again) == _bytes(self.recorded)
+        return _bytes(_as_stated_then(self.again, self.recorded)) == _bytes(self.recorded)
 
 
 @dataclass(slots=True)
@@ -152,9 +155,22 @@ def placement_or_none(events: Sequence[Event]) -> PlacementFact | None:
     return None
 
 
-def _without_verdicts(fact: PlacementFact) -> PlacementFact:
-    """As it was stated before verdicts were kept."""
-    return fact.model_copy(update={"decision": fact.decision.model_copy(update={"verdicts": ()})})
+def _as_stated_then(again: PlacementFact, recorded: PlacementFact) -> PlacementFact:
+    """Without what older builds did not state: verdicts, and what claims hold beside a share."""
+    told: dict[str, object] = {} if recorded.decision.verdicts else {"verdicts": ()}
+    strategy, version = policy_of(recorded.decision.policy)
+    if version >= BESIDE_SINCE or strategy != policy_of(again.decision.policy)[0]:
+        return again.model_copy(update={"decision": again.decision.model_copy(update=told)})
+    told["policy"] = recorded.decision.policy
+    plain = again.model_copy(update={"decision": again.decision.model_copy(update=told)})
+    if isinstance(plain, InstanceUnschedulable):
+        return plain
+    parts = [part.model_copy(update={"claim": _without_beside(part.claim)}) for part in plain.subordinates]
+    return plain.model_copy(update={"claim": _without_beside(plain.claim), "subordinates": tuple(parts)})
+
+
+def _without_beside(claim: Claim) -> Claim:
+    return claim.model_copy(update={"beside_bytes": {}})
 
 
 def _bytes(event: Event) -> bytes:

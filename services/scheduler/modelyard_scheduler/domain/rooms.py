@@ -37,7 +37,7 @@ class Some:
         return (room for room in self.rooms.eligible(demand) if self.admits(room))
 
     def everyone(self) -> Iterable[Room]:
-        return [room for room in self.rooms.everyone() if self.admits(room)]
+        return (room for room in self.rooms.everyone() if self.admits(room))
 
 
 def without(rooms: Index, kept: frozenset[int]) -> Some:
