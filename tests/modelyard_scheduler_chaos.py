@@ -12,9 +12,12 @@ from modelyard_contracts.envelope import Cause
 from modelyard_contracts.events import (
     FailureCause,
     InstanceFailed,
+    InstanceMemberPrepared,
+    InstanceMemberStarted,
     InstanceRunning,
     InstanceStarting,
     InstanceStopped,
+    WorkerInventoryChanged,
     WorkerReady,
 )
 from modelyard_contracts.messages import FileWant, Heartbeat, Observation, Want
@@ -23,7 +26,7 @@ from modelyard_eventlog.log import AnyRecorded, Appended, LogPosition, LogUnavai
 from modelyard_eventlog.memory import InMemoryEventLog
 from modelyard_eventlog.observations import Observed
 from modelyard_placement.demand import PathSaid
-from modelyard_scheduler_world import START, inventory
+from modelyard_scheduler_world import START
 
 LEASE_S = 3.0
 
@@ -188,7 +191,7 @@ class SimulatedAgent:
     """A worker: it says it is there, beats, and does what is wanted of it, as long as it lives."""
 
     ident: int
-    ram_bytes: int
+    inventory: WorkerInventoryChanged
     between: Between
     weather: Weather
     sessions: int = 0
@@ -200,7 +203,7 @@ class SimulatedAgent:
 
     async def run(self, beats: list[Heartbeat]) -> None:
         await self._say(WorkerReady(worker_id=self.ident, address="a", agent_version="1", session="s0"))
-        await self._say(inventory(self.ident, ram_bytes=self.ram_bytes))
+        await self._say(self.inventory)
         while True:
             await asyncio.sleep(1.0)
             if not self.alive:
@@ -227,12 +230,23 @@ class SimulatedAgent:
             if want.state == "absent":
                 self.done.pop(instance_id, None)
                 await self._say(self._of(InstanceStopped, want, want.attempt))
+            elif want.state == "halted":
+                self.done.pop(instance_id, None)
             elif want.attempt > max(attempt, self._failed.get(instance_id, -1)):
-                await self._say(self._of(InstanceStarting, want, want.attempt, pid=1, command=("x",)))
-                self.done[instance_id] = want.attempt
-                run = {"host": "a", "port": 1, "pid": 1, "backend_version": "1", "startup_s": 1.0}
-                await self._say(self._of(InstanceRunning, want, want.attempt, **run))
-                self._wants[instance_id] = want
+                await self._start(want)
+
+    async def _start(self, want: Want) -> None:
+        """Of a group, its part: prepared first, then started in its turn; the primary one serves."""
+        if want.group is not None and not want.group.start:
+            ready = {"address": "a", "interface": "eth0", "ports": () if want.group.rank else (1,)}
+            return await self._say(self._of(InstanceMemberPrepared, want, want.attempt, **ready))
+        self.done[want.instance_id], self._wants[want.instance_id] = want.attempt, want
+        process = {"pid": 1, "command": ("x",)}
+        if want.group is not None and want.group.rank:
+            return await self._say(self._of(InstanceMemberStarted, want, want.attempt, **process))
+        await self._say(self._of(InstanceStarting, want, want.attempt, **process))
+        run = {"host": "a", "port": 1, "pid": 1, "backend_version": "1", "startup_s": 1.0}
+        return await self._say(self._of(InstanceRunning, want, want.attempt, **run))
 
     _failed: dict[int, int] = field(default_factory=dict)
     _wants: dict[int, Want] = field(default_factory=dict)

@@ -29,6 +29,10 @@ def known(weight_bytes: int, spec: DeploymentSpec = GPU_SPEC) -> ModelInspected:
 
 
 def gpu_worker(ident: int, *sizes_gib: int) -> tuple[Event, ...]:
+    return registered(ident), ready(ident), gpu_inventory(ident, *sizes_gib)
+
+
+def gpu_inventory(ident: int, *sizes_gib: int) -> WorkerInventoryChanged:
     devices = tuple(
         GpuDevice(
             vendor="nvidia",
@@ -50,4 +54,4 @@ def gpu_worker(ident: int, *sizes_gib: int) -> tuple[Event, ...]:
         gpu_devices=devices,
         backends={"vLLM": "0.11"},
     )
-    return registered(ident), ready(ident), WorkerInventoryChanged(worker_id=ident, inventory=inventory)
+    return WorkerInventoryChanged(worker_id=ident, inventory=inventory)

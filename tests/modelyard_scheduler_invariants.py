@@ -11,8 +11,9 @@ from modelyard_contracts.events import (
     InstanceStopping,
     WorkerDevicesReserved,
 )
+from modelyard_contracts.parameters import value_of
 from modelyard_eventlog.log import AnyRecorded
-from modelyard_scheduler.domain.instance import LEAVING, Phase
+from modelyard_scheduler.domain.instance import LEAVING, Phase, homes
 from modelyard_scheduler.domain.picture import Picture
 from modelyard_scheduler.domain.worker import WorkerPhase
 
@@ -41,10 +42,21 @@ class Invariants:
     def _placed_once(self, fact: InstanceScheduled) -> None:
         assert fact.instance_id not in self.placed, f"{fact.instance_id} is placed twice"
         self.placed.add(fact.instance_id)
-        worker = self.picture.workers[fact.worker_id]
-        assert fact.instance_id in worker.reservations, "placed without its room"
-        assert worker.phase is WorkerPhase.READY
-        assert not worker.maintenance
+        for ident in (fact.worker_id, *(part.worker_id for part in fact.subordinates)):
+            worker = self.picture.workers[ident]
+            assert fact.instance_id in worker.reservations, "placed without its room"
+            assert worker.phase is WorkerPhase.READY
+            assert not worker.maintenance
+        self._group_is_whole(fact)
+
+    def _group_is_whole(self, fact: InstanceScheduled) -> None:
+        """All or nothing: as many GPUs as its parameters say, on workers that each have one part."""
+        parts = (fact.claim, *(part.claim for part in fact.subordinates))
+        spec = self.picture.instances[fact.instance_id].spec
+        wanted = value_of(spec.backend_parameters, "--tensor-parallel-size")
+        if wanted is not None:
+            assert sum(len(claim.vram_bytes) for claim in parts) == int(wanted)
+            assert len({fact.worker_id, *(part.worker_id for part in fact.subordinates)}) == len(parts)
 
     def _restarts_are_counted(self, fact: InstanceRestartScheduled) -> None:
         self.attempts[fact.instance_id] += 1
@@ -58,8 +70,8 @@ class Invariants:
         deployment = self.picture.deployments.get(fact.deployment_id)
         match fact.reason:
             case "worker_lost":
-                assert state.worker_id is not None
-                assert self.picture.workers[state.worker_id].phase is WorkerPhase.LOST
+                phases = [self.picture.workers[ident].phase for ident in homes(state)]
+                assert WorkerPhase.LOST in phases
             case "scale_down":
                 alive = [
                     other
@@ -83,8 +95,14 @@ class Invariants:
         assert all(free >= 0 for free in room.free.values()), f"a device of {worker.name} is over-committed"
 
     def unfulfilled(self) -> list[str]:
-        """Deployments that do not have as many running instances as are wished for."""
-        found = []
+        """Deployments that do not have as many running instances as are wished for, and room that is taken
+        by nobody."""
+        found = [
+            f"{worker.name} keeps room for {ident}"
+            for worker in self.picture.workers.values()
+            for ident in worker.reservations
+            if ident not in {state.instance_id for state in self.picture.instances_on(worker.worker_id)}
+        ]
         for deployment in self.picture.deployments.values():
             wanted = 0 if deployment.deleted else deployment.replicas
             states = self.picture.instances_of(deployment.deployment_id)

@@ -42,20 +42,48 @@ from modelyard_scheduler_chaos import (
     Weather,
     now,
 )
+from modelyard_scheduler_gpus import GPU_SPEC, gpu_inventory, known
 from modelyard_scheduler_invariants import Invariants
 from modelyard_scheduler_virtual import run_virtually
-from modelyard_scheduler_world import SLOT, START, deleted, deployment, registered, scaled
+from modelyard_scheduler_world import (
+    GIB,
+    SLOT,
+    SPEC,
+    START,
+    deleted,
+    deployment,
+    inventory,
+    registered,
+    scaled,
+)
 
 WORKERS, SLOTS = 4, 6
-DEPLOYMENTS, MOST_REPLICAS = 3, 5
-"""Fits even while one worker is away."""
+"""With main memory only."""
+GPU_WORKERS, GPUS = 3, 2
+SHARE = GPU_SPEC.model_copy(
+    update={"backend_parameters": ("--gpu-memory-utilization=0.28", "--max-model-len=4096")}
+)
+GROUP = GPU_SPEC.model_copy(
+    update={
+        "backend_parameters": (
+            "--tensor-parallel-size=4",
+            "--gpu-memory-utilization=0.12",
+            "--max-model-len=4096",
+        )
+    }
+)
+"""On two workers of two GPUs, beside three shares on each at most."""
+SPECS = {1: SPEC, 2: SPEC, 3: SPEC, 4: SPEC, 5: SHARE, 6: GROUP}
+MOST_REPLICAS = {1: 5, 2: 5, 3: 5, 5: 5, 6: 2}
+"""Fits even while one worker of each kind is away."""
+COMES_AND_GOES = 4
 STORM_S, CALM_S = 90.0, 75.0
 FLEET = FleetPolicy(silent_after_s=5, grace_s=20, max_lost_share=0.3)
 RESTARTS = RestartPolicy(base_s=1, max_s=20, reset_s=60)
 
 
 def seeds() -> range:
-    first, _, last = os.environ.get("MODELYARD_SEEDS", "100").rpartition(":")
+    first, _, last = os.environ.get("MODELYARD_SEEDS", "60").rpartition(":")
     return range(int(first or 0), int(last))
 
 
@@ -71,12 +99,13 @@ class Simulation:
         self.weather = Weather(self.chance)
         self.between = Between(self.weather)
         self.lease = Holder()
-        self.agents = [
-            SimulatedAgent(ident, SLOTS * SLOT, self.between, self.weather) for ident in range(1, WORKERS + 1)
-        ]
+        inventories = [inventory(ident, ram_bytes=SLOTS * SLOT) for ident in range(1, WORKERS + 1)]
+        inventories += [gpu_inventory(WORKERS + number, *[80] * GPUS) for number in range(1, GPU_WORKERS + 1)]
+        self.agents = [SimulatedAgent(has.worker_id, has, self.between, self.weather) for has in inventories]
         self.beats: list[Heartbeat] = []
 
     async def run(self) -> None:
+        await self.tell(known(8 * GIB))
         for agent in self.agents:
             await self.tell(registered(agent.ident))
         schedulers = [self.scheduler(name) for name in ("one", "other")]
@@ -139,8 +168,8 @@ class Simulation:
     # --- what befalls them -----------------------------------------------------------------------------
 
     async def storm(self, logs: list[LossyLog]) -> None:
-        for ident in range(1, DEPLOYMENTS + 1):
-            await self.tell(deployment(ident, replicas=self.chance.randint(1, MOST_REPLICAS)))
+        for ident, most in MOST_REPLICAS.items():
+            await self.tell(deployment(ident, replicas=self.chance.randint(1, most), spec=SPECS[ident]))
         loop = asyncio.get_running_loop()
         while loop.time() < STORM_S:
             await asyncio.sleep(self.chance.uniform(2, 15))
@@ -160,11 +189,11 @@ class Simulation:
                 await agent.come_back()
 
     async def rescale(self) -> None:
-        ident = self.chance.randint(1, DEPLOYMENTS + 1)
-        if ident > DEPLOYMENTS:
-            await self.tell(deployment(4, replicas=2) if self.chance.random() < 0.5 else deleted(4))
+        ident = self.chance.choice(sorted(SPECS))
+        if ident == COMES_AND_GOES:
+            await self.tell(deployment(ident, replicas=2) if self.chance.random() < 0.5 else deleted(ident))
         else:
-            await self.tell(scaled(self.chance.randint(0, MOST_REPLICAS), ident))
+            await self.tell(scaled(self.chance.randint(0, MOST_REPLICAS[ident]), ident))
 
     async def kill(self) -> None:
         agent = self.chance.choice(self.agents)

@@ -22,7 +22,6 @@ from modelyard_placement.room import Room
 from modelyard_scheduler.domain.instance import InstanceState, Phase
 
 HOLD_AFTER_S = 60.0
-ROOM = frozenset({"vram", "ram"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,26 +76,62 @@ def _nearest(demand: Demand, reasons: Sequence[Reason], rooms: Index) -> set[int
     by_worker: dict[str, list[Reason]] = defaultdict(list)
     for reason in reasons:
         by_worker[reason.worker or ""].append(reason)
-    devices, span = _asked(demand, rooms)
+    devices, span = _asked(demand, rooms, reasons)
     lacking = []
     for room in rooms.everyone():
         found = by_worker.get(room.worker.name, [])
-        if found and all(one.check in ROOM and _would_do(one, room) for one in found):
-            sizes = [int(one.needed or 0) - int(one.available or 0) for one in found]
-            lacking.append((sum(nsmallest(devices, sizes)), room.worker.ident))
+        lack = _lack(found, room, devices) if found else None
+        if lack is not None:
+            lacking.append((lack, room.worker.ident))
     return {ident for _, ident in nsmallest(span, lacking)}
 
 
-def _asked(demand: Demand, rooms: Index) -> tuple[int, int]:
-    """Devices of one worker, and workers."""
+def _asked(demand: Demand, rooms: Index, reasons: Sequence[Reason]) -> tuple[int, int]:
+    """Devices of one worker, and workers: where it is found out how many, as many as some worker waits for
+    that has room for its part already."""
     counts = counts_of(demand)
     world = 1 if isinstance(counts, Contradiction) else counts.world or 1
     most = max(rooms.kinds.values(), default=1)
-    return min(world, most), -(-world // most)
+    groups = [int(one.needed or 0) for one in reasons if _is_part(one)]
+    return min(world, most), max(-(-world // most), *groups, 1)
+
+
+def _is_part(reason: Reason) -> bool:
+    """It has room for its part of a group, others have not."""
+    return reason.check == "group" and reason.available is None
+
+
+def _lack(reasons: Sequence[Reason], room: Room, devices: int) -> int | None:
+    """How many bytes until the worker does; None if it would not do though it were empty."""
+    whole = [reason for reason in reasons if reason.device is None]
+    if not all(_would_do(reason, room) for reason in whole):
+        return None
+    of_device = {reason.device: reason for reason in reasons if reason.device is not None}
+    lacks = sorted(
+        _short(of_device[device.key]) if device.key in of_device else 0
+        for device in room.worker.devices
+        if device.key not in of_device or _device_would_do(of_device[device.key], device.total_bytes)
+    )
+    if of_device and len(lacks) < devices:
+        return None
+    return sum(lacks[:devices]) + sum(_short(reason) for reason in whole)
 
 
 def _would_do(reason: Reason, room: Room) -> bool:
-    if reason.device is None:
-        return int(reason.needed or 0) <= room.worker.ram_total_bytes
-    totals = {device.key: device.total_bytes for device in room.worker.devices}
-    return int(reason.needed or 0) <= totals.get(reason.device, 0)
+    """The whole worker, if nothing were on it."""
+    match reason.check:
+        case "ram":
+            return int(reason.needed or 0) <= room.worker.ram_total_bytes
+        case "group":
+            together = sum(device.total_bytes for device in room.worker.devices)
+            return _is_part(reason) or int(reason.needed or 0) <= together
+        case _:
+            return False
+
+
+def _device_would_do(reason: Reason, total_bytes: int) -> bool:
+    return reason.check == "vram" and int(reason.needed or 0) <= total_bytes
+
+
+def _short(reason: Reason) -> int:
+    return 0 if _is_part(reason) else int(reason.needed or 0) - int(reason.available or 0)
