@@ -107,6 +107,14 @@ def stream_configs(*, replicas: int = 1, max_event_bytes: int = 2 * GIB) -> list
             "num_replicas": replicas,
         },
         {
+            "name": subjects.QUOTAS,
+            "subjects": [subjects.ALL_QUOTAS],
+            "storage": "file",
+            "max_msgs_per_subject": 1,
+            "max_age": DAY_NS,
+            "num_replicas": replicas,
+        },
+        {
             "name": subjects.DLQ,
             "subjects": ["$JS.EVENT.ADVISORY.CONSUMER.MAX_DELIVERIES.>"],
             "storage": "file",

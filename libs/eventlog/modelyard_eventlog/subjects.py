@@ -11,6 +11,7 @@ DLQ = "DLQ"
 LEASES = "LEASES"
 SNAPSHOTS = "SNAPSHOTS"
 USAGE = "USAGE"
+QUOTAS = "QUOTAS"
 
 ALL_EVENTS = "evt.>"
 ALL_OBSERVATIONS = "obs.>"
@@ -19,6 +20,7 @@ ALL_FILE_WANTS = "want.*.file.*"
 ALL_HEARTBEATS = "hb.*"
 ALL_FIRED_TIMERS = "timer.fired.>"
 ALL_USAGE = "usage.*"
+ALL_QUOTAS = "quota.*.*"
 
 
 def event(aggregate: Aggregate, ident: str) -> str:
@@ -65,6 +67,10 @@ def timer_fired(name: str) -> str:
 
 def usage(process: str) -> str:
     return f"usage.{process}"
+
+
+def quota(process: str, part: int) -> str:
+    return f"quota.{process}.{part}"
 
 
 def lease(service: str) -> str:

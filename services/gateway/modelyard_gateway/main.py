@@ -14,6 +14,7 @@ import uvloop
 from modelyard_eventlog.connection import connect
 from modelyard_eventlog.log import EventLog
 from modelyard_eventlog.nats_log import NatsEventLog
+from modelyard_eventlog.quotas import QuotaStream
 from modelyard_eventlog.usage import UsageStream
 from modelyard_runtime.clock import now
 from modelyard_runtime.listening import listen
@@ -36,6 +37,8 @@ from modelyard_gateway.handlers.gate import Gate
 from modelyard_gateway.handlers.ledger import Ledger
 from modelyard_gateway.handlers.meter import Meter
 from modelyard_gateway.handlers.plane import Plane
+from modelyard_gateway.handlers.quota_sharing import share
+from modelyard_gateway.handlers.quotas import Quotas
 from modelyard_gateway.handlers.waiting import Waiting
 from modelyard_gateway.routes.front import Front
 from modelyard_gateway.settings import GatewaySettings
@@ -71,6 +74,7 @@ class Gateway:
         limits = settings.limits()
         ledger = Ledger()
         process = secrets.token_hex(8)
+        self.quotas = Quotas(self.table, process, time.time)
         self.meter = Meter(settings.usage_spool, process)
 
         def finished(record: Record) -> None:
@@ -87,6 +91,7 @@ class Gateway:
             limits=limits,
             clock=clock,
             wall=time.time,
+            quotas=self.quotas,
             on_sent=self.meter.sent,
             on_finished=finished,
         )
@@ -206,7 +211,9 @@ async def feed(settings: GatewaySettings, gateway: Gateway) -> None:
     try:
         client = await connect(settings, name="modelyard-gateway")
         await asyncio.gather(
-            feed_table(NatsEventLog(client), gateway), gateway.meter.deliver(UsageStream(client))
+            feed_table(NatsEventLog(client), gateway),
+            gateway.meter.deliver(UsageStream(client)),
+            share(gateway.quotas, QuotaStream(client)),
         )
     finally:
         if client is not None:

@@ -1,5 +1,7 @@
 """Every reason to answer a request with an error of our own, in the words and codes of OpenAI's API."""
 
+from modelyard_gateway.domain.quota import Excess
+
 
 class Refusal(Exception):
     """Answered as `{"error": {"message", "type", "param", "code"}}`; caught once, at the edge."""
@@ -14,6 +16,7 @@ class Refusal(Exception):
         param: str | None = None,
         retry_after_s: int | None = None,
         allow: str | None = None,
+        lines: bytes = b"",
     ) -> None:
         super().__init__(message)
         self.status = status
@@ -23,6 +26,8 @@ class Refusal(Exception):
         self.param = param
         self.retry_after_s = retry_after_s
         self.allow = allow
+        self.lines = lines
+        """Header lines."""
 
 
 INVALID = "invalid_request_error"
@@ -104,6 +109,18 @@ def proxy_not_enabled(name: str) -> Refusal:
 def no_instance(name: str, retry_after_s: int) -> Refusal:
     message = f"No instance of the model '{name}' is running."
     return Refusal(503, message, kind=UNAVAILABLE, code="no_running_instance", retry_after_s=retry_after_s)
+
+
+def over_limit(of: str, over: Excess, lines: bytes) -> Refusal:
+    message = f"The limit of this {of} is {over.limit} {over.what}. Try again in {over.retry_after_s} s."
+    return Refusal(
+        429,
+        message,
+        kind="rate_limit_error",
+        code="rate_limit_exceeded",
+        retry_after_s=over.retry_after_s,
+        lines=lines,
+    )
 
 
 def queue_full(name: str, retry_after_s: int) -> Refusal:

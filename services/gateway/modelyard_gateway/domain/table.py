@@ -113,7 +113,7 @@ class Key:
     """None allows every model; an empty set allows none."""
     may_infer: bool = True
     """False for a key that is for management alone."""
-    limits: RateLimits = NO_LIMITS
+    limits: RateLimits | None = None
 
 
 @dataclass
@@ -281,7 +281,7 @@ class Keys:
             case ApiKeyCreated() if event.user_id not in self.deleted_users:
                 self.put(_key(event))
             case ApiKeyLimitsChanged() if event.key_id in self._by_id:
-                self.put(replace(self._by_id[event.key_id], limits=event.limits))
+                self.put(replace(self._by_id[event.key_id], limits=_any(event.limits)))
             case ApiKeyRevoked():
                 self._drop(event.key_id)
             case _:
@@ -320,8 +320,12 @@ def _key(event: ApiKeyCreated) -> Key:
         expires_at=event.expires_at,
         allowed_model_names=None if names is None else frozenset(names),
         may_infer=Scope.INFERENCE in event.scope,
-        limits=event.limits,
+        limits=_any(event.limits),
     )
+
+
+def _any(limits: RateLimits) -> RateLimits | None:
+    return None if limits == NO_LIMITS else limits
 
 
 @dataclass

@@ -15,6 +15,7 @@ from modelyard_gateway.domain import refusals
 from modelyard_gateway.domain.affinity import affinity_key
 from modelyard_gateway.domain.limits import Limits, limits_of
 from modelyard_gateway.domain.model_name import Echo, Found, Scan
+from modelyard_gateway.domain.quota import Share
 from modelyard_gateway.domain.record import Attempt, Record
 from modelyard_gateway.domain.refusals import Refusal
 from modelyard_gateway.domain.request_head import RequestHead
@@ -81,6 +82,8 @@ class Asking(Receiver):
     _tried: tuple[Slot, ...] = ()
     _upstream: UpstreamConnection | None = None
     _connecting: asyncio.Task[None] | None = None
+    _held: tuple[Share, ...] = ()
+    """What the request has taken of limits."""
     _usage: UsageSeen | None = None
     _streams = False
     _sides_done = 0
@@ -106,6 +109,14 @@ class Asking(Receiver):
         self.route = route
         self.record.route_id = route.id
         self.record.model = route.name
+        quotas = self._plane.quotas
+        if quotas.concern(self.key, route):
+            try:
+                self._held, lines = quotas.admit(self.key, route)
+            except Refusal as refusal:
+                self._refuse(refusal)
+                return
+            self.extra += lines
         options = route.options
         if options is not None:
             self.limits = limits_of(options, self._plane.limits)
@@ -250,6 +261,8 @@ class Asking(Receiver):
                 record.events = self._usage.events
             record.ended_s = (self._plane.clock() if now is None else now) - self._began
             self.deadline = self.total_until = 0.0
+            if self._held:
+                self._plane.quotas.let_go(self._held, record)
             self._plane.on_finished(record)
 
     def _warn(self, message: str, slot: Slot, why: str) -> None:

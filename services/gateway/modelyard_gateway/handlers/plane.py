@@ -8,6 +8,7 @@ from modelyard_gateway.domain.balance import Balancer
 from modelyard_gateway.domain.limits import Limits
 from modelyard_gateway.domain.record import Record
 from modelyard_gateway.handlers.gate import Gate
+from modelyard_gateway.handlers.quotas import Quotas
 from modelyard_gateway.handlers.waiting import Waiting
 
 
@@ -23,5 +24,6 @@ class Plane:
     limits: Limits
     clock: Callable[[], float]
     wall: Callable[[], float]
+    quotas: Quotas
     on_sent: Callable[[Record], None]
     on_finished: Callable[[Record], None]

@@ -29,7 +29,7 @@ def json_answer(status: int, body: Any, lines: bytes = b"") -> Answer:
 
 
 def refusal_answer(refusal: Refusal, path: bytes, request_id: bytes) -> Answer:
-    lines = b""
+    lines = refusal.lines
     if refusal.retry_after_s is not None:
         lines += b"Retry-After: %d\r\n" % refusal.retry_after_s
     if refusal.status == HTTPStatus.UNAUTHORIZED:
