@@ -11,7 +11,7 @@ import httpx
 import nats
 import pytest
 from conftest import NatsServer
-from modelyard_contracts.usage import Basis, Metered
+from modelyard_contracts.usage import Basis, Metered, unpacked
 from modelyard_eventlog.usage import UsageStream
 from modelyard_gateway_facts import route, running
 from modelyard_gateway_process import GatewayProcess, gateway, happen
@@ -57,6 +57,8 @@ async def ask(process: GatewayProcess, number: int, seen: set[str]) -> None:
     }
     with contextlib.suppress(httpx.TransportError):
         answer = await process.client.post("/v1/chat/completions", json=body)
+        if answer.status_code == 502:
+            return  # llama.cpp closes kept connections at its own time
         assert answer.status_code == 200, answer.text
         assert ('"usage":{' in answer.text) is not body["stream"]
         seen.add(answer.headers["x-request-id"])
@@ -69,8 +71,7 @@ async def delivered(nats_url: str) -> dict[tuple[str, int], Metered]:
         last = (await client.jetstream().stream_info("USAGE")).state.last_seq
         async for messages in UsageStream(client).follow(0):
             for message in messages:
-                for line in message.lines.splitlines():
-                    metered = Metered.model_validate_json(line)
+                for metered in unpacked(message.entries):
                     found[message.process, metered.number] = metered
             if messages[-1].seq >= last:
                 break
@@ -111,14 +112,14 @@ async def test_the_sum_is_what_the_model_server_counted_though_the_gateway_is_ki
 
     metered = list((await delivered(own_nats_server.url)).values())
     counted = [one for one in metered if one.basis is Basis.COUNTED]
-    in_flight = [one for one in metered if one.basis is Basis.IN_FLIGHT]
-    assert len(counted) + len(in_flight) == len(metered)
+    open_ended = [one for one in metered if one.basis is Basis.IN_FLIGHT or one.code == "instance_failed"]
+    assert len(counted) + len(open_ended) == len(metered)
     assert len({one.request_id for one in metered}) == len(metered), "each is there once"
     assert seen <= {one.request_id for one in counted}, "who got an answer was counted"
     assert {one.tokens_out for one in counted} == {MADE}
     assert all((one.key_id, one.route_id, one.instance_id) != (0, 0, 0) for one in metered)
     made = server[1] - before[1] - sum(one.tokens_out for one in counted)
     read = server[0] - before[0] - sum(one.tokens_in for one in counted)
-    assert 0 <= made <= MADE * len(in_flight), (made, read, len(in_flight))
-    assert 0 <= read <= READ * len(in_flight), (made, read, len(in_flight))
+    assert 0 <= made <= MADE * len(open_ended), (made, read, len(open_ended))
+    assert 0 <= read <= READ * len(open_ended), (made, read, len(open_ended))
     assert len(seen) >= 10

@@ -1,4 +1,4 @@
-"""What gateways counted, on its way to the api: lines of `Metered`, many in a message."""
+"""What gateways counted, on its way to the api: many packed `Metered` in a message."""
 
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
@@ -21,7 +21,7 @@ class Counted:
 
     seq: int
     process: str
-    lines: bytes
+    entries: bytes
 
 
 class UsageStream:
@@ -29,12 +29,12 @@ class UsageStream:
         self._nc = nc
         self._js = nc.jetstream(timeout=5)
 
-    async def publish(self, process: str, first: int, last: int, lines: bytes) -> None:
-        """Returns once it is on disk. `first` and `last` number the lines. Raises `LogUnavailable`."""
+    async def publish(self, process: str, first: int, last: int, entries: bytes) -> None:
+        """Returns once it is on disk. `first` and `last` are their numbers. Raises `LogUnavailable`."""
         try:
             await self._js.publish(
                 subjects.usage(process),
-                lines,
+                entries,
                 stream=subjects.USAGE,
                 headers={MSG_ID: f"{process}/{first}-{last}"},
             )

@@ -18,7 +18,7 @@ from modelyard_api.projections.schema import make_tables
 from modelyard_api.projections.usage import Question
 from modelyard_api.routes.context import Caller
 from modelyard_api.routes.usage import question_of
-from modelyard_contracts.usage import Basis, Metered
+from modelyard_contracts.usage import BASES, PACKED, Basis, Metered, unpacked
 from modelyard_eventlog.provision import provision
 from modelyard_eventlog.usage import UsageStream
 from nats.aio.client import Client
@@ -28,7 +28,7 @@ NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
 HOUR_S = 3600
 
 
-def line(number: int, **more: Any) -> bytes:
+def entry(number: int, **more: Any) -> bytes:
     fields: dict[str, Any] = {
         "request_id": f"r-{number}",
         "started_at": NOON.timestamp() + 60,
@@ -45,7 +45,27 @@ def line(number: int, **more: Any) -> bytes:
         "duration_s": 2.0,
         "first_token_s": 0.5,
     }
-    return Metered(number=number, **{**fields, **more}).model_dump_json().encode() + b"\n"
+    one = Metered(number=number, **{**fields, **more})
+    packed = PACKED.pack(
+        one.number,
+        one.started_at,
+        one.key_id,
+        one.user_id,
+        one.route_id,
+        -1 if one.instance_id is None else one.instance_id,
+        one.tokens_in,
+        one.tokens_out,
+        one.tokens_cached,
+        one.duration_s,
+        -1.0 if one.first_token_s is None else one.first_token_s,
+        one.status,
+        BASES.index(one.basis),
+        len(one.request_id),
+        (one.code or "").encode(),
+        one.request_id.encode(),
+    )
+    assert list(unpacked(packed)) == [one]
+    return packed
 
 
 def asked(*group_by: str, timezone: str = "UTC", **only: int) -> Question:
@@ -86,13 +106,14 @@ async def metering(nats: Client, db: Database) -> AsyncIterator[None]:
 async def test_a_line_counts_once_however_often_it_comes(own_nats: Client, db: Database) -> None:
     await provision(own_nats)
     stream = UsageStream(own_nats)
-    await stream.publish("a", 1, 2, line(1) + line(2))
-    await stream.publish("a", 1, 3, line(1) + line(2) + line(3, route_id=5))
-    await stream.publish("b", 1, 1, line(1, user_id=2) + b"nonsense\n")
+    await stream.publish("a", 1, 2, entry(1) + entry(2))
+    await stream.publish("a", 1, 3, entry(1) + entry(2) + entry(3, route_id=5))
+    await stream.publish("b", 1, 1, entry(1, user_id=2))
+    await stream.publish("b", 9, 9, b"nonsense")
     async with metering(own_nats, db):
         total = await summed(db, 4, asked())
         assert [(one["requests"], one["tokens_in"]) for one in total] == [(4, 40)]
-    await stream.publish("a", 2, 4, line(2) + line(3) + line(4))
+    await stream.publish("a", 2, 4, entry(2) + entry(3) + entry(4))
     async with metering(own_nats, db):
         by_route = await summed(db, 5, asked("route"))
     assert [(one["route_id"], one["requests"]) for one in by_route] == [(4, 4), (5, 1)]
@@ -103,12 +124,12 @@ async def test_a_line_counts_once_however_often_it_comes(own_nats: Client, db: D
 async def test_a_stream_that_is_made_anew_is_read_from_its_beginning(own_nats: Client, db: Database) -> None:
     await provision(own_nats)
     stream = UsageStream(own_nats)
-    await stream.publish("a", 1, 2, line(1) + line(2))
+    await stream.publish("a", 1, 2, entry(1) + entry(2))
     async with metering(own_nats, db):
         await summed(db, 2, asked())
     await own_nats.jetstream().delete_stream("USAGE")
     await provision(own_nats)
-    await stream.publish("a", 2, 3, line(2) + line(3))
+    await stream.publish("a", 2, 3, entry(2) + entry(3))
     async with metering(own_nats, db):
         (total,) = await summed(db, 3, asked())
     assert (total["requests"], total["tokens_out"]) == (3, 15)
@@ -118,10 +139,10 @@ async def test_groups_days_and_means(own_nats: Client, db: Database) -> None:
     await provision(own_nats)
     late = NOON.timestamp() + 11.5 * HOUR_S
     lines = [
-        line(1),
-        line(2, started_at=late, status=502, code="instance_failed", basis=Basis.ESTIMATED, duration_s=4.0),
-        line(3, started_at=late, basis=Basis.IN_FLIGHT, status=0, duration_s=0.0, first_token_s=None),
-        line(4, started_at=late, status=404, instance_id=None, first_token_s=None),
+        entry(1),
+        entry(2, started_at=late, status=502, code="instance_failed", basis=Basis.ESTIMATED, duration_s=4.0),
+        entry(3, started_at=late, basis=Basis.IN_FLIGHT, status=0, duration_s=0.0, first_token_s=None),
+        entry(4, started_at=late, status=404, instance_id=None, first_token_s=None),
     ]
     await UsageStream(own_nats).publish("a", 1, 4, b"".join(lines))
     async with metering(own_nats, db):

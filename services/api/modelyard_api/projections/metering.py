@@ -1,11 +1,12 @@
 """Sums up the stream of usage: one writer anywhere, sums and checkpoint in one transaction."""
 
 import asyncio
+import struct
 from dataclasses import replace
 from typing import Any
 
 import structlog
-from modelyard_contracts.usage import Metered
+from modelyard_contracts.usage import unpacked
 from modelyard_eventlog.log import LogUnavailable
 from modelyard_eventlog.usage import Counted, UsageStream
 from pydantic import ValidationError
@@ -60,11 +61,11 @@ class Metering:
 async def write(connection: Any, counted: list[Counted], old: Checkpoint) -> Checkpoint:
     sums = Sums(await usage.numbers_of(connection, {message.process for message in counted}))
     for message in counted:
-        for line in message.lines.splitlines():
-            try:
-                sums.add(message.process, Metered.model_validate_json(line))
-            except ValidationError as error:
-                logger.error("no line of usage", process=message.process, line=line[:300], error=str(error))
+        try:
+            for metered in unpacked(message.entries):
+                sums.add(message.process, metered)
+        except (struct.error, IndexError, ValidationError) as error:
+            logger.error("no usage", process=message.process, seq=message.seq, error=str(error))
     new = replace(old, seq=counted[-1].seq)
     async with connection.transaction():
         await connection.executemany(usage.ADD, sums.rows())

@@ -1,9 +1,9 @@
 """What was counted, kept on disk until it is delivered.
 
 A process has a directory of its own: `state` with a mark for every request in flight and how far the
-spool is written, and segments of lines. All are mapped into memory: a write is a copy that costs no call
-to the system and outlives the process, however it ends. Every second the disk is told to keep it, so a
-power failure costs a second at most.
+spool is written, and segments of packed `Metered`. All are mapped into memory: a write is a copy that costs
+no call to the system and outlives the process, however it ends. The disk is told to keep it twice a second:
+that much a power failure may cost.
 """
 
 import fcntl
@@ -15,7 +15,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-SEGMENT_BYTES = 4 * 1024 * 1024
+from modelyard_contracts.usage import PACKED
+
+SEGMENT_BYTES = 16_384 * PACKED.size
 MARKS = 16_384
 """More requests than that at a time are not marked."""
 
@@ -41,7 +43,7 @@ class Spool:
         self._free = list(range(MARKS - 1, -1, -1))
         self.segment = 0
         self.written = 0
-        self._lines = _mapped(self.path(0), SEGMENT_BYTES)
+        self._entries = _mapped(self.path(0), SEGMENT_BYTES)
 
     def path(self, segment: int) -> Path:
         return _segment(self.directory, segment)
@@ -66,23 +68,21 @@ class Spool:
         MARK.pack_into(self._state, at, started_at, key_id, user_id, route_id, asked, length, request_id, 1)
         return place
 
-    def add(self, line: bytes, place: int) -> None:
+    def add(self, fields: tuple[int | float | bytes, ...], place: int) -> None:
         """Counts a request, whose mark goes. Raises `OSError` if there is no room, and counts nothing."""
-        end = self.written + len(line)
-        if end > SEGMENT_BYTES:
+        if self.written == SEGMENT_BYTES:
             self._next_segment()
-            end = len(line)
-        self._lines[self.written : end] = line
-        self.written = end
-        POSITION.pack_into(self._state, 0, self.segment << 32 | end)
+        PACKED.pack_into(self._entries, self.written, *fields)
+        self.written += PACKED.size
+        POSITION.pack_into(self._state, 0, self.segment << 32 | self.written)
         if place >= 0:
             self._state[FIRST_MARK + place * MARK.size + FLAG] = 0
             self._free.append(place)
 
     def _next_segment(self) -> None:
-        lines = _mapped(self.path(self.segment + 1), SEGMENT_BYTES)
-        self._lines.close()
-        self._lines = lines
+        entries = _mapped(self.path(self.segment + 1), SEGMENT_BYTES)
+        self._entries.close()
+        self._entries = entries
         self.segment += 1
         self.written = 0
 
@@ -96,19 +96,20 @@ class Spool:
                 os.close(descriptor)
 
     def read(self, segment: int, start: int, most: int) -> bytes:
-        """Whole lines from there, up to `most` bytes; nothing if there are no more."""
+        """What is there from `start` on, up to `most` bytes; nothing if there is no more."""
+        end = self.written if segment == self.segment else SEGMENT_BYTES
+        if start == end:
+            return b""
         with self.path(segment).open("rb") as file:
             file.seek(start)
-            end = self.written - start if segment == self.segment else most
-            text = file.read(min(most, end))
-        return text[: text.rfind(b"\n") + 1]
+            return file.read(min(most, end - start))
 
     def forget(self, segment: int) -> None:
         self.path(segment).unlink(missing_ok=True)
 
     def close(self, *, keep: bool) -> None:
         """`keep`: another process may take it up."""
-        self._lines.close()
+        self._entries.close()
         self._state.close()
         if not keep:
             shutil.rmtree(self.directory, ignore_errors=True)
@@ -133,16 +134,16 @@ class Orphan:
         self.directory = directory
         self._lock = lock
 
-    def lines(self) -> list[bytes]:
+    def entries(self) -> bytes:
+        """What it counted and had not delivered for certain."""
         state = (self.directory / "state").read_bytes()
         segment, written = divmod(POSITION.unpack_from(state)[0], 1 << 32)
-        text = b""
+        found = b""
         for number in range(segment + 1):
             path = _segment(self.directory, number)
             if path.exists():
-                content = path.read_bytes()
-                text += content[:written] if number == segment else content.rstrip(b"\0")
-        return text.splitlines(keepends=True)
+                found += path.read_bytes()[: written if number == segment else SEGMENT_BYTES]
+        return found
 
     def marks(self) -> Iterator[Mark]:
         """Requests that were in flight."""
@@ -179,7 +180,7 @@ def orphans(root: Path) -> Iterator[Orphan]:
 
 
 def _segment(directory: Path, number: int) -> Path:
-    return directory / f"{number:08d}.jsonl"
+    return directory / f"{number:08d}"
 
 
 def _mapped(path: Path, size: int) -> mmap.mmap:

@@ -90,7 +90,7 @@ class Minute(NamedTuple):
 
     def left(self, now: float) -> int:
         still = 1 - now % MINUTE_S / MINUTE_S
-        return max(0, math.floor(self.limit - self.counted - self.before * still))
+        return max(0, math.floor(self.limit - self.counted - self.before * still + 1e-9))
 
     def reset_s(self, now: float) -> int:
         """Until all of it is left, if nothing comes in meanwhile."""

@@ -3,8 +3,12 @@
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
+from modelyard_contracts.usage import LARGEST
+
 BYTES_PER_TOKEN = 4
 """Of a request's body, where its answer broke off before its usage: a rough estimate."""
+
+PLAIN = frozenset({"prompt_tokens", "completion_tokens", "total_tokens"})
 
 
 class Tokens(NamedTuple):
@@ -17,6 +21,8 @@ class Tokens(NamedTuple):
 
 def tokens_of(usage: Mapping[str, Any]) -> Tokens:
     """OpenAI's, old and new, and Anthropic's usage; what one does not say is 0."""
+    if usage.keys() <= PLAIN:  # most do: a shortcut
+        return Tokens(_whole(usage.get("prompt_tokens")), _whole(usage.get("completion_tokens")), 0)
     if "prompt_tokens" in usage:
         read, details = usage["prompt_tokens"], usage.get("prompt_tokens_details")
     else:
@@ -26,13 +32,13 @@ def tokens_of(usage: Mapping[str, Any]) -> Tokens:
         cached = _whole(usage["cache_read_input_tokens"])
         read = _whole(read) + cached + _whole(usage.get("cache_creation_input_tokens"))
     made = usage["completion_tokens"] if "completion_tokens" in usage else usage.get("output_tokens", 0)
-    return Tokens(_whole(read), _whole(made), _whole(cached))
+    return Tokens(min(_whole(read), LARGEST), _whole(made), _whole(cached))
 
 
 def estimated(bytes_in: int, events: int) -> Tokens:
     """Of an answer that broke off: an event is about a token."""
-    return Tokens(bytes_in // BYTES_PER_TOKEN, events, 0)
+    return Tokens(min(bytes_in // BYTES_PER_TOKEN, LARGEST), events, 0)
 
 
 def _whole(number: object) -> int:
-    return number if isinstance(number, int) and 0 <= number < 2**53 else 0
+    return number if isinstance(number, int) and 0 <= number <= LARGEST else 0

@@ -1,16 +1,16 @@
 """Counts every request once, and delivers what was counted."""
 
 import asyncio
-import json
 import tempfile
 from pathlib import Path
 
 import structlog
+from modelyard_contracts.usage import PACKED, unpacked
 from modelyard_eventlog.log import LogUnavailable
 from modelyard_eventlog.usage import UsageStream
 
 from modelyard_gateway.adapters.spool import Mark, Orphan, Spool, orphans
-from modelyard_gateway.domain.metered import line_of, lost_line, tokens_and_basis
+from modelyard_gateway.domain.metered import IN_FLIGHT, NOTHING, tokens_and_basis
 from modelyard_gateway.domain.record import Record
 from modelyard_gateway.domain.tokens import Tokens
 
@@ -19,7 +19,7 @@ logger = structlog.stdlib.get_logger()
 DELIVER_S = 0.5
 ADOPT_EVERY = 20
 """Deliveries between two looks for what other processes left."""
-MESSAGE_BYTES = 256 * 1024
+MESSAGE_BYTES = 1000 * PACKED.size
 SETTLE_S = 3.0
 
 
@@ -63,7 +63,25 @@ class Meter:
         tokens, basis = tokens_and_basis(record)
         self._number += 1
         try:
-            self._spool.add(line_of(self._number, record, record.route_id, tokens, basis), record.mark)
+            self._spool.add(
+                (
+                    self._number,
+                    record.started_at,
+                    record.key_id,
+                    record.user_id,
+                    record.route_id,
+                    record.sent_to or -1,
+                    *tokens,
+                    record.ended_s or 0.0,
+                    -1.0 if record.first_token_s is None else record.first_token_s,
+                    record.status,
+                    basis,
+                    len(record.request_id),
+                    b"" if record.code is None else record.code.encode(),
+                    record.request_id,
+                ),
+                record.mark,
+            )
         except OSError as error:
             self._lost += 1
             logger.error("usage is not counted: no room to keep it", lost=self._lost, error=str(error))
@@ -110,10 +128,10 @@ class Meter:
 
     async def _deliver_own(self, stream: UsageStream) -> None:
         while True:
-            lines = self._spool.read(self._segment, self._delivered, MESSAGE_BYTES)
-            if lines:
-                await _publish(stream, self._spool.process, lines)
-                self._delivered += len(lines)
+            entries = self._spool.read(self._segment, self._delivered, MESSAGE_BYTES)
+            if entries:
+                await _publish(stream, self._spool.process, entries)
+                self._delivered += len(entries)
             elif self._segment < self._spool.segment:
                 self._spool.forget(self._segment)
                 self._segment, self._delivered = self._segment + 1, 0
@@ -136,39 +154,30 @@ class Meter:
 
 
 async def _deliver_orphan(stream: UsageStream, orphan: Orphan) -> None:
-    lines = orphan.lines()
-    ended = {(found["request_id"], found["started_at"]) for found in map(json.loads, lines)}
-    number = _number(lines[-1]) if lines else 0
-    lost = [mark for mark in orphan.marks() if _who(mark) not in ended]
+    entries = orphan.entries()
+    ended = {(one.request_id, one.started_at) for one in unpacked(entries)}
+    last = _last(entries) if entries else 0
+    lost = [mark for mark in orphan.marks() if (mark.request_id.decode(), mark.started_at) not in ended]
     logger.warning("usage of a process that was killed", process=orphan.process, in_flight=len(lost))
-    for mark in lost:
-        number += 1
-        lines.append(
-            lost_line(
-                number,
-                mark.request_id,
-                mark.started_at,
-                mark.key_id,
-                mark.user_id,
-                mark.route_id,
-                mark.asked,
-            )
-        )
-    text = b"".join(lines)
-    while text:
-        part = text[: text.rfind(b"\n", 0, MESSAGE_BYTES) + 1]
-        await _publish(stream, orphan.process, part)
-        text = text[len(part) :]
+    entries += b"".join(_in_flight(last + place, mark) for place, mark in enumerate(lost, 1))
+    for start in range(0, len(entries), MESSAGE_BYTES):
+        await _publish(stream, orphan.process, entries[start : start + MESSAGE_BYTES])
 
 
-async def _publish(stream: UsageStream, process: str, lines: bytes) -> None:
-    last = lines.rfind(b"\n", 0, len(lines) - 1) + 1
-    await stream.publish(process, _number(lines), _number(lines[last:]), lines)
+def _in_flight(number: int, mark: Mark) -> bytes:
+    """A request that was, when its process was killed."""
+    whose = (mark.key_id, mark.user_id, mark.route_id, mark.asked or -1)
+    length = len(mark.request_id)
+    return PACKED.pack(
+        number, mark.started_at, *whose, *NOTHING, 0.0, -1.0, 0, IN_FLIGHT, length, b"", mark.request_id
+    )
 
 
-def _number(line: bytes) -> int:
-    return int(line[len(b'{"number":') : line.index(b",")])
+async def _publish(stream: UsageStream, process: str, entries: bytes) -> None:
+    await stream.publish(process, PACKED.unpack_from(entries)[0], _last(entries), entries)
 
 
-def _who(mark: Mark) -> tuple[str, float]:
-    return mark.request_id.decode(), round(mark.started_at, 6)
+def _last(entries: bytes) -> int:
+    """The number of the last of them."""
+    number: int = PACKED.unpack_from(entries, len(entries) - PACKED.size)[0]
+    return number
