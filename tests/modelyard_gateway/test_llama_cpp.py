@@ -83,9 +83,9 @@ async def test_the_usage_of_a_stream_is_counted_and_shown_to_who_asked(served: W
     assert [event["choices"] for event in told[:-1]] == [event["choices"] for event in silent]
     shown = tokens_of(told[-1]["usage"])
     counted = [tokens_of(record.usage or {}) for record in records]
-    assert [(tokens.read, tokens.made) for tokens in counted] == [(shown.read, shown.made)] * 2
-    assert shown.read > 0
-    assert shown.made == 24
+    assert [tokens[:2] for tokens in counted] == [shown[:2]] * 2
+    assert shown[0] > 0
+    assert shown[1] == 24
 
 
 async def test_completions_and_the_generic_proxy(served: World) -> None:

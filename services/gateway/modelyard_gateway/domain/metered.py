@@ -5,7 +5,7 @@ from modelyard_contracts.usage import BASES, Basis
 from modelyard_gateway.domain.record import Record
 from modelyard_gateway.domain.tokens import Tokens, estimated, tokens_of
 
-NOTHING = Tokens(0, 0, 0)
+NOTHING: Tokens = (0, 0, 0)
 COUNTED, ESTIMATED = BASES.index(Basis.COUNTED), BASES.index(Basis.ESTIMATED)
 NONE, IN_FLIGHT = BASES.index(Basis.NONE), BASES.index(Basis.IN_FLIGHT)
 

@@ -31,6 +31,8 @@ class Record:
     reason: str | None = None
     status = 0
     code: str | None = None
+    sent_s: float | None = None
+    """When it went to the instance that was asked last; until then it was read, and waited."""
     first_byte_s: float | None = None
     first_token_s: float | None = None
     """Of a stream: when its first event came."""
@@ -63,6 +65,7 @@ class Record:
             "status": self.status,
             "code": self.code,
             "started_at": datetime.fromtimestamp(self.started_at, UTC).isoformat(),
+            "sent_s": self.sent_s,
             "first_byte_s": self.first_byte_s,
             "first_token_s": self.first_token_s,
             "ended_s": self.ended_s,

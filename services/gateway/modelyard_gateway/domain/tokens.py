@@ -1,7 +1,7 @@
 """How many tokens a request took, in the one way that all protocols' usages come down to."""
 
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import Any
 
 from modelyard_contracts.usage import LARGEST
 
@@ -11,18 +11,14 @@ BYTES_PER_TOKEN = 4
 PLAIN = frozenset({"prompt_tokens", "completion_tokens", "total_tokens"})
 
 
-class Tokens(NamedTuple):
-    read: int
-    """Of the request, `cached` among them."""
-    made: int
-    cached: int
-    """Read without computing them again."""
+Tokens = tuple[int, int, int]
+"""Read, with those that a cache had among them; made; those that a cache had."""
 
 
 def tokens_of(usage: Mapping[str, Any]) -> Tokens:
     """OpenAI's, old and new, and Anthropic's usage; what one does not say is 0."""
     if usage.keys() <= PLAIN:  # most do: a shortcut
-        return Tokens(_whole(usage.get("prompt_tokens")), _whole(usage.get("completion_tokens")), 0)
+        return _whole(usage.get("prompt_tokens")), _whole(usage.get("completion_tokens")), 0
     if "prompt_tokens" in usage:
         read, details = usage["prompt_tokens"], usage.get("prompt_tokens_details")
     else:
@@ -32,12 +28,12 @@ def tokens_of(usage: Mapping[str, Any]) -> Tokens:
         cached = _whole(usage["cache_read_input_tokens"])
         read = _whole(read) + cached + _whole(usage.get("cache_creation_input_tokens"))
     made = usage["completion_tokens"] if "completion_tokens" in usage else usage.get("output_tokens", 0)
-    return Tokens(min(_whole(read), LARGEST), _whole(made), _whole(cached))
+    return min(_whole(read), LARGEST), _whole(made), _whole(cached)
 
 
 def estimated(bytes_in: int, events: int) -> Tokens:
     """Of an answer that broke off: an event is about a token."""
-    return Tokens(min(bytes_in // BYTES_PER_TOKEN, LARGEST), events, 0)
+    return min(bytes_in // BYTES_PER_TOKEN, LARGEST), events, 0
 
 
 def _whole(number: object) -> int:

@@ -30,9 +30,8 @@ RETRIED = frozenset({502, 503})
 SAFE = frozenset({b"GET", b"HEAD", b"OPTIONS", b"PUT", b"DELETE", b"TRACE"})
 """Idempotent (RFC 9110 section 9.2.2): may be sent again though it may have been begun."""
 FULL_BYTES = 256 * 1024
-"""Of a body whose instance is still to be reached, that much is read ahead."""
-AWAITED_BYTES = 64 * 1024
-"""A body of up to that size is awaited where it must be whole to ask for the usage of its stream."""
+"""Of a body whose instance is still to be reached, or that must be whole to ask for the usage of its
+stream, that much is read ahead."""
 
 
 class Exchange(Sending):
@@ -52,7 +51,7 @@ class Exchange(Sending):
                 self._body = bytearray(self._body)
             self._body += data
         if self.route is None:
-            if done or len(self._body) > AWAITED_BYTES or self.head.meaning.target not in PATHS:
+            if done or len(self._body) > FULL_BYTES or self.head.meaning.target not in PATHS:
                 self._look(self._body)
         elif self.record.route_id is None:
             self._start(self.route)

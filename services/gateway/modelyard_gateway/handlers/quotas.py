@@ -51,12 +51,12 @@ class Quotas:
 
     def let_go(self, held: tuple[Share, ...], record: Record) -> None:
         now = self._wall()
-        tokens, _ = tokens_and_basis(record)
+        (read, made, _), _ = tokens_and_basis(record)
         for share in held:
             share.roll(now)
             share.in_flight -= 1
-            share.tokens += tokens.read + tokens.made
-            share.tokens_of_day += tokens.read + tokens.made
+            share.tokens += read + made
+            share.tokens_of_day += read + made
 
     def counts(self) -> Iterator[QuotaCounts]:
         """What this process counted, for the others; whoever is idle is forgotten."""

@@ -38,6 +38,7 @@ class Sending(Asking):
         start = b"%b%bX-Request-Id: %b\r\n%b" % (head.message, lines, self.record.request_id, end)
         upstream.transport.write(start + body if head.length >= 0 else start)
         now = self._plane.clock()
+        self.record.sent_s = now - self._began
         self.deadline = now + self.limits.first_byte_s
         if self.limits.comment_s and not self.comment_at:
             self.comment_at = now + self.limits.comment_s
