@@ -3,6 +3,7 @@
 import json
 from pathlib import Path
 
+from gguf_shapes import write_sparse
 from hub_server import Hub, safetensors
 from modelyard_contracts.deployments import Source
 from modelyard_contracts.models import ModelCoordinates
@@ -47,6 +48,28 @@ def fill(hub: Hub, directory: Path) -> None:
     hub.add("org/gated", tiny, token="hf_open", downloads=1)
 
 
+MIDDLING = {
+    "family": "llama",
+    "layers": 2,
+    "width": 512,
+    "feed_forward": 2048,
+    "heads": 8,
+    "kv_heads": 8,
+    "vocabulary": 4000,
+    "context": 2048,
+}
+"""In the words of `gguf_shapes`: 7 MB with 4 bits a weight."""
+
+
+def add_many(hub: Hub, directory: Path) -> None:
+    """`org/many`: one model in three quantisations, headers and zeros alone."""
+    files = {"m-Q2_K.gguf": "Q4_0", "m-Q4_K_M.gguf": "Q8_0", "m-F16.gguf": "F16"}
+    directory.mkdir(exist_ok=True)
+    for name, file_type in files.items():
+        write_sparse(directory / name, MIDDLING, file_type)
+    hub.add("org/many", {name: directory / name for name in files})
+
+
 def settings_for(url: str, directory: Path, **changed: object) -> ModelSourceSettings:
     values: dict[str, object] = {
         "huggingface_endpoint": url,
@@ -67,4 +90,4 @@ def at(source: Source, repo: str, file: str | None = None, revision: str | None 
     return ModelCoordinates(source=source, repo=repo, file=file, revision=revision)
 
 
-__all__ = ["CONFIG", "HUBS", "SecretStr", "at", "catalogue_for", "fill", "settings_for"]
+__all__ = ["CONFIG", "HUBS", "SecretStr", "add_many", "at", "catalogue_for", "fill", "settings_for"]

@@ -15,14 +15,21 @@ RANK = 4
 """Of adapters."""
 SIGHT, IMAGE, PATCH = 32, 32, 8
 """Of projectors: their width, pixels of an image and of a patch to a side."""
+FILE_TYPES = {
+    "F32": gguf.LlamaFileType.ALL_F32,
+    "F16": gguf.LlamaFileType.MOSTLY_F16,
+    "Q8_0": gguf.LlamaFileType.MOSTLY_Q8_0,
+    "Q4_0": gguf.LlamaFileType.MOSTLY_Q4_0,
+}
 TEMPLATE = (
     "{% for message in messages %}<s>{{ message['role'] }}: {{ message['content'] }}</s>{% endfor %}"
     "{% if add_generation_prompt %}<s>assistant: {% endif %}"
 )
 
 
-def write_tiny_gguf(path: Path) -> None:
-    """Writes a llama-architecture model: byte tokens, seeded random weights, a chat template."""
+def write_tiny_gguf(path: Path, kind: str = "F32") -> None:
+    """Writes a llama-architecture model: byte tokens, seeded random weights, a chat template. `kind` is that
+    of its matrices: F32, F16, Q8_0, Q4_0."""
     random = np.random.default_rng(7)
     writer = gguf.GGUFWriter(path, "llama")
     writer.add_name("tiny")
@@ -34,7 +41,7 @@ def write_tiny_gguf(path: Path) -> None:
     writer.add_head_count_kv(HEADS)
     writer.add_layer_norm_rms_eps(1e-5)
     writer.add_rope_dimension_count(WIDTH // HEADS)
-    writer.add_file_type(gguf.LlamaFileType.ALL_F32)
+    writer.add_file_type(FILE_TYPES[kind])
     tokens, kinds = _vocabulary()
     writer.add_tokenizer_model("llama")
     writer.add_token_list(tokens)
@@ -44,7 +51,7 @@ def write_tiny_gguf(path: Path) -> None:
     writer.add_eos_token_id(2)
     writer.add_unk_token_id(0)
     writer.add_chat_template(TEMPLATE)
-    _add_weights(writer, random, len(tokens))
+    _add_weights(writer, random, len(tokens), gguf.GGMLQuantizationType[kind])
     _write(writer)
 
 
@@ -120,9 +127,12 @@ def _vocabulary() -> tuple[list[str], list[int]]:
     return tokens, [int(kind) for kind in kinds]
 
 
-def _add_weights(writer: gguf.GGUFWriter, random: np.random.Generator, vocabulary: int) -> None:
+def _add_weights(
+    writer: gguf.GGUFWriter, random: np.random.Generator, vocabulary: int, kind: gguf.GGMLQuantizationType
+) -> None:
     def tensor(name: str, *shape: int) -> None:
-        writer.add_tensor(name, (random.standard_normal(shape) * 0.1).astype(np.float32))
+        weights = (random.standard_normal(shape) * 0.1).astype(np.float32)
+        writer.add_tensor(name, gguf.quantize(weights, kind), raw_dtype=kind)
 
     def ones(name: str) -> None:
         writer.add_tensor(name, np.ones(WIDTH, dtype=np.float32))

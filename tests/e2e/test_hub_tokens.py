@@ -8,6 +8,7 @@ import pytest
 from e2e.stack import Json, Stack, chat, running_count, until_instances
 from hub_server import Hub, hub_server
 from tiny_gguf import write_tiny_gguf
+from waiting import until_async
 
 TOKENS = {"huggingface": "hf_of_the_admin", "modelscope": "ms_of_the_admin"}
 PATH = "/v2/users/me/hub-tokens"
@@ -102,6 +103,27 @@ async def test_a_model_that_only_the_users_token_opens_is_found_placed_and_serve
     await until_instances(api, made.json()["id"], running_count(1))
     async with stack_of_hub.client(stack_of_hub.gateway_url) as gateway:
         assert (await chat(gateway, name)).status_code == 200
+    await said_nowhere(api, stack_of_hub, TOKENS[name])
+
+
+@pytest.mark.parametrize("name", ["huggingface", "modelscope"])
+async def test_what_is_fetched_ahead_is_fetched_with_the_token_of_who_wants_it(
+    api: httpx.AsyncClient, stack_of_hub: Stack, name: str
+) -> None:
+    await keep(api, name)
+    (worker,) = (await api.get("/v2/workers")).json()["items"]
+    fields = {key: value for key, value in wish(name).items() if key not in ("name", "replicas")}
+    file = "huggingface_filename" if name == "huggingface" else "model_scope_file_path"
+    asked = {"worker_id": worker["id"], **fields, file: "m-F32.gguf"}
+    made = await api.post("/v2/model-files", json=asked)
+    assert made.status_code == 200, made.text
+
+    async def settled() -> bool:
+        seen = (await api.get(f"/v2/model-files/{made.json()['id']}")).json()
+        assert seen["state"] != "error", seen
+        return bool(seen["state"] == "ready")
+
+    await until_async(settled, 30)
     await said_nowhere(api, stack_of_hub, TOKENS[name])
 
 

@@ -6,6 +6,8 @@ from pathlib import Path
 import httpx
 import pytest
 from e2e.stack import Json, Stack, chat, running_count, until_instances
+from hub_server import Hub
+from tiny_gguf import write_tiny_gguf
 
 
 @pytest.fixture
@@ -43,6 +45,43 @@ async def test_a_model_of_a_hub_is_looked_at_once_then_downloaded_and_served(
     async with stack_of_hub.client(stack_of_hub.gateway_url) as gateway:
         answer = await chat(gateway, "tiny-gguf")
         assert answer.status_code == 200, answer.text
+
+
+async def test_of_many_files_one_is_chosen_downloaded_and_served(
+    api: httpx.AsyncClient, stack_of_hub: Stack, hub: Hub, tmp_path: Path
+) -> None:
+    kinds = ("Q4_0", "Q8_0", "F16")
+    for kind in kinds:
+        write_tiny_gguf(tmp_path / f"m-{kind}.gguf", kind)
+    hub.add("org/several", {f"m-{kind}.gguf": tmp_path / f"m-{kind}.gguf" for kind in kinds})
+    looked_at = (await api.get("/v2/model-sources/huggingface/models/org/several")).json()
+    chosen = {"file": "m-Q4_0.gguf", "reason": "the smallest that loses little"}
+    assert looked_at["model_file"] == chosen
+    made = await deploy(api, "org/several", replicas=1)
+    evaluated = {"source": "huggingface", "huggingface_repo_id": "org/several"}
+    answer = await api.post("/v2/model-evaluations", json={"model_specs": [evaluated]})
+    assert answer.json()["results"][0]["model_file"] == chosen
+
+    (instance,) = await until_instances(api, made["id"], running_count(1))
+
+    assert instance["model_file"] == "m-Q4_0.gguf"
+    model = (await api.get(f"/v2/models/{made['id']}")).json()
+    assert (model["model_file"], model["model_file_reason"]) == (chosen["file"], chosen["reason"])
+    assert model["meta"]["quantization"] == "Q4_0"
+    files = (await api.get("/v2/model-files")).json()["items"]
+    (kept,) = [one for one in files if one["huggingface_repo_id"] == "org/several"]
+    assert kept["huggingface_filename"] == "m-Q4_0.gguf"
+    assert kept["source_index"] == instance["source_index"]
+    weights = [path for path in hub.asked if path.startswith("GET") and "/org/several/resolve/" in path]
+    assert {path.rpartition("/")[2] for path in weights} == {"m-Q4_0.gguf"}
+    async with stack_of_hub.client(stack_of_hub.gateway_url) as gateway:
+        assert (await chat(gateway, "several")).status_code == 200
+    refused = await api.delete(f"/v2/model-files/{kept['id']}")
+    assert refused.status_code == 409
+    named = await deploy(api, "org/several", name="named", huggingface_filename="*F16*", replicas=1)
+    await until_instances(api, named["id"], running_count(1))
+    assert (await api.get(f"/v2/models/{named['id']}")).json()["model_file"] is None
+    assert len(await events(api, "DeploymentFileChosen")) == 1
 
 
 async def test_a_model_that_cannot_be_looked_at_says_why(api: httpx.AsyncClient) -> None:

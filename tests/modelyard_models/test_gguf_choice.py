@@ -2,7 +2,7 @@
 
 import pytest
 from modelyard_models.gguf_choice import quantization_in, smallest_good
-from modelyard_models.gguf_files import choose_model, models_in
+from modelyard_models.gguf_files import choices_in, choose_model
 
 GIB = 1024**3
 SIZES = {
@@ -17,8 +17,9 @@ SIZES = {
 
 
 def chosen(memory_gib: float | None) -> str:
-    memory = None if memory_gib is None else int(memory_gib * GIB)
-    return smallest_good(models_in(SIZES).values(), SIZES, memory)[0]
+    if memory_gib is None:
+        return smallest_good(choices_in(SIZES)).choice.file
+    return smallest_good(choices_in(SIZES), lambda one: one.bytes <= memory_gib * GIB).choice.file
 
 
 @pytest.mark.parametrize(
@@ -26,8 +27,8 @@ def chosen(memory_gib: float | None) -> str:
     [
         (None, "m-Q4_K_M.gguf"),
         (24, "m-Q4_K_M.gguf"),
-        (5, "m-Q3_K_M.gguf"),
-        (4, "m-Q2_K.gguf"),
+        (4.5, "m-Q3_K_M.gguf"),
+        (3, "m-Q2_K.gguf"),
         (1, "m-Q2_K.gguf"),
     ],
 )
@@ -38,7 +39,6 @@ def test_the_smallest_that_loses_little_and_fits(memory_gib: float | None, name:
 def test_a_pattern_narrows_the_choice() -> None:
     assert choose_model("org/m", SIZES, None) == ("m-Q4_K_M.gguf",)
     assert choose_model("org/m", SIZES, "*F16*") == ("m-F16-00001-of-00002.gguf", "m-F16-00002-of-00002.gguf")
-    assert smallest_good([], {}) == ()
 
 
 @pytest.mark.parametrize(
@@ -54,3 +54,22 @@ def test_a_pattern_narrows_the_choice() -> None:
 )
 def test_quantizations_are_read_from_names(name: str, quantization: str | None) -> None:
     assert quantization_in(name) == quantization
+
+
+def test_a_name_in_full_means_itself_whatever_characters_it_has() -> None:
+    sizes = {"m[1]-Q4_0.gguf": 5, "m1-Q4_0.gguf": 4}
+    assert choose_model("org/m", sizes, "m[1]-Q4_0.gguf") == ("m[1]-Q4_0.gguf",)
+
+
+def test_a_model_of_which_a_part_is_missing_is_no_choice() -> None:
+    sizes = {"m-Q4_0-00001-of-00002.gguf": 1, "m-Q8_0.gguf": 9}
+    assert choose_model("org/m", sizes, None) == ("m-Q8_0.gguf",)
+
+
+def test_a_choice_says_why() -> None:
+    choices = choices_in(SIZES)
+    assert smallest_good(choices).why == "the smallest that loses little"
+    assert smallest_good(choices, lambda one: one.bytes < 5 * GIB).why == (
+        "the best that there is room for: there is none for m-Q4_K_M.gguf (5.0 GiB)"
+    )
+    assert smallest_good(choices, lambda _: False).why.startswith("the smallest there is, though")

@@ -1,3 +1,4 @@
+from dataclasses import replace
 from typing import Any
 
 from modelyard_placement.cluster import read_cluster
@@ -23,7 +24,8 @@ def cluster(*free_gib: int) -> Any:
 
 
 def view(there: Any, wanted: Demand, *idents: int) -> dict[str, Any]:
-    return evaluation_view(evaluate(there, wanted, idents, sizer()), {"name": "chat"})
+    demands = [replace(wanted, cluster_id=ident) for ident in idents]
+    return evaluation_view(evaluate(there, demands, sizer()), {"name": "chat"})
 
 
 def test_without_a_cluster_every_one_is_tried() -> None:

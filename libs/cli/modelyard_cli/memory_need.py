@@ -19,9 +19,13 @@ def as_json(need: MemoryNeed) -> dict[str, Any]:
     return whole
 
 
-def show_need(facts: ModelFacts, need: MemoryNeed, layout: Layout) -> None:
+def show_need(facts: ModelFacts, need: MemoryNeed, layout: Layout, why: str | None = None) -> None:
+    """`why` the file was chosen of several."""
     share = f", {need.fraction:g} of each device" if need.fraction else ""
-    say(f"{facts.location} with {need.backend} {need.backend_version}{share}")
+    version = f" {need.backend_version}" if need.backend_version else ""
+    say(f"{facts.location} with {need.backend}{version}{share}")
+    if why is not None:
+        say(f"{facts.file}: {why}")
     say("")
     for first, last in _alike(need.devices):
         name = f"device {first.rank}" if first is last else f"devices {first.rank}-{last.rank}, each"

@@ -2,12 +2,15 @@
 
 import asyncio
 import re
+from collections.abc import Callable
 from pathlib import Path
 
 from modelyard_contracts.deployments import Source
-from modelyard_contracts.models import ModelCoordinates, ModelFacts
+from modelyard_contracts.models import GgufChoice, ModelCoordinates, ModelFacts, at_file
 from modelyard_models.facts import facts_from_files
 from modelyard_models.files import BadModel, ModelFiles
+from modelyard_models.gguf_choice import smallest_good
+from modelyard_models.scaling import scaled
 from modelyard_models.sources.catalogue import Catalogue
 from modelyard_models.sources.errors import SourceError
 from modelyard_models.sources.settings import ModelSourceSettings
@@ -40,6 +43,28 @@ def facts_of_model(
 ) -> ModelFacts:
     """Only what describes the model is read. Raises `UsageError`."""
     return facts_at(coordinates_in(model, source, revision))
+
+
+def facts_that_fit(
+    model: str, source: Source, revision: str | None, fits: Callable[[ModelFacts], bool]
+) -> tuple[ModelFacts, str | None]:
+    """Where several GGUF models are meant, of the smallest good one that fits, and why it is that one. Raises
+    `UsageError`."""
+    at = coordinates_in(model, source, revision)
+    first = facts_at(at)
+    seen = {first.file: first}
+    if not first.choices:
+        return first, None
+
+    def is_room_for(choice: GgufChoice) -> bool:
+        return fits(seen.get(choice.file) or scaled(first, choice.bytes / max(first.weight_bytes, 1)))
+
+    while True:
+        chosen = smallest_good(first.choices, is_room_for)
+        file = chosen.choice.file
+        if file in seen:
+            return seen[file], chosen.why
+        seen[file] = facts_at(at_file(at, file))
 
 
 def facts_at(coordinates: ModelCoordinates) -> ModelFacts:

@@ -41,6 +41,7 @@ class Aggregate(StrEnum):
     NAME = "name"
     MODEL = "model"
     MODEL_FILE = "modelfile"
+    CHOICE = "choice"
 
 
 class Event(Contract):

@@ -6,7 +6,7 @@ question is answered from what the asked side sees right now.
 
 from typing import Literal
 
-from pydantic import ConfigDict
+from pydantic import ConfigDict, Field
 
 from modelyard_contracts.backends import InferenceBackend
 from modelyard_contracts.base import Contract, Instant
@@ -79,6 +79,8 @@ class FileWant(Contract):
     """Of `absent`: whether to delete it from the disk, or only to forget it."""
     wish: str
     """Differs for every wish."""
+    sealed_token: str | None = Field(default=None, repr=False)
+    """For the hub, of the user who wants it there; None: the worker's own serves."""
     correlation_id: str
     actor: str
     traceparent: str | None = None

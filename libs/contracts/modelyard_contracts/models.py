@@ -47,6 +47,15 @@ class GgufFacts(Contract):
     groups: tuple[TensorGroup, ...]
 
 
+class GgufChoice(Contract):
+    """One of the GGUF models that a repository holds."""
+
+    file: str
+    """The first of its shards, by its path in the repository."""
+    shards: int
+    bytes: int
+
+
 class ModelFacts(Contract):
     """One model at one revision. `config` is data and never run."""
 
@@ -72,6 +81,10 @@ class ModelFacts(Contract):
     license: str | None = None
     config: dict[str, Any] | None = None
     """`config.json` as it is; None for a GGUF file."""
+    file: str | None = None
+    """Of a GGUF model, its first shard."""
+    choices: tuple[GgufChoice, ...] = ()
+    """The GGUF models that the coordinates leave to choose from, this one too; empty where they name one."""
     gguf: GgufFacts | None = None
     projector: GgufFacts | None = None
     """A multimodal projector (`mmproj`) beside a GGUF model."""
@@ -113,3 +126,35 @@ def coordinates_of(spec: DeploymentSpec) -> ModelCoordinates:
     if file is None and spec.backend == Backend.LLAMA_CPP:
         file = "*.gguf"
     return ModelCoordinates(source=spec.source, repo=repo or "", file=file, revision=spec.revision)
+
+
+def spec_at(coordinates: ModelCoordinates) -> DeploymentSpec:
+    """A deployment of the model there, of which nothing else is said."""
+    said = DeploymentSpec(source=coordinates.source, revision=coordinates.revision)
+    names: dict[str, str | None]
+    match coordinates.source:
+        case Source.LOCAL_PATH:
+            names = {"local_path": coordinates.repo}
+        case Source.HUGGINGFACE:
+            names = {"huggingface_repo_id": coordinates.repo, "huggingface_filename": coordinates.file}
+        case Source.MODEL_SCOPE:
+            names = {"model_scope_model_id": coordinates.repo, "model_scope_file_path": coordinates.file}
+    return said.model_copy(update=names)
+
+
+def at_file(coordinates: ModelCoordinates, file: str) -> ModelCoordinates:
+    """The same with one GGUF model of it."""
+    if coordinates.source is Source.LOCAL_PATH:
+        return coordinates.model_copy(update={"repo": f"{coordinates.repo}/{file}"})
+    return coordinates.model_copy(update={"file": file})
+
+
+def with_file(spec: DeploymentSpec, file: str) -> DeploymentSpec:
+    """The same deployment of one GGUF model of its repository or directory."""
+    match spec.source:
+        case Source.LOCAL_PATH:
+            return spec.model_copy(update={"local_path": f"{spec.local_path}/{file}"})
+        case Source.HUGGINGFACE:
+            return spec.model_copy(update={"huggingface_filename": file})
+        case Source.MODEL_SCOPE:
+            return spec.model_copy(update={"model_scope_file_path": file})

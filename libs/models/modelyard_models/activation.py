@@ -71,7 +71,8 @@ def _moe_workspace(shape: Shape, parallel: Parallel, tokens: int) -> float:
     for layer, _ in counted(shape.layers):
         for one in layer.feed_forward:
             if isinstance(one, Experts):
-                first = max(2 * one.width / slices, shape.hidden)
-                second = max(one.width / slices, shape.hidden)
+                hidden = one.latent or shape.hidden
+                first = max(2 * one.width / slices, hidden)
+                second = max(one.width / slices, hidden)
                 largest = max(largest, 2 * tokens * one.active * (first + second))
     return largest

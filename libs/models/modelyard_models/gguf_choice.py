@@ -1,7 +1,10 @@
 """Which of a repository's GGUF files to take for the memory at hand. Pure."""
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Collection
+from typing import NamedTuple
+
+from modelyard_contracts.models import GgufChoice
 
 GOOD = (
     "Q4_K_M",
@@ -45,8 +48,12 @@ LOSSY = (
 NAMED = re.compile(
     r"(?<![A-Z0-9])((?:UD-)?(?:I?Q\d(?:_[A-Z0-9]+)*|MXFP4|BF16|F16|F32))(?![A-Z0-9])", re.IGNORECASE
 )
-REST = 0.85
-"""Of the memory, for weights: cache and buffers have what is left."""
+
+
+class Chosen(NamedTuple):
+    choice: GgufChoice
+    why: str
+    """For people."""
 
 
 def quantization_in(name: str) -> str | None:
@@ -56,19 +63,26 @@ def quantization_in(name: str) -> str | None:
 
 
 def smallest_good(
-    shards: Iterable[tuple[str, ...]], sizes: Mapping[str, int], memory_bytes: int | None = None
-) -> tuple[str, ...]:
-    """Of models, each the names of its shards: the smallest that loses little, if it fits; else the best that
-    does fit, else the smallest there is. Empty where there is none. Without `memory_bytes` all fit."""
-    models = {parts: sum(sizes.get(part, 0) for part in parts) for parts in shards}
-    room = None if memory_bytes is None else memory_bytes * REST
-    fitting = {parts: size for parts, size in models.items() if room is None or size <= room}
-    good = [parts for parts in fitting if _rank(parts[0], GOOD) < len(GOOD)]
-    if good:
-        return min(good, key=lambda parts: (fitting[parts], _rank(parts[0], GOOD), parts))
-    if fitting:
-        return min(fitting, key=lambda parts: (_rank(parts[0], LOSSY), -fitting[parts], parts))
-    return min(models, key=lambda parts: (models[parts], parts), default=())
+    choices: Collection[GgufChoice], fits: Callable[[GgufChoice], bool] | None = None
+) -> Chosen:
+    """The smallest that loses little, if it fits; else the best that does fit, else the smallest there is.
+    Without `fits` nothing is known of the room."""
+    good = [one for one in choices if _rank(one.file, GOOD) < len(GOOD)]
+    first = min(good, key=lambda one: (one.bytes, _rank(one.file, GOOD), one.file), default=None)
+    if first is not None and (fits is None or fits(first)):
+        return Chosen(first, "the smallest that loses little")
+    others = [one for one in choices if one not in good]
+    for one in sorted(others, key=lambda one: (_rank(one.file, LOSSY), -one.bytes, one.file)):
+        if fits is None or fits(one):
+            return Chosen(one, _instead_of(first) if first else "the best that there is room for")
+    least = min(choices, key=lambda one: (one.bytes, one.file))
+    return Chosen(least, "the smallest there is, though there is no room for it now")
+
+
+def _instead_of(first: GgufChoice) -> str:
+    return (
+        f"the best that there is room for: there is none for {first.file} ({first.bytes / 1024**3:.1f} GiB)"
+    )
 
 
 def _rank(name: str, names: tuple[str, ...]) -> int:

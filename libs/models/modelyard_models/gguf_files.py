@@ -4,6 +4,8 @@ import fnmatch
 import re
 from collections.abc import Iterable, Mapping
 
+from modelyard_contracts.models import GgufChoice
+
 from modelyard_models.files import BadModel
 from modelyard_models.gguf_choice import smallest_good
 
@@ -21,6 +23,20 @@ def models_in(sizes: Mapping[str, int]) -> dict[str, tuple[str, ...]]:
     return {first: parts_of(first) for first in firsts}
 
 
+def choices_in(sizes: Mapping[str, int], pattern: str | None = None) -> tuple[GgufChoice, ...]:
+    """The models that a file or a glob means; all without one. Of some, those of which a part is missing are
+    left out, unless there are no others."""
+    models = models_in(sizes)
+    named = [pattern] if pattern in models else [name for name in models if _means(pattern, name)]
+    whole = [name for name in named if all(part in sizes for part in models[name])]
+    return tuple(
+        GgufChoice(
+            file=name, shards=len(models[name]), bytes=sum(sizes.get(part, 0) for part in models[name])
+        )
+        for name in whole or named
+    )
+
+
 def choose_model(repo: str, sizes: Mapping[str, int], pattern: str | None) -> tuple[str, ...]:
     """The shards of the model that `pattern` (a file or a glob) means, the first one first.
 
@@ -30,10 +46,10 @@ def choose_model(repo: str, sizes: Mapping[str, int], pattern: str | None) -> tu
     models = models_in(sizes)
     if not models:
         raise NoSuchFile(f"{repo} holds no .gguf file")
-    matching = [parts for first, parts in models.items() if fnmatch.fnmatchcase(first, pattern or "*")]
-    if not matching:
+    choices = choices_in(sizes, pattern)
+    if not choices:
         raise NoSuchFile(f"{repo} holds no model in a file like {pattern}; it has {_some(models)}")
-    chosen = smallest_good(matching, sizes)
+    chosen = models[smallest_good(choices).choice.file]
     missing = next((part for part in chosen if part not in sizes), None)
     if missing is not None:
         raise NoSuchFile(f"{repo} lacks {missing}, a part of {chosen[0]}")
@@ -54,6 +70,10 @@ def projector_in(sizes: Mapping[str, int], model: str) -> str | None:
     folder = model.rpartition("/")[0]
     found = [name for name in sizes if _is_projector(name) and name.rpartition("/")[0] == folder]
     return min(found, key=lambda name: ("f16" not in name.lower(), sizes[name], name), default=None)
+
+
+def _means(pattern: str | None, name: str) -> bool:
+    return pattern is None or fnmatch.fnmatchcase(name, pattern)
 
 
 def _is_projector(name: str) -> bool:

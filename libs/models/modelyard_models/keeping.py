@@ -9,6 +9,7 @@ MOST_BYTES = 160 << 10
 """Of the facts as JSON; the log keeps events of up to 256 KiB."""
 LONGEST_VALUE = 2048
 """Of a GGUF entry; longer ones are templates and vocabularies."""
+MOST_CHOICES = 200
 LABELS = ("id2label", "label2id", "task_specific_params")
 
 
@@ -16,6 +17,7 @@ def kept(facts: ModelFacts) -> ModelFacts:
     """Without templates and label lists; then without the largest entries of the config until it fits."""
     slim = facts.model_copy(
         update={
+            "choices": facts.choices[:MOST_CHOICES],
             "config": _without_labels(facts.config),
             "gguf": _without_texts(facts.gguf),
             "projector": _without_texts(facts.projector),

@@ -71,6 +71,20 @@ def quantization_of(config: Config) -> Quantization | None:
     return Quantization(found.name, found.bytes_per_weight, found.roles - kept, _block_of(said, found))
 
 
+def cache_element_bytes(config: Config) -> float | None:
+    """Of the KV cache, where the checkpoint asks for fewer bits than the model has: ModelOpt by name
+    (`kv_cache_quant_algo`), compressed-tensors by a scheme, which vLLM takes for eight bits (vLLM 0.32:
+    `utils/torch_utils.py`, `attention.py`)."""
+    said = section(config, "quantization_config") or section(text_part(config), "quantization_config")
+    scheme = section(said, "kv_cache_scheme")
+    named = text(said, "kv_cache_quant_algo").lower() or text(said, "kv_cache_scheme").lower()
+    if text(said, "quant_method").lower().startswith("modelopt"):
+        bits = integer(scheme, "num_bits") if text(scheme, "type") == "float" else None
+        named = named or {8: "fp8", 4: "nvfp4"}.get(bits or 0, "")
+        return {"fp8": 1.0, "nvfp4": NVFP4_BYTES}.get(named)
+    return 1.0 if scheme and not text_part(config).get("kv_lora_rank") else None
+
+
 def _block_of(said: Config, found: Quantization) -> int | None:
     """Of scales over blocks (DeepSeek's FP8) and over groups (AWQ, GPTQ)."""
     sizes = items(said, "weight_block_size")

@@ -64,8 +64,7 @@ def demand_of(
     arguments = tuple(split_parameters(spec.backend_parameters))
     backend = spec.backend or backend_for(spec, model)
     adapters = adapters or tuple(unread(one) for one in spec.lora_list)
-    beside = (model, draft, *adapters)
-    told = [facts.model_dump_json() if facts else "" for facts in beside]
+    told = [_told(facts) for facts in (model, draft, *adapters)]
     key = "\0".join((backend, spec.backend_version or "", *arguments, *told, str(spec.extended_kv_cache)))
     return Demand(
         deployment=name if deployment is None else deployment,
@@ -83,6 +82,11 @@ def demand_of(
         key=hashlib.blake2b(key.encode(), digest_size=16).hexdigest(),
         location=coordinates_of(spec).location(),
     )
+
+
+def _told(facts: ModelFacts | None) -> str:
+    """What an estimate may look at."""
+    return facts.model_dump_json(exclude={"choices"}) if facts else ""
 
 
 def unread(adapter: LoraAdapter) -> ModelFacts:

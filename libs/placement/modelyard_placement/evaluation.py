@@ -1,7 +1,7 @@
 """Whether a deployment would fit on a cluster as it is now: a simulation of it alone. Pure."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from modelyard_contracts.deployments import Reason
 
@@ -27,10 +27,12 @@ class Evaluation:
         return next((ident for ident, found in self.by_cluster.items() if found.all_fit), None)
 
 
-def evaluate(cluster: Cluster, demand: Demand, cluster_ids: Sequence[int], sizer: Sizer) -> Evaluation:
-    """`cluster` may hold the workers of many clusters."""
+def evaluate(cluster: Cluster, demands: Sequence[Demand], sizer: Sizer) -> Evaluation:
+    """Each demand on its own cluster; `cluster` may hold the workers of many."""
     found = {
-        ident: simulate(cluster, [replace(demand, cluster_id=ident)], {}, sizer) for ident in cluster_ids
+        demand.cluster_id: simulate(cluster, [demand], {}, sizer)
+        for demand in demands
+        if demand.cluster_id is not None
     }
     return Evaluation(found)
 

@@ -174,7 +174,7 @@ async def _work(
     programs: Programs,
 ) -> None:
     gauge = Gauge(agent.accelerators, agent.ours, now, models.downloads, models.disk_use)
-    files = ModelFiles(models)
+    files = ModelFiles(models, agent.sealer)
     link = Link(
         presence=Presence(
             session=new_id(),

@@ -201,8 +201,8 @@ class ModelNews(Protocol):
 class Shelf(Protocol):
     """The models on this machine's disk, whoever wants them."""
 
-    async def prefetch(self, model: ModelCoordinates) -> None:
-        """Raises `ModelMissing`, `DownloadFailed`."""
+    async def prefetch(self, model: ModelCoordinates, token: str | None = None) -> None:
+        """`token` stands in for the worker's own. Raises `ModelMissing`, `DownloadFailed`."""
         ...
 
     async def delete(self, model: ModelCoordinates, *, cleanup: bool) -> bool:

@@ -10,11 +10,15 @@ import pytest
 from fastapi import FastAPI
 from hub_server import Hub, hub_server
 from modelyard_api.ports import WorkerPath
+from modelyard_api.projections.moments import Moment
 from modelyard_api.routes.context import Caller, require_user
 from modelyard_api.routes.errors import add_error_handlers
 from modelyard_api.routes.model_sources import model_source_router
 from modelyard_contracts.models import ModelFacts, ModelFormat
-from modelyard_models_hub import catalogue_for, fill
+from modelyard_models.beside import Beside
+from modelyard_models.estimate import estimate
+from modelyard_models.layout import Layout, WorkerLayout
+from modelyard_models_hub import add_many, catalogue_for, fill
 
 
 class Workers:
@@ -42,13 +46,25 @@ def workers() -> Workers:
 
 
 @pytest.fixture
-async def api(hub: Hub, tmp_path: Path, workers: Workers) -> AsyncIterator[httpx.AsyncClient]:
+def cluster() -> list[Any]:
+    """Workers as the read model has them."""
+    return []
+
+
+@pytest.fixture
+async def api(
+    hub: Hub, tmp_path: Path, workers: Workers, cluster: list[Any]
+) -> AsyncIterator[httpx.AsyncClient]:
     app = FastAPI()
     add_error_handlers(app)
     app.include_router(model_source_router())
     app.dependency_overrides[require_user] = lambda: Caller(user_id=1, is_admin=True)
     catalogue = catalogue_for(hub, tmp_path)
-    app.state.context = SimpleNamespace(catalogue=catalogue, paths=workers)
+
+    async def moment() -> Moment:
+        return Moment(0, cluster, [], [], [])
+
+    app.state.context = SimpleNamespace(catalogue=catalogue, paths=workers, moment=moment)
     transport = httpx.ASGITransport(app)
     async with httpx.AsyncClient(transport=transport, base_url="http://api") as client:
         yield client
@@ -131,3 +147,31 @@ async def test_a_path_is_looked_for_here_and_then_on_the_workers(
     ]
     workers.facts = ModelFacts(location="/nowhere.gguf", format=ModelFormat.GGUF, weight_bytes=7)
     assert (await body(api, "/local?path=/nowhere.gguf"))["worker"] == "w2"
+
+
+def machine(ram_bytes: int) -> dict[str, Any]:
+    return {"id": 1, "name": "w1", "cluster_id": 1, "status": {"memory": {"total": ram_bytes}}}
+
+
+async def test_the_gguf_file_that_would_be_served_is_the_one_that_the_cluster_has_room_for(
+    api: httpx.AsyncClient, hub: Hub, tmp_path: Path, cluster: list[Any]
+) -> None:
+    directory = tmp_path / "many"
+    add_many(hub, directory)
+    cluster.append(machine(64 << 30))
+    roomy = await body(api, "/huggingface/models/org/many")
+    assert roomy["model_file"] == {"file": "m-Q4_K_M.gguf", "reason": "the smallest that loses little"}
+    facts = ModelFacts.model_validate(roomy["facts"])
+    assert facts.file == "m-Q4_K_M.gguf"
+    need = estimate(facts, "llama.cpp", None, [], Layout((WorkerLayout(()),)), Beside())
+    cluster[:] = [machine(need.hosts[0].needed_bytes - (2 << 20))]
+    for name in ("huggingface", "modelscope"):
+        small = await body(api, f"/{name}/models/org/many")
+        assert small["model_file"]["file"] == "m-Q2_K.gguf"
+        assert "there is none for m-Q4_K_M.gguf" in small["model_file"]["reason"]
+        assert small["facts"]["file"] == "m-Q2_K.gguf"
+    named = await body(api, "/huggingface/models/org/many?file=*F16*")
+    assert named["model_file"] is None
+    assert named["facts"]["file"] == "m-F16.gguf"
+    local = await body(api, f"/local?path={directory}")
+    assert local["model_file"]["file"] == "m-Q2_K.gguf"

@@ -4,7 +4,8 @@ import json
 from pathlib import Path
 
 import pytest
-from hub_server import hub_server
+from gguf_shapes import model_sizes, write_sparse
+from hub_server import hub_server, safetensors
 from modelyard_cli.errors import UsageError
 from modelyard_cli.main import app
 from modelyard_models_hub import fill
@@ -143,3 +144,41 @@ def test_a_config_that_cannot_be_read_is_named(tmp_path: Path) -> None:
     result = run("--config", broken, "--gpus", "H100").exception
     assert isinstance(result, UsageError)
     assert "config.json" in result.message
+
+
+def test_adapters_a_draft_model_and_an_extended_cache_are_counted(config: Path, tmp_path: Path) -> None:
+    adapter = tmp_path / "law"
+    adapter.mkdir()
+    (adapter / "adapter_config.json").write_text('{"r": 32}')
+    (adapter / "adapter_model.safetensors").write_bytes(safetensors({"w": ("F16", (10**6,))}))
+    draft = tmp_path / "draft"
+    draft.mkdir()
+    (draft / "config.json").write_text(json.dumps(config_of("Qwen/Qwen3-0.6B")))
+    (draft / "model.safetensors").write_bytes(safetensors({"w": ("BF16", (10**6,))}))
+    asked = ("--config", config, "--gpus", "H100", "--backend", "vllm", "--output", "json")
+    more = ("--lora", adapter, "--param", "--enable-lora", "--draft-model", draft)
+    told = json.loads(run(*asked, *more, "--kv-cache-ram-gib", 40).output)
+    assert {"adapters", "draft"} <= {part["name"] for part in told["devices"][0]["parts"]}
+    (extended,) = [part for part in told["hosts"][0]["parts"] if part["name"] == "extended_kv_cache"]
+    assert extended["bytes"] == 40 * 1024**3
+    refused = CliRunner().invoke(app, ["estimate", *map(str, asked), "--kv-cache-ram-ratio", "-1"])
+    assert isinstance(refused.exception, UsageError)
+    assert "--kv-cache-ram-ratio" in refused.exception.message
+
+
+def test_of_several_gguf_files_the_smallest_good_one_that_fits_is_estimated(tmp_path: Path) -> None:
+    large = model_sizes()["llama-3.2-1b"]
+    write_sparse(tmp_path / "m-Q2_K.gguf", model_sizes()["qwen3-0.6b"], "Q4_0")
+    write_sparse(tmp_path / "m-Q4_K_M.gguf", large, "Q4_K_M")
+    write_sparse(tmp_path / "m-F16.gguf", large, "F16")
+    roomy = run(tmp_path, "--gpus", "24GiB", "--param", "--ctx-size=2048")
+    assert "m-Q4_K_M.gguf: the smallest that loses little" in roomy.output
+    small = json.loads(run(tmp_path, "--gpus", "1.2GiB", "-p", "--ctx-size=512", "-o", "json").output)
+    assert small["model_file"] == "m-Q2_K.gguf"
+    assert "there is none for m-Q4_K_M.gguf" in small["model_file_reason"]
+
+
+def test_a_pipeline_needs_the_same_whatever_the_version(tmp_path: Path) -> None:
+    (tmp_path / "model_index.json").write_text('{"_class_name": "FluxPipeline"}')
+    (tmp_path / "unet.safetensors").write_bytes(safetensors({"w": ("BF16", (1000,))}))
+    assert "SGLang any version" in run(tmp_path, "--gpus", "80GiB").output

@@ -49,6 +49,20 @@ def test_a_model_is_shown_with_the_files_to_choose_from(hub: Hub, tmp_path: Path
     assert json.loads(path.stdout)["facts"]["context_length"] == 2048
 
 
+def test_a_file_may_be_named_with_its_repository_and_a_path_may_be_relative(hub: Hub, tmp_path: Path) -> None:
+    done = run(hub, tmp_path, "inspect", "org/tiny-gguf/tiny-padded.gguf", "--direct")
+    assert "tiny-padded.gguf" in done.stdout.partition("GGUF FILE")[0], done.stderr
+    relative = os.path.relpath(tmp_path / "tiny-F32.gguf")
+    assert run(hub, tmp_path, "inspect", relative, "--direct").returncode == 0
+    missing = run(hub, tmp_path, "inspect", "./none.gguf", "--direct")
+    assert f"{Path.cwd()}/none.gguf does not exist here" in missing.stderr
+
+
+def test_beyond_the_last_page_there_are_no_more(hub: Hub, tmp_path: Path) -> None:
+    done = run(hub, tmp_path, "search", "tiny", "--direct", "--page", "2")
+    assert done.stdout == "huggingface has no more models named like 'tiny'.\n"
+
+
 def test_what_cannot_be_had_is_one_sentence(hub: Hub, tmp_path: Path) -> None:
     done = run(hub, tmp_path, "inspect", "org/none", "--direct")
     assert done.returncode == 1

@@ -5,7 +5,7 @@ from modelyard_contracts.parameters import BadParameters
 from modelyard_models.estimate import UnknownBackend, estimate
 from modelyard_models.layout import CPU_ONLY, Device, Layout, WorkerLayout
 from modelyard_models.need import Confidence, DeviceNeed, MemoryNeed
-from real_models import GIB, Start, config_of, facts_of, starts
+from real_models import GIB, Json, Start, config_of, facts_of, models, starts
 
 H100 = Device("cuda", int(79.19 * GIB), name="H100")
 MEASURED = [start for start in starts() if start.version == "0.19.0" and start.get("true_min_per_gpu_gib")]
@@ -51,6 +51,37 @@ def test_latent_cache_is_copied_to_every_rank_and_heads_are_divided() -> None:
     assert latent.devices[0].kv_bytes_per_token == latent.kv_bytes_per_token == 31104
     grouped = need_of("Qwen/Qwen3-8B", "-tp=2", gpus=2)
     assert grouped.devices[0].kv_bytes_per_token * 2 == grouped.kv_bytes_per_token == 147456
+
+
+@pytest.mark.parametrize(
+    ("declared", "bytes_of_16_bit"),
+    [
+        ({"quant_method": "modelopt", "quant_algo": "FP8", "kv_cache_quant_algo": "FP8"}, 0.5),
+        ({"quant_method": "modelopt", "quant_algo": "FP8", "kv_cache_quant_algo": "NVFP4"}, 0.28125),
+        ({"quant_method": "modelopt", "quant_algo": "FP8", "kv_cache_quant_algo": "novel"}, 1),
+        ({"quant_method": "compressed-tensors", "kv_cache_scheme": {"num_bits": 8, "type": "float"}}, 0.5),
+        ({"quant_method": "compressed-tensors", "kv_cache_scheme": None}, 1),
+    ],
+)
+def test_the_cache_has_the_bits_that_the_checkpoint_asks_for(declared: Json, bytes_of_16_bit: float) -> None:
+    config = {**(config_of("Qwen/Qwen3-8B") or {}), "quantization_config": declared}
+    facts = facts_of("Qwen/Qwen3-8B", config)
+    layout = Layout((WorkerLayout((H100,)),))
+
+    def cached(version: str, *parameters: str) -> float:
+        return estimate(facts, "vLLM", version, parameters, layout).kv_bytes_per_token
+
+    assert cached("0.32.0") == 147456 * bytes_of_16_bit
+    assert cached("0.32.0", "--kv-cache-dtype=bfloat16") == 147456
+    assert cached("0.19.0") == 147456
+
+
+def test_a_hybrid_of_which_no_size_is_known_is_a_guess() -> None:
+    name = "nvidia/NVIDIA-Nemotron-3-Super-120B-A12B-NVFP4"
+    config = models()[name]["config"]
+    facts = facts_of(name, config).model_copy(update={"weight_bytes": 0})
+    need = estimate(facts, "vLLM", None, [], Layout((WorkerLayout((H100,) * 8),)))
+    assert need.confidence is Confidence.LOW
 
 
 def test_more_ranks_than_kv_heads_keep_copies_of_them() -> None:

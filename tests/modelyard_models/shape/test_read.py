@@ -55,6 +55,15 @@ def test_active_parameters_leave_idle_experts_out() -> None:
     assert active_parameters_of(shape) / 1e9 == pytest.approx(3.353, rel=0.001)
 
 
+def test_experts_that_work_on_a_smaller_vector_are_counted_so() -> None:
+    """Nemotron 3 Super has 120 B parameters, of which 12 B are active (its model card)."""
+    config = models()["nvidia/NVIDIA-Nemotron-3-Super-120B-A12B-NVFP4"]["config"]
+    shape = shape_of({**config, "moe_latent_size": 1024, "moe_shared_expert_intermediate_size": 5376})
+    assert shape is not None
+    assert parameters_of(shape) / 1e9 == pytest.approx(120, rel=0.02)
+    assert active_parameters_of(shape) / 1e9 == pytest.approx(12, rel=0.08)
+
+
 @pytest.mark.parametrize(
     ("name", "tokens"),
     [

@@ -111,9 +111,12 @@ def test_folding_in_two_parts_gives_the_same_picture(cut: int) -> None:
 
 
 def test_what_is_known_of_a_model_is_found_by_what_a_deployment_says() -> None:
-    assert told().facts_of(SPEC) is None
-    picture = told(inspected(weight_bytes=1), inspected(weight_bytes=2))
-    facts = picture.facts_of(SPEC)
+    other = SPEC.model_copy(update={"local_path": "/models/b.gguf"})
+    instances = (requested(5), requested(6, spec=other))
+    picture = told(*instances)
+    assert picture.facts_of(picture.instances[5]) is None
+    picture = told(*instances, inspected(weight_bytes=1), inspected(weight_bytes=2))
+    facts = picture.facts_of(picture.instances[5])
     assert facts is not None
     assert facts.weight_bytes == 2
-    assert picture.facts_of(SPEC.model_copy(update={"local_path": "/models/b.gguf"})) is None
+    assert picture.facts_of(picture.instances[6]) is None

@@ -79,6 +79,8 @@ def test_whatever_the_log_tells_of_survives_it() -> None:
     names.sort(key=lambda name: (not name.endswith(beginnings), name))
     whole = told(*(sample(name) for name in names))
     assert all((whole.deployments, whole.workers, whole.models, whole.model_files, whole.backends))
+    assert whole.choices
+    assert whole.hub_tokens
     assert whole.fleet.seq
     assert_same(restored(whole), whole)
 

@@ -1,26 +1,18 @@
 """Adapters and draft models are looked at like models, waited for, and counted in what is claimed."""
 
-import asyncio
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import replace
 from pathlib import Path
 
 from hub_answering import safetensors
 from hub_server import hub_server
 from modelyard_contracts.deployments import DeploymentSpec, LoraAdapter, Source, SpeculativeConfig
 from modelyard_contracts.events import InstanceScheduled, InstanceUnschedulable, ModelInspected
-from modelyard_eventlog.questions import Questions
-from modelyard_models.sources.catalogue import Catalogue
-from modelyard_models_hub import fill, settings_for
+from modelyard_models_hub import fill
 from modelyard_placement.by_size import OF_WEIGHTS
-from modelyard_scheduler.adapters.models import ModelSources
 from modelyard_scheduler.domain.replaying import Replay
 from modelyard_scheduler.handlers.inspection import InspectionHandler
-from modelyard_scheduler.subscribers.reacting import Scheduler
 from modelyard_scheduler_cluster import Cluster
+from modelyard_scheduler_looking import looked_at, place, sources
 from modelyard_scheduler_world import GIB, inspected, inventory, ready, registered, requested
-from nats.aio.client import Client
 
 PLAIN = DeploymentSpec(source=Source.HUGGINGFACE, huggingface_repo_id="org/tiny", backend="own-custom")
 """Claimed by size alone."""
@@ -29,21 +21,6 @@ PLAIN = DeploymentSpec(source=Source.HUGGINGFACE, huggingface_repo_id="org/tiny"
 def with_companions(adapter: LoraAdapter, draft_model: str) -> DeploymentSpec:
     said = SpeculativeConfig(enabled=True, algorithm="eagle3", draft_model=draft_model)
     return PLAIN.model_copy(update={"lora_list": (adapter,), "speculative_config": said})
-
-
-@contextmanager
-def sources(directory: Path, url: str = "http://127.0.0.1:9") -> Iterator[ModelSources]:
-    catalogue = Catalogue(settings_for(url, directory))
-    yield ModelSources(catalogue, Questions(Client()), None, path_question_s=1)
-    catalogue.close()
-
-
-async def looked_at(handler: InspectionHandler) -> None:
-    await asyncio.gather(*handler.running.values())
-
-
-async def place(scheduler: Scheduler, handler: InspectionHandler, *instance_ids: int) -> None:
-    await replace(scheduler.placement, inspections=handler).place(instance_ids)
 
 
 def directory_of(path: Path, description: str, text: str, weights: str, elements: int) -> int:

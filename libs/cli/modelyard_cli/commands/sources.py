@@ -1,6 +1,7 @@
 """Models at their sources, before anything is downloaded."""
 
 from enum import StrEnum
+from pathlib import Path
 from typing import Annotated, Any
 from urllib.parse import quote
 
@@ -13,6 +14,7 @@ from modelyard_models.sources.views import page_of, view_of
 from modelyard_cli.client import Json
 from modelyard_cli.direct import inspect_directly, search_directly
 from modelyard_cli.errors import UsageError
+from modelyard_cli.model_facts import coordinates_in
 from modelyard_cli.options import ApiKey, Format, Url, api_of
 from modelyard_cli.output import Output, gib, say, show_json, show_table
 
@@ -59,7 +61,7 @@ def search(
     if output is Output.JSON:
         show_json(found)
     elif not found["items"]:
-        say(f"{source} has no model named like {text!r}.")
+        say(f"{source} has no {'more models' if page > 1 else 'model'} named like {text!r}.")
     else:
         show_table(("MODEL", "DOWNLOADS", "LIKES", "UPDATED", "TASK"), [_row(one) for one in found["items"]])
         if page < found["pagination"]["totalPage"]:
@@ -67,7 +69,7 @@ def search(
 
 
 def inspect(
-    model: Annotated[str, typer.Argument(help="A repository as ORG/NAME, or an absolute path.")],
+    model: Annotated[str, typer.Argument(help="A repository as ORG/NAME or ORG/NAME/FILE.gguf, or a path.")],
     source: SourceOption = Source.HUGGINGFACE,
     revision: Annotated[str | None, typer.Option("--revision", help="Branch, tag or commit.")] = None,
     file: Annotated[str | None, typer.Option("--file", help="A GGUF file of it, or a glob.")] = None,
@@ -77,23 +79,29 @@ def inspect(
     output: Format = Output.TABLE,
 ) -> None:
     """Show what a model is, before anything of it is downloaded."""
-    here = model.startswith("/")
-    if here and (revision or file):
+    at = _coordinates(model, source.known(), revision)
+    if at.source is KnownSource.LOCAL_PATH and (revision or file):
         raise UsageError("--revision and --file are for repositories.", hint="Name the file in the path.")
+    at = at if file is None else at.model_copy(update={"file": file})
     if direct:
-        kind = KnownSource.LOCAL_PATH if here else source.known()
-        coordinates = ModelCoordinates(source=kind, repo=model, file=file, revision=revision)
-        found = view_of(inspect_directly(coordinates))
-    elif here:
-        found = api_of(url, api_key).get("/v2/model-sources/local", path=model)
+        found = view_of(inspect_directly(at))
+    elif at.source is KnownSource.LOCAL_PATH:
+        found = api_of(url, api_key).get("/v2/model-sources/local", path=at.repo)
     else:
-        named = {"revision": revision, "file": file}
+        named = {"revision": revision, "file": at.file}
         given = {name: value for name, value in named.items() if value is not None}
-        found = api_of(url, api_key).get(f"/v2/model-sources/{source}/models/{quote(model)}", **given)
+        found = api_of(url, api_key).get(f"/v2/model-sources/{source}/models/{quote(at.repo)}", **given)
     if output is Output.JSON:
         show_json(found)
     else:
         _show(found)
+
+
+def _coordinates(model: str, source: KnownSource, revision: str | None) -> ModelCoordinates:
+    """Some old repositories have no organisation. Raises `UsageError`."""
+    if "/" in model or Path(model).exists():
+        return coordinates_in(model, source, revision)
+    return ModelCoordinates(source=source, repo=model, revision=revision)
 
 
 def _row(model: Json) -> tuple[object, ...]:
@@ -124,6 +132,7 @@ def _facts(found: Json) -> dict[str, Any]:
         "backend": found["default_backend"],
         "runs with": ", ".join(name for name, why in found["backends"].items() if why is None),
         "architecture": ", ".join(facts["architectures"]),
+        "gguf file": _file(facts, found.get("model_file")),
         "parameters": _count(facts["parameters"]),
         "active parameters": _count(facts["active_parameters"]),
         "quantization": facts["quantization"],
@@ -139,8 +148,15 @@ def _facts(found: Json) -> dict[str, Any]:
     }
 
 
+def _file(facts: Json, chosen: Json | None) -> str | None:
+    """Which of the repository's GGUF models all this is about, and why it would be served on this cluster."""
+    return facts["file"] if chosen is None else f"{chosen['file']} ({chosen['reason']})"
+
+
 def _count(parameters: int | None) -> str | None:
-    return None if parameters is None else f"{parameters / 1e9:.2f} B"
+    if parameters is None:
+        return None
+    return f"{parameters / 1e9:.2f} B" if parameters >= 1e9 else f"{parameters / 1e6:.1f} M"
 
 
 def _size(size: int) -> str | None:

@@ -71,7 +71,7 @@ from modelyard_contracts.events.model_files import (
     ModelFileRequested,
     model_file_id,
 )
-from modelyard_contracts.events.models import ModelInspected, model_number
+from modelyard_contracts.events.models import DeploymentFileChosen, ModelInspected, model_number
 from modelyard_contracts.events.names import NameClaimed, NameEvent, NameReleased, name_id
 from modelyard_contracts.events.providers import (
     ProviderChanged,
@@ -141,6 +141,7 @@ EVENT_TYPES: dict[str, type[Event]] = {
         WorkerDevicesReserved,
         WorkerDevicesReleased,
         ModelInspected,
+        DeploymentFileChosen,
         ModelFileRequested,
         ModelFileDeletionRequested,
         ModelFileDownloading,

@@ -1,4 +1,4 @@
-"""What models were found to be at their sources."""
+"""What models were found to be at their sources, and which of them deployments serve."""
 
 from typing import ClassVar
 
@@ -13,6 +13,7 @@ class ModelInspected(Event):
 
     aggregate: ClassVar[Aggregate] = Aggregate.MODEL
     owner: ClassVar[Owner] = Owner.SCHEDULER
+    version: ClassVar[int] = 2
     coordinates: ModelCoordinates
     facts: ModelFacts
 
@@ -23,6 +24,25 @@ class ModelInspected(Event):
     def number(self) -> int:
         """The id as a number that JSON keeps exact: 52 bits of it."""
         return model_number(self.coordinates.model_id())
+
+
+class DeploymentFileChosen(Event):
+    """Which GGUF model of its repository a deployment serves that named none: the smallest good one for the
+    room at hand. Stated again where no instance is placed yet and the room has changed: the last counts."""
+
+    aggregate: ClassVar[Aggregate] = Aggregate.CHOICE
+    owner: ClassVar[Owner] = Owner.SCHEDULER
+    deployment_id: int
+    spec_seq: int
+    """As of `InstanceRequested`: another spec is chosen for anew."""
+    coordinates: ModelCoordinates
+    """What it was chosen from."""
+    file: str
+    message: str
+    """Why, for people."""
+
+    def aggregate_id(self) -> str:
+        return str(self.deployment_id)
 
 
 def model_number(model_id: str) -> int:

@@ -10,14 +10,17 @@ CLOSE = 0.1
 
 
 def confidence_of(request: Request, model: LoadedModel) -> Confidence:
-    """High where formulas were checked against starts of such models: text, known layers, NVIDIA's cards."""
+    """High where formulas were checked against starts of such models: text, known layers, NVIDIA's cards.
+    Low where neither a start nor the size of the files tells whether the layers are understood."""
     if not model.is_known:
         return Confidence.LOW
     is_checked = all(device.type == "cuda" for device in request.layout.devices())
     is_plain = model.shape.encoder is None and model.checkpoint.error <= CLOSE
     layers = [layer for layer, _ in counted(model.shape.layers)]
-    is_checked = is_checked and not any(_is_unchecked(layer.mixer) for layer in layers)
-    return Confidence.HIGH if is_checked and is_plain else Confidence.MEDIUM
+    is_unchecked = any(_is_unchecked(layer.mixer) for layer in layers)
+    if is_unchecked and request.facts.weight_bytes <= 0:
+        return Confidence.LOW
+    return Confidence.HIGH if is_checked and is_plain and not is_unchecked else Confidence.MEDIUM
 
 
 def _is_unchecked(mixer: Mixer | None) -> bool:

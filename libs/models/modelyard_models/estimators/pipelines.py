@@ -16,7 +16,7 @@ def estimate_pipeline(request: Request, backend: str) -> MemoryNeed:
     activation = max(weights * ACTIVATION_SHARE, LEAST_ACTIVATION)
     said = Single(
         backend=backend,
-        version=request.version or "newest known",
+        version=request.version or "any version",
         confidence=Confidence.LOW,
         parts=(
             part("weights", weights, "all parts of the pipeline, as in the files"),

@@ -13,7 +13,7 @@ from modelyard_models.estimators.request import Request
 from modelyard_models.flags import Flags
 from modelyard_models.layout import Device
 from modelyard_models.parallel import FlagNames, Parallel
-from modelyard_models.quantization import MXFP4, Quantization
+from modelyard_models.quantization import MXFP4, Quantization, cache_element_bytes
 from modelyard_models.shape.layers import Shape
 
 FLAG_NAMES = FlagNames(
@@ -58,7 +58,7 @@ def settings_of(request: Request, rules: dict[str, Any], shape: Shape, context: 
         rules=rules,
         fraction=flags.share("--gpu-memory-utilization") or rules["fraction"],
         batch=_batch(request, rules, shape, context),
-        kv_element_bytes=kv_element_bytes(flags, shape),
+        kv_element_bytes=kv_element_bytes(flags, shape, _asked_for(request, rules)),
         block=flags.whole("--block-size") or rules["block_size"],
         is_eager=flags.has("--enforce-eager"),
     )
@@ -89,12 +89,20 @@ def _default(rows: list[dict[str, Any]], device: Device | None) -> dict[str, Any
     )
 
 
-def kv_element_bytes(flags: Flags, shape: Shape) -> float:
+def _asked_for(request: Request, rules: dict[str, Any]) -> float | None:
+    """What the checkpoint asks of the cache, where this version listens."""
+    return cache_element_bytes(request.facts.config or {}) if rules["cache_as_checkpoint_asks"] else None
+
+
+def kv_element_bytes(flags: Flags, shape: Shape, asked_for: float | None = None) -> float:
+    """`asked_for`: by the checkpoint; a flag wins."""
     kind = flags.text("--kv-cache-dtype") or "auto"
     if kind.startswith("fp8") or kind == "int8":
         return 1.0
     if kind in ("nvfp4", "fp4_e2m1"):
         return 0.5 + 1 / 16
+    if kind == "auto" and asked_for is not None:
+        return asked_for
     if kind in ("auto", "bfloat16", "float16", "bf16", "half"):
         return float(shape.bytes_per_weight)
     raise BadParameters(f"--kv-cache-dtype: {kind!r} is not known: use auto, bfloat16, float16 or fp8")

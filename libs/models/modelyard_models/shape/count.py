@@ -126,7 +126,7 @@ def active_parameters_of(shape: Shape) -> int:
     for layer, count in counted(shape.layers):
         for one in layer.feed_forward:
             if isinstance(one, Experts):
-                each = _matrices(one.is_gated) * shape.hidden * one.width
+                each = _matrices(one.is_gated) * (one.latent or shape.hidden) * one.width
                 idle += count * (one.count - one.active) * each
     encoder = shape.encoder.parameters if shape.encoder and not shape.cross_positions else 0
     return parameters_of(shape) - encoder - idle
@@ -196,7 +196,8 @@ def _feed_forward(one: FeedForward, hidden: int) -> list[Group]:
         return [Group(Role.DENSE, matrices * hidden * one.width, Split.TENSOR)]
     biases = one.count * ((matrices - 1) * one.width + hidden) if one.has_bias else 0
     return [
-        Group(Role.EXPERTS, one.count * matrices * hidden * one.width, Split.EXPERTS),
+        Group(Role.EXPERTS, one.count * matrices * (one.latent or hidden) * one.width, Split.EXPERTS),
+        Group(Role.DENSE, 2 * hidden * one.latent, Split.NONE),
         Group(Role.SHARED_EXPERTS, matrices * hidden * one.shared_width, Split.TENSOR),
         Group(Role.SMALL, hidden * one.count, Split.NONE),
         Group(Role.SMALL, biases, Split.EXPERTS),

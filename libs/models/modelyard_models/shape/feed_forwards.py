@@ -48,7 +48,8 @@ def _experts(config: Config, traits: Traits) -> Experts | None:
     if str(config.get("model_type")).startswith("llama4"):
         shared = width
     active = integer(config, *ACTIVE_COUNTS) or 1
-    return Experts(count, min(active, count), width, shared, traits.expert_bias, not traits.ungated)
+    latent = integer(config, "moe_latent_size") or 0
+    return Experts(count, min(active, count), width, shared, traits.expert_bias, not traits.ungated, latent)
 
 
 def _width(config: Config, layer: int) -> int:

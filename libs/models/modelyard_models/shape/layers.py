@@ -74,6 +74,9 @@ class Experts:
     shared_width: int = 0
     has_bias: bool = False
     is_gated: bool = True
+    latent: int = 0
+    """They work on vectors of this size, to which and from which one matrix each leads (Nemotron 3 Super);
+    0: on the hidden state."""
 
 
 FeedForward = Dense | Experts

@@ -11,9 +11,11 @@ LONGEST_PAUSE_S = 3600.0
 def refuse_status(status: int, headers: Mapping[str, str]) -> None:
     """Raises `Limited` or `Unreachable` for what is no fault of the question."""
     if status == 429:
-        raise Limited("it takes no more requests for now (429)", pause_of(headers))
+        pause_s = pause_of(headers)
+        again = "later" if pause_s is None else f"in {pause_s:g} s"
+        raise Limited(f"it takes no more requests for now (429): try again {again}", pause_s)
     if status >= 500:
-        raise Unreachable(f"it answers with status {status}")
+        raise Unreachable(f"it answers with status {status}: try again later")
 
 
 def pause_of(headers: Mapping[str, str]) -> float | None:

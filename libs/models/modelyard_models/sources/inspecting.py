@@ -6,11 +6,11 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from modelyard_contracts.base import Contract
-from modelyard_contracts.models import GgufFacts, ModelCoordinates, ModelFacts
+from modelyard_contracts.models import GgufChoice, GgufFacts, ModelCoordinates, ModelFacts
 
 from modelyard_models.facts import facts_from_files
 from modelyard_models.files import BadModel, ModelFiles
-from modelyard_models.gguf_files import NoSuchFile, models_in
+from modelyard_models.gguf_files import NoSuchFile, choices_in
 from modelyard_models.gguf_header import BadGguf, read_header
 from modelyard_models.sources.deadline import retried
 from modelyard_models.sources.errors import BadAnswer, NotThere
@@ -19,18 +19,11 @@ from modelyard_models.sources.port import MOST_TEXT_BYTES, ModelSource, Reposito
 
 MOST_HEADER_BYTES = 32 << 20
 FIRST_HEADER_BYTES = 1 << 16
+LEAST_OF_TENSORS = 0.99
+"""Of their bytes, in a whole file: some align them less than is counted."""
 LENGTH = struct.Struct("<Q")
 
 Read = TypeVar("Read")
-
-
-class GgufChoice(Contract):
-    """One of the GGUF models that a repository holds."""
-
-    file: str
-    """The first of its shards: what a deployment names."""
-    shards: int
-    bytes: int
 
 
 class Inspection(Contract):
@@ -58,9 +51,15 @@ class _Reader:
 
     def gguf(self, path: str) -> GgufFacts:
         try:
-            return read_header(lambda start, stop: self.part(path, start, stop - start))
+            facts = read_header(lambda start, stop: self.part(path, start, stop - start))
         except BadGguf as error:
             raise BadAnswer(f"{self.repository.id}/{path}: {error}") from error
+        size, tensors = self.repository.sizes[path], sum(group.weight_bytes for group in facts.groups)
+        if size < tensors * LEAST_OF_TENSORS:
+            raise BadAnswer(
+                f"{self.repository.id}/{path} is cut short: it has {size} bytes, its tensors take {tensors}"
+            )
+        return facts
 
     def safetensors(self, path: str) -> bytes:
         """The header: a length of 8 bytes, then JSON (the layout's own documentation)."""
@@ -88,7 +87,8 @@ def inspect(source: ModelSource, coordinates: ModelCoordinates) -> Inspection:
     repository = retried(lambda: source.repository(coordinates.repo, coordinates.revision))
     reader = _Reader(source, repository)
     try:
-        plan = plan_of(repository.id, repository.sizes, repository.file or coordinates.file)
+        pattern = repository.file or coordinates.file
+        plan = plan_of(repository.id, repository.sizes, pattern)
         files = _read(reader, plan, coordinates)
         facts = facts_from_files(files)
     except NoSuchFile as error:
@@ -98,9 +98,9 @@ def inspect(source: ModelSource, coordinates: ModelCoordinates) -> Inspection:
     readme = files.texts.get("README.md")
     return Inspection(
         repository=repository,
-        facts=facts,
+        facts=_with_choices(facts, plan, choices_in(repository.sizes, pattern)),
         readme=readme.decode(errors="replace") if readme is not None else None,
-        gguf=_choices(repository),
+        gguf=choices_in(repository.sizes),
     )
 
 
@@ -127,8 +127,7 @@ def _each(read: Callable[[str], Read], paths: tuple[str, ...]) -> dict[str, Read
     return {path: read(path) for path in paths}
 
 
-def _choices(repository: Repository) -> tuple[GgufChoice, ...]:
-    return tuple(
-        GgufChoice(file=first, shards=len(parts), bytes=sum(repository.sizes.get(part, 0) for part in parts))
-        for first, parts in models_in(repository.sizes).items()
-    )
+def _with_choices(facts: ModelFacts, plan: Plan, choices: tuple[GgufChoice, ...]) -> ModelFacts:
+    if not plan.chosen:
+        return facts
+    return facts.model_copy(update={"file": plan.chosen[0], "choices": choices if len(choices) > 1 else ()})

@@ -6,12 +6,13 @@ from modelyard_contracts.base import Aggregate
 from modelyard_contracts.deployments import Category, DeploymentSpec
 from modelyard_contracts.events import (
     DeploymentDeleted,
+    DeploymentFileChosen,
     DeploymentRequested,
     DeploymentScaled,
     DeploymentUpdated,
     model_number,
 )
-from modelyard_contracts.models import ModelFormat, coordinates_of
+from modelyard_contracts.models import ModelFormat, at_file, coordinates_of
 from modelyard_eventlog.log import AnyRecorded
 from modelyard_models.backends import default_backend
 
@@ -48,11 +49,15 @@ MODELS = ReadModel(
 TABLE = table_of(MODELS)
 
 
+NOT_CHOSEN: View = {"model_file": None, "model_file_reason": None}
+"""Whatever GGUF model its spec names is served."""
+
+
 def fold_with(mask_env: MaskEnv) -> Fold:
     """The fold; `mask_env` turns sealed environment values into what may be shown."""
 
     def spec_view(spec: DeploymentSpec) -> View:
-        return {**spec.model_dump(mode="json"), "env": mask_env(spec.env), "meta": {}}
+        return {**spec.model_dump(mode="json"), "env": mask_env(spec.env), "meta": {}, **NOT_CHOSEN}
 
     def fold(event: AnyRecorded, row: Row | None) -> Row | None:
         data = event.data
@@ -76,6 +81,17 @@ def fold_with(mask_env: MaskEnv) -> Fold:
         raise TypeError(f"{event.type} is no event of a deployment")
 
     return fold
+
+
+def fold_choice(event: AnyRecorded, row: Row | None, looked_at: str | None) -> Row | None:
+    """The deployment once one of the GGUF models in its repository was chosen; `looked_at` is the one that
+    the first look was about."""
+    data: DeploymentFileChosen = event.data
+    if row is None:
+        return None
+    view = {"model_file": data.file, "model_file_reason": data.message}
+    at = data.coordinates if data.file == looked_at else at_file(data.coordinates, data.file)
+    return affected(event, row, view, {**row.hidden, "model_facts_id": model_number(at.model_id())})
 
 
 def with_ready(event: AnyRecorded, row: Row, change: int) -> Row:

@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from typing import Any, NamedTuple
 
 from modelyard_contracts.base import Aggregate
+from modelyard_contracts.events import InstanceScheduled, model_number
 from modelyard_eventlog.log import AnyRecorded
 
 from modelyard_api.projections import (
@@ -40,6 +41,7 @@ READ_MODELS = (
 )
 BY_RESOURCE = {model.resource: model for model in READ_MODELS}
 BY_AGGREGATE = {model.aggregate: model for model in READ_MODELS}
+BY_AGGREGATE[Aggregate.CHOICE] = deployments.MODELS
 
 Key = tuple[str, int]
 
@@ -58,7 +60,8 @@ class Picture:
     def __init__(self, mask_env: MaskEnv) -> None:
         self._folds: dict[Aggregate, Fold] = {
             Aggregate.DEPLOYMENT: deployments.fold_with(mask_env),
-            Aggregate.INSTANCE: instances.fold,
+            Aggregate.CHOICE: self._fold_choice,
+            Aggregate.INSTANCE: self._fold_instance,
             Aggregate.WORKER: workers.fold,
             Aggregate.ROUTE: routes.fold,
             Aggregate.PROVIDER: providers.fold,
@@ -109,6 +112,18 @@ class Picture:
         steps = [self._put(model, before, after)]
         self._spread(event, steps[0], steps)
         return steps
+
+    def _fold_instance(self, event: AnyRecorded, row: Row | None) -> Row | None:
+        after = instances.fold(event, row)
+        if after is None or not isinstance(event.data, InstanceScheduled):
+            return after
+        deployment = self.find(deployments.MODELS, after.view["model_id"])
+        file = deployment.view["model_file"] if deployment is not None else None
+        return instances.of_file(after, file) if file else after
+
+    def _fold_choice(self, event: AnyRecorded, row: Row | None) -> Row | None:
+        facts = self.find(model_facts.MODEL_FACTS, model_number(event.data.coordinates.model_id()))
+        return deployments.fold_choice(event, row, facts.view["file"] if facts is not None else None)
 
     def _put(self, model: ReadModel, before: Row | None, after: Row) -> Step:
         rows = self._rows[model.resource]

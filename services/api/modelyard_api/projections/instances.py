@@ -4,6 +4,7 @@ from collections.abc import Callable
 from typing import Any
 
 from modelyard_contracts.base import Aggregate, Event, utc
+from modelyard_contracts.deployments import Source
 from modelyard_contracts.envelope import Recorded
 from modelyard_contracts.events import (
     InstanceDownloading,
@@ -23,7 +24,7 @@ from modelyard_contracts.events import (
     InstanceUnschedulable,
     model_number,
 )
-from modelyard_contracts.models import coordinates_of
+from modelyard_contracts.models import ModelCoordinates, at_file, coordinates_of
 from modelyard_eventlog.log import AnyRecorded
 
 from modelyard_api.projections.claims import NOT_YET, devices_view, distributed_view, members_view, taken_view
@@ -125,6 +126,8 @@ def _requested(data: InstanceRequested) -> View:
         "model_scope_model_id": spec["model_scope_model_id"],
         "model_scope_file_path": spec["model_scope_file_path"],
         "local_path": spec["local_path"],
+        "revision": spec["revision"],
+        "model_file": None,
         "source_index": coordinates_of(data.spec).model_id(),
         "download_progress": 0.0,
         "worker_id": None,
@@ -156,6 +159,18 @@ def _scheduled(event: Recorded[InstanceScheduled], _: View) -> View:
         **devices_view(event.data.claim),
         "distributed_servers": distributed_view(event.data.subordinates),
     }
+
+
+def of_file(row: Row, file: str) -> Row:
+    """The instance that serves this GGUF model of its repository."""
+    view = row.view
+    said = ModelCoordinates(
+        source=Source(view["source"]),
+        repo=view["huggingface_repo_id"] or view["model_scope_model_id"] or view["local_path"],
+        revision=view["revision"],
+    )
+    served = {"model_file": file, "source_index": at_file(said, file).model_id()}
+    return row._replace(view={**view, **served})
 
 
 def _unschedulable(event: Recorded[InstanceUnschedulable], _: View) -> View:

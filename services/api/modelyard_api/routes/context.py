@@ -5,7 +5,7 @@ import hmac
 import json
 from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Annotated
 
 from cryptography.fernet import Fernet, InvalidToken
@@ -35,8 +35,10 @@ from modelyard_api.handlers.model_files import ModelFileHandler
 from modelyard_api.handlers.providers import ProviderHandler
 from modelyard_api.handlers.routes import RouteHandler
 from modelyard_api.handlers.workers import WorkerHandler
-from modelyard_api.projections import queries
+from modelyard_api.projections import moments, queries
+from modelyard_api.projections.moments import Moment
 from modelyard_api.projections.runner import Projections
+from modelyard_api.projections.worker_use import in_use
 
 SESSION_COOKIE = "modelyard_session"
 
@@ -77,6 +79,12 @@ class Context:
     """Set once the streams, the read models and the first admin are there."""
     stopping: asyncio.Event
     handlers: Handlers
+
+    async def moment(self) -> Moment:
+        """The workers, with what is in use on them, and the instances, as they are now. Raises
+        `DatabaseUnavailable`."""
+        found = await moments.now(self.db)
+        return replace(found, workers=[in_use(one, self.telemetry.of(one["id"])) for one in found.workers])
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,7 @@ from modelyard_contracts.deployments import DeploymentSpec, Source
 from modelyard_contracts.models import ModelCoordinates, ModelFacts, coordinates_of
 from modelyard_models.sources.errors import SourceError
 from modelyard_placement.claims import Sizer
-from modelyard_placement.cluster import BadInput, Cluster, read_cluster
+from modelyard_placement.cluster import BadInput
 from modelyard_placement.demand import Demand
 from modelyard_placement.evaluation import evaluate, evaluation_view, failed_view
 from modelyard_placement.workload import read_deployment
@@ -20,14 +20,12 @@ from pydantic import Field
 
 from modelyard_api.projections import moments
 from modelyard_api.projections.moments import Moment
-from modelyard_api.projections.worker_use import in_use
 from modelyard_api.routes.context import Caller, CallerOf, Context, ContextOf, hub_token
+from modelyard_api.routes.gguf_choice import choice_view, chosen_in, cluster_of
 
 Json = dict[str, Any]
 CATALOGUE_ONLY = frozenset({"quantization", "mode", "gpu_filters"})
 """Fields of a catalogue's entries, which say nothing of placement."""
-HELD = "scheduled"
-"""What holds its claim in the log holds it here, though it failed."""
 
 
 class EvaluationRequest(Command):
@@ -47,15 +45,10 @@ def model_evaluation_router() -> APIRouter:
         caller: CallerOf,
         at: Annotated[Instant | None, Query(description="A moment that is past; none: now.")] = None,
     ) -> Json:
-        moment = await (moments.now(context.db) if at is None else moments.at(context.db, at))
-        workers = moment.workers
-        if at is None:
-            workers = [in_use(worker, context.telemetry.of(worker["id"])) for worker in workers]
+        moment = await (context.moment() if at is None else moments.at(context.db, at))
         sizer = Sizer()
         results = [
-            await _evaluated(
-                context, caller, replace(moment, workers=workers), request.cluster_id, spec, sizer
-            )
+            await _evaluated(context, caller, moment, request.cluster_id, spec, sizer)
             for spec in request.model_specs
         ]
         return {"results": results, "seq": moment.seq}
@@ -68,21 +61,30 @@ async def _evaluated(
 ) -> Json:
     said = {key: value for key, value in spec.items() if key not in CATALOGUE_ONLY}
     said.setdefault("name", "evaluated")
-    try:
-        demand = read_deployment(said, "model_specs", lambda _: None)
-        if demand.model is None:
-            demand, files = await _described(context, caller, demand, said)
-        else:
-            files = None
-        if demand.spec.source is not Source.LOCAL_PATH:
-            files = _of_hubs(moment)
-        cluster = _cluster(moment, files)
-    except (BadInput, SourceError) as error:
-        return failed_view(str(error), spec)
     wanted = cluster_id if cluster_id is not None else said.get("cluster_id")
     idents = [wanted] if wanted is not None else [one["id"] for one in moment.clusters]
-    found = await asyncio.to_thread(evaluate, cluster, demand, idents, sizer)
-    return evaluation_view(found, spec)
+
+    async def look(at: ModelCoordinates) -> ModelFacts | None:
+        return (await _looked_at(context, caller, at))[0]
+
+    try:
+        demand = read_deployment(said, "model_specs", lambda _: None)
+        files = None
+        if demand.model is None:
+            demand, files = await _described(context, caller, demand, said)
+        if demand.spec.source is not Source.LOCAL_PATH:
+            files = _of_hubs(moment)
+        cluster = cluster_of(moment, files)
+        chosen = {
+            ident: await chosen_in(cluster, replace(demand, cluster_id=ident), sizer, look)
+            for ident in idents
+        }
+    except (BadInput, SourceError) as error:
+        return failed_view(str(error), spec)
+    found = await asyncio.to_thread(evaluate, cluster, [one for one, _ in chosen.values()], sizer)
+    view = evaluation_view(found, spec)
+    _, choice = chosen.get(view["cluster_id"], (demand, None))
+    return {**view, "model_file": choice_view(choice)}
 
 
 async def _described(
@@ -125,16 +127,6 @@ async def _on_workers(context: Context, path: str) -> tuple[ModelFacts | None, l
     answers = await context.paths.ask_workers(path)
     files = [{"worker_name": one.worker, "local_path": path} for one in answers if one.found]
     return next((one.facts for one in answers if one.facts is not None), None), files
-
-
-def _cluster(moment: Moment, files: list[Json] | None) -> Cluster:
-    instances = [
-        {**view, "state": HELD} if view["state"] == "error" else view
-        for view in moment.instances
-        if view["worker_id"] is not None
-    ]
-    told: Json = {"workers": moment.workers, "instances": instances}
-    return read_cluster(told if files is None else {**told, "model_files": files})
 
 
 def _of_hubs(moment: Moment) -> list[Json]:

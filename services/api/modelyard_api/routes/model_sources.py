@@ -5,13 +5,15 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Header, Query
 from modelyard_contracts.deployments import Source
-from modelyard_contracts.models import ModelCoordinates
+from modelyard_contracts.models import ModelCoordinates, ModelFacts
 from modelyard_models.sources.errors import SourceError
 from modelyard_models.sources.port import Search, Sort
 from modelyard_models.sources.views import page_of, view_of, view_of_facts
 
 from modelyard_api.domain.errors import Refusal
+from modelyard_api.ports import WorkerPath
 from modelyard_api.routes.context import AdminOf, CallerOf, Context, ContextOf, hub_token
+from modelyard_api.routes.gguf_choice import Look, choice_view, facts_and_choice
 from modelyard_api.routes.hub_tokens import Hub
 
 Json = dict[str, Any]
@@ -64,7 +66,13 @@ def _add_model(router: APIRouter) -> None:
     ) -> Json:
         coordinates = ModelCoordinates(source=hub.source(), repo=repo, file=file, revision=revision)
         token = token or hub_token(context, caller, hub.source())
-        return view_of(await context.catalogue.inspect(coordinates, token), accelerator)
+
+        async def look(at: ModelCoordinates) -> ModelFacts:
+            return (await context.catalogue.inspect(at, token)).facts
+
+        inspection = await context.catalogue.inspect(coordinates, token)
+        chosen = await _for_the_cluster(context, coordinates, inspection.facts, look)
+        return {**view_of(inspection, accelerator), **chosen}
 
 
 def _add_local(router: APIRouter) -> None:
@@ -73,18 +81,43 @@ def _add_local(router: APIRouter) -> None:
         context: ContextOf, _: AdminOf, path: Annotated[str, Query(min_length=1, max_length=4096)]
     ) -> Json:
         coordinates = ModelCoordinates(source=Source.LOCAL_PATH, repo=path)
+
+        async def look(at: ModelCoordinates) -> ModelFacts | None:
+            try:
+                return (await context.catalogue.inspect(at)).facts
+            except SourceError:
+                _, answer = await _of_workers(context, at.repo)
+                return answer.facts if answer else None
+
         try:
-            return {**view_of(await context.catalogue.inspect(coordinates)), "worker": None}
+            inspection = await context.catalogue.inspect(coordinates)
         except SourceError as error:
-            return await _of_workers(context, path, str(error))
+            said, answer = await _of_workers(context, path)
+            if answer is None or answer.facts is None:
+                lines = (f"path: {path} was not found", str(error), *said)
+                raise Refusal(404, "NotFound", "\n".join(lines)) from error
+            view, facts = {"id": path, **view_of_facts(answer.facts), "worker": answer.worker}, answer.facts
+        else:
+            view, facts = {**view_of(inspection), "worker": None}, inspection.facts
+        return {**view, **await _for_the_cluster(context, coordinates, facts, look)}
 
 
-async def _of_workers(context: Context, path: str, here: str) -> Json:
-    """What the first worker says that has it. Raises `Refusal` (404) with what each one said."""
-    said = [here]
+async def _of_workers(context: Context, path: str) -> tuple[list[str], WorkerPath | None]:
+    """The first that has it, and what those said that have not."""
+    said: list[str] = []
     async with aclosing(context.paths.as_answered(path)) as answers:
         async for answer in answers:
             if answer.facts is not None:
-                return {"id": path, **view_of_facts(answer.facts), "worker": answer.worker}
+                return said, answer
             said.append(f"{answer.worker}: {answer.message}")
-    raise Refusal(404, "NotFound", "\n".join([f"path: {path} was not found", *said]))
+    return said, None
+
+
+async def _for_the_cluster(
+    context: Context, coordinates: ModelCoordinates, facts: ModelFacts, look: Look
+) -> Json:
+    """Which GGUF model would be served here, and what it is; null where nothing is to choose."""
+    if not facts.choices:
+        return {"model_file": None}
+    of_file, chosen = await facts_and_choice(await context.moment(), coordinates, facts, look)
+    return {"facts": of_file.model_dump(mode="json"), "model_file": choice_view(chosen)}

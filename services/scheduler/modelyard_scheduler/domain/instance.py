@@ -144,6 +144,8 @@ class InstanceState(NamedTuple):
     deployment_name: str
     cluster_id: int
     spec: DeploymentSpec
+    spec_seq: int
+    """The sequence of the deployment event that `spec` comes from."""
     phase: Phase
     seq: int
     """The last sequence of its aggregate."""
@@ -156,6 +158,8 @@ class InstanceState(NamedTuple):
     """Of the same event as `correlation_id`."""
     worker_id: int | None = None
     worker_name: str | None = None
+    model_file: str | None = None
+    """Of the GGUF models in its repository, the one that had been chosen when it was placed."""
     claim: Claim = NOTHING_CLAIMED
     """Of the worker it is on."""
     subordinates: tuple[Subordinate, ...] = ()
@@ -244,6 +248,7 @@ def _requested(fact: InstanceRequested, recorded: Recorded[InstanceFact]) -> Ins
         deployment_name=fact.deployment_name,
         cluster_id=fact.cluster_id,
         spec=fact.spec,
+        spec_seq=fact.spec_seq,
         phase=Phase.REQUESTED,
         seq=recorded.seq,
         last_event_id=recorded.id,

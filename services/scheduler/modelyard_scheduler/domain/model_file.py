@@ -55,7 +55,10 @@ def admits(state: ModelFileState | None, fact: AgentFileFact) -> str | None:
             return None
 
 
-def evolve(state: ModelFileState | None, recorded: Recorded[ModelFileFact]) -> ModelFileState:
+def evolve(
+    state: ModelFileState | None, recorded: Recorded[ModelFileFact], sealed_token: str | None = None
+) -> ModelFileState:
+    """`sealed_token`: what the one who stated it keeps for the hub."""
     fact = recorded.data
     if state is None:
         state = ModelFileState(fact.file_id, fact.worker_id, fact.model, FilePhase.GONE, recorded.seq)
@@ -63,7 +66,7 @@ def evolve(state: ModelFileState | None, recorded: Recorded[ModelFileFact]) -> M
     match fact:
         case ModelFileRequested():
             phase = state.phase if state.phase is FilePhase.READY else FilePhase.REQUESTED
-            return replace(state, phase=phase, want=_want(recorded, fact, "present"))
+            return replace(state, phase=phase, want=_want(recorded, fact, "present", sealed_token))
         case ModelFileDeletionRequested():
             return replace(state, want=_want(recorded, fact, "absent"))
         case ModelFileDownloading():
@@ -81,7 +84,10 @@ def evolve(state: ModelFileState | None, recorded: Recorded[ModelFileFact]) -> M
 
 
 def _want(
-    recorded: Recorded[ModelFileFact], fact: ModelFileRequested | ModelFileDeletionRequested, wanted: str
+    recorded: Recorded[ModelFileFact],
+    fact: ModelFileRequested | ModelFileDeletionRequested,
+    wanted: str,
+    sealed_token: str | None = None,
 ) -> FileWant:
     return FileWant.model_validate(
         {
@@ -91,6 +97,7 @@ def _want(
             "state": wanted,
             "cleanup": isinstance(fact, ModelFileDeletionRequested) and fact.cleanup,
             "wish": recorded.id,
+            "sealed_token": sealed_token,
             "correlation_id": recorded.correlation_id,
             "actor": recorded.actor,
             "traceparent": recorded.traceparent,

@@ -8,22 +8,33 @@ those whose worker was gone: their model server may still run there (`leftovers`
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
-from typing import Any
+from typing import Any, NamedTuple
 
 from modelyard_contracts.backends import InferenceBackend
 from modelyard_contracts.base import Aggregate
 from modelyard_contracts.companions import adapter_at, draft_at
-from modelyard_contracts.deployments import DeploymentSpec
+from modelyard_contracts.deployments import DeploymentSpec, Source
 from modelyard_contracts.envelope import Recorded
 from modelyard_contracts.events import (
+    DeploymentFileChosen,
     InferenceBackendDefined,
     InferenceBackendDeleted,
     InstanceRequested,
+    InstanceScheduled,
     ModelInspected,
+    UserDeleted,
+    UserEvent,
+    UserHubTokenChanged,
     WorkerDevicesReleased,
     WorkerDevicesReserved,
 )
-from modelyard_contracts.models import ModelCoordinates, ModelFacts, coordinates_of
+from modelyard_contracts.models import (
+    ModelCoordinates,
+    ModelFacts,
+    at_file,
+    coordinates_of,
+    with_file,
+)
 from modelyard_models.beside import Beside
 from modelyard_placement.demand import Demand, PathSaid, backend_for, unread
 from modelyard_placement.index import Index
@@ -47,6 +58,16 @@ from modelyard_scheduler.domain.views import worker_view
 from modelyard_scheduler.domain.worker import WorkerFact, WorkerPhase, WorkerState
 
 NO_FILES: frozenset[str] = frozenset()
+_Asked = tuple[Beside, int, str | None]
+"""What else a demand depends on: what runs along, the replicas, and the file that was chosen."""
+
+
+class Choice(NamedTuple):
+    """The GGUF model that a deployment serves which named none."""
+
+    spec_seq: int
+    file: str
+    seq: int
 
 
 class Picture:
@@ -59,7 +80,11 @@ class Picture:
         self.workers: dict[int, WorkerState] = {}
         self.models: dict[str, ModelFacts] = {}
         """What is known of models, by `ModelCoordinates.model_id`."""
+        self.choices: dict[int, Choice] = {}
+        """By deployment."""
         self.model_files: dict[int, ModelFileState] = {}
+        self.hub_tokens: dict[tuple[str, Source], str] = {}
+        """Sealed, by the actor who keeps them and the hub they are for."""
         self.fleet = FleetState()
         self.backends: dict[str, InferenceBackend] = {}
         """Inference backends as they are defined now, by name."""
@@ -71,7 +96,7 @@ class Picture:
         self._of_deployment: dict[int, set[int]] = defaultdict(set)
         self._on_worker: dict[int, set[int]] = defaultdict(set)
         self._unplaced: set[int] = set()
-        self._demands: dict[int, tuple[DeploymentSpec, ModelFacts | None, Beside, int, Demand]] = {}
+        self._demands: dict[int, tuple[DeploymentSpec, ModelFacts | None, _Asked, Demand]] = {}
 
     def instances_of(self, deployment_id: int) -> list[InstanceState]:
         """By id, the oldest first."""
@@ -80,9 +105,23 @@ class Picture:
     def instances_on(self, worker_id: int) -> list[InstanceState]:
         return [self.instances[ident] for ident in sorted(self._on_worker.get(worker_id, ()))]
 
-    def facts_of(self, spec: DeploymentSpec) -> ModelFacts | None:
+    def facts_of(self, state: InstanceState) -> ModelFacts | None:
         """None: its model was not inspected yet."""
-        return self.facts_at(coordinates_of(spec))
+        return self.facts_at(self.coordinates(state)) or self.facts_at(coordinates_of(state.spec))
+
+    def coordinates(self, state: InstanceState) -> ModelCoordinates:
+        """Where its model is looked at: where the spec says, unless another of the GGUF models there was
+        chosen than that look was about."""
+        said, file = coordinates_of(state.spec), self.file_of(state)
+        facts = self.facts_at(said)
+        return said if file is None or facts is None or facts.file == file else at_file(said, file)
+
+    def file_of(self, state: InstanceState) -> str | None:
+        """The GGUF model that was chosen for it; None: what its spec names."""
+        if state.phase not in UNPLACED:
+            return state.model_file
+        choice = self.choices.get(state.deployment_id)
+        return choice.file if choice is not None and choice.spec_seq == state.spec_seq else None
 
     def facts_at(self, coordinates: ModelCoordinates | None) -> ModelFacts | None:
         return None if coordinates is None else self.models.get(coordinates.model_id())
@@ -91,7 +130,7 @@ class Picture:
         """As it is defined now; None where the deployment names none and its model was not inspected yet."""
         if spec.backend is not None:
             return self.backends.get(spec.backend)
-        model = self.facts_of(spec)
+        model = self.facts_at(coordinates_of(spec))
         return None if model is None else self.backends.get(backend_for(spec, model))
 
     def beside(self, spec: DeploymentSpec) -> Beside:
@@ -105,13 +144,14 @@ class Picture:
         """What the instance asks of a place. Raises `BadParameters`."""
         deployment = self.deployments.get(state.deployment_id)
         replicas = max(1, deployment.replicas if deployment else 1)
-        model, beside = self.facts_of(state.spec), self.beside(state.spec)
+        model, file = self.facts_of(state), self.file_of(state)
+        asked = (self.beside(state.spec), replicas, file)
         known = self._demands.get(state.deployment_id)
-        asked = (beside, replicas)
-        if known is None or known[0] is not state.spec or known[1] is not model or known[2:4] != asked:
-            known = state.spec, model, beside, replicas, demand_for(state, model, beside, replicas)
+        if known is None or known[0] is not state.spec or known[1] is not model or known[2] != asked:
+            of_file = state._replace(spec=with_file(state.spec, file)) if file else state
+            known = state.spec, model, asked, demand_for(of_file, model, asked[0], replicas)
             self._demands[state.deployment_id] = known
-        return replace(known[4], paths=paths)
+        return replace(known[3], paths=paths)
 
     def unplaced(self) -> list[InstanceState]:
         return [self.instances[ident] for ident in sorted(self._unplaced)]
@@ -128,8 +168,13 @@ class Picture:
             case Aggregate.MODEL:
                 inspected: ModelInspected = recorded.data
                 self.models[ident] = inspected.facts
+            case Aggregate.CHOICE:
+                chosen: DeploymentFileChosen = recorded.data
+                self.choices[int(ident)] = Choice(chosen.spec_seq, chosen.file, recorded.seq)
             case Aggregate.MODEL_FILE:
                 self._apply_model_file(int(ident), recorded)
+            case Aggregate.USER:
+                self._apply_user(recorded.data)
             case Aggregate.FLEET:
                 self.fleet = fleet.evolve(self.fleet, recorded)
             case Aggregate.BACKEND:
@@ -145,8 +190,23 @@ class Picture:
             case InferenceBackendDeleted():
                 self.backends.pop(fact.name, None)
 
+    def _apply_user(self, fact: UserEvent) -> None:
+        """All that matters here of people is what they show to hubs."""
+        actor = f"user/{fact.user_id}"
+        match fact:
+            case UserHubTokenChanged(hub=hub, sealed_token=str(token)):
+                self.hub_tokens[actor, hub] = token
+            case UserHubTokenChanged(hub=hub):
+                self.hub_tokens.pop((actor, hub), None)
+            case UserDeleted():
+                for hub in Source:
+                    self.hub_tokens.pop((actor, hub), None)
+            case _:
+                pass
+
     def _apply_model_file(self, ident: int, recorded: Recorded[ModelFileFact]) -> None:
-        state = model_file.evolve(self.model_files.get(ident), recorded)
+        token = self.hub_tokens.get((recorded.actor, recorded.data.model.source))
+        state = model_file.evolve(self.model_files.get(ident), recorded, token)
         self.model_files[ident] = state
         before = self.files.get(state.worker_id, NO_FILES)
         location = {state.model.location()}
@@ -189,7 +249,8 @@ class Picture:
                 self.rooms.put_worker(worker_view(state, self.files.get(state.worker_id, NO_FILES)))
 
     def _apply_instance(self, ident: int, recorded: Recorded[InstanceFact]) -> None:
-        state = instance.evolve(self.instances.get(ident), recorded)
+        before = self.instances.get(ident)
+        state = instance.evolve(before, recorded)
         self.highest_instance_id = max(self.highest_instance_id, ident)
         if state is None:
             return
@@ -198,6 +259,8 @@ class Picture:
             return
         if isinstance(recorded.data, InstanceRequested):
             state = self._with_shared_spec(state)
+        if before is not None and isinstance(recorded.data, InstanceScheduled):
+            state = state._replace(model_file=self.file_of(before))
         self.instances[ident] = state
         self._note(state)
 
@@ -255,4 +318,5 @@ class Picture:
         if state is not None and state.deleted and not self._of_deployment.get(deployment_id):
             del self.deployments[deployment_id]
             self._demands.pop(deployment_id, None)
+            self.choices.pop(deployment_id, None)
             self._of_deployment.pop(deployment_id, None)

@@ -5,8 +5,9 @@ from dataclasses import replace
 
 from modelyard_contracts.deployments import Backend, DeploymentSpec, Reason
 from modelyard_contracts.explanations import Remedy
-from modelyard_contracts.models import GgufFacts, ModelFacts
+from modelyard_contracts.models import ModelFacts
 from modelyard_contracts.parameters import BadParameters
+from modelyard_models.scaling import scaled
 from modelyard_placement.claims import Sizer
 from modelyard_placement.demand import Demand, demand_of
 from modelyard_placement.index import Index
@@ -78,7 +79,7 @@ def _with_fewer_bits(rooms: Index, demand: Demand, sizer: Sizer) -> Remedy | Non
     for bits, named in BITS:
         if bits >= present:
             continue
-        worker = _fits(rooms, demand, sizer, demand.spec, _scaled(demand.model, bits / present))
+        worker = _fits(rooms, demand, sizer, demand.spec, scaled(demand.model, bits / present))
         if worker:
             message = f"with {named} its weights would fit on {worker}"
             return Remedy(change="another_quantization", worker=worker, message=message)
@@ -89,27 +90,6 @@ def _bits(model: ModelFacts) -> float:
     if not model.parameters:
         return FULL_BITS
     return min(FULL_BITS, 8 * model.weight_bytes / model.parameters)
-
-
-def _scaled(model: ModelFacts, share: float) -> ModelFacts:
-    update: dict[str, object] = {"weight_bytes": int(model.weight_bytes * share)}
-    if model.gguf is not None:
-        update["gguf"] = _scaled_gguf(model.gguf, share)
-    return model.model_copy(update=update)
-
-
-def _scaled_gguf(facts: GgufFacts, share: float) -> GgufFacts:
-    groups = tuple(
-        group.model_copy(
-            update={
-                "weight_bytes": int(group.weight_bytes * share),
-                "padded_bytes": int(group.padded_bytes * share),
-                "largest_tensor_bytes": int(group.largest_tensor_bytes * share),
-            }
-        )
-        for group in facts.groups
-    )
-    return facts.model_copy(update={"groups": groups})
 
 
 def _partly_in_ram(rooms: Index, demand: Demand, sizer: Sizer) -> Remedy | None:

@@ -30,6 +30,7 @@ NEEDED = frozenset(
         Aggregate.FLEET,
         Aggregate.MODEL,
         Aggregate.MODEL_FILE,
+        Aggregate.CHOICE,
     }
 )
 """Facts about anything else decide no placement."""

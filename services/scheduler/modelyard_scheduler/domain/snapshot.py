@@ -11,7 +11,7 @@ from dataclasses import dataclass, fields
 from typing import Any
 
 from modelyard_contracts.backends import InferenceBackend
-from modelyard_contracts.deployments import DeploymentSpec
+from modelyard_contracts.deployments import DeploymentSpec, Source
 from modelyard_contracts.models import ModelFacts
 from modelyard_placement.picture import Holding
 from pydantic import TypeAdapter
@@ -21,7 +21,7 @@ from modelyard_scheduler.domain.deployment import DeploymentState
 from modelyard_scheduler.domain.fleet import FleetState
 from modelyard_scheduler.domain.instance import InstanceState
 from modelyard_scheduler.domain.model_file import ModelFileState
-from modelyard_scheduler.domain.picture import Picture
+from modelyard_scheduler.domain.picture import Choice, Picture
 from modelyard_scheduler.domain.worker import WorkerState
 
 AT_ONCE = 200
@@ -33,6 +33,8 @@ INSTANCES = TypeAdapter(list[InstanceState])
 DEPLOYMENTS = TypeAdapter(list[DeploymentState])
 WORKERS = TypeAdapter(list[WorkerState])
 MODELS = TypeAdapter(list[tuple[str, ModelFacts]])
+CHOICES = TypeAdapter(list[tuple[int, Choice]])
+HUB_TOKENS = TypeAdapter(list[tuple[tuple[str, Source], str]])
 MODEL_FILES = TypeAdapter(list[ModelFileState])
 BACKENDS = TypeAdapter(list[InferenceBackend])
 SPECS = TypeAdapter(list[DeploymentSpec])
@@ -57,6 +59,8 @@ class Taken:
     workers: tuple[WorkerState, ...]
     holdings: tuple[Holding, ...]
     models: tuple[tuple[str, ModelFacts], ...]
+    choices: tuple[tuple[int, Choice], ...]
+    hub_tokens: tuple[tuple[tuple[str, Source], str], ...]
     model_files: tuple[ModelFileState, ...]
     files: tuple[tuple[int, frozenset[str]], ...]
     backends: tuple[InferenceBackend, ...]
@@ -78,6 +82,8 @@ def taken(picture: Picture) -> Taken:
         workers=tuple(picture.workers.values()),
         holdings=tuple(holding for room in rooms for holding in room.holdings.values()),
         models=tuple(picture.models.items()),
+        choices=tuple(picture.choices.items()),
+        hub_tokens=tuple(picture.hub_tokens.items()),
         model_files=tuple(picture.model_files.values()),
         files=tuple(picture.files.items()),
         backends=tuple(picture.backends.values()),
@@ -98,6 +104,8 @@ def _lines(snapshot: Taken) -> Iterator[bytes]:
         "workers": snapshot.workers,
         "holdings": snapshot.holdings,
         "models": snapshot.models,
+        "choices": snapshot.choices,
+        "hub_tokens": snapshot.hub_tokens,
         "model_files": snapshot.model_files,
         "files": snapshot.files,
         "backends": snapshot.backends,
@@ -152,6 +160,8 @@ def _picture(tables: Mapping[str, list[Any]]) -> Picture:
     picture.leftovers = {state.instance_id: state for state in leftovers}
     picture.workers = {state.worker_id: state for state in WORKERS.validate_python(tables["workers"])}
     picture.models = dict(MODELS.validate_python(tables["models"]))
+    picture.choices = dict(CHOICES.validate_python(tables["choices"]))
+    picture.hub_tokens = dict(HUB_TOKENS.validate_python(tables["hub_tokens"]))
     files = MODEL_FILES.validate_python(tables["model_files"])
     picture.model_files = {state.file_id: state for state in files}
     picture.files = dict(FILES.validate_python(tables["files"]))

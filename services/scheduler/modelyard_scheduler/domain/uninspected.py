@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from modelyard_contracts.companions import companions_of
 from modelyard_contracts.deployments import Reason, Source
 from modelyard_contracts.events import Decision, InstanceUnschedulable, SourceSaid
-from modelyard_contracts.models import ModelCoordinates, coordinates_of
+from modelyard_contracts.models import ModelCoordinates
 from modelyard_placement.survey import Row, Verdict, alike
 
 from modelyard_scheduler.domain.instance import UNPLACED, InstanceState, Phase
@@ -18,7 +18,7 @@ CHECK = "model_metadata"
 
 def models_of(picture: Picture, state: InstanceState) -> list[tuple[str, ModelCoordinates]]:
     """Its own model, and its companions with the fields that name them."""
-    return [("", coordinates_of(state.spec)), *companions_of(state.spec)]
+    return [("", picture.coordinates(state)), *companions_of(state.spec)]
 
 
 def is_own_path(field: str, coordinates: ModelCoordinates) -> bool:

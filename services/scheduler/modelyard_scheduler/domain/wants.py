@@ -7,6 +7,7 @@ from typing import Final, Literal, assert_never
 
 from modelyard_contracts.backends import InferenceBackend
 from modelyard_contracts.messages import GroupMember, GroupWant, Want
+from modelyard_contracts.models import with_file
 
 from modelyard_scheduler.domain.instance import InstanceState, Phase, homes
 from modelyard_scheduler.domain.picture import Picture
@@ -77,7 +78,7 @@ def _want(
         deployment_name=state.deployment_name,
         state=wanted,
         attempt=attempt,
-        spec=state.spec,
+        spec=with_file(state.spec, state.model_file) if state.model_file else state.spec,
         claim=state.subordinates[rank - 1].claim if rank else state.claim,
         group=_group(state, rank) if state.subordinates else None,
         backend=backend,

@@ -17,6 +17,7 @@ from modelyard_placement.filters import worker_obstacle
 from modelyard_scheduler.domain.decisions import Said, placed, question
 from modelyard_scheduler.domain.instance import UNPLACED, InstanceState, Phase
 from modelyard_scheduler.domain.picture import Picture
+from modelyard_scheduler.handlers.choosing import choose_files
 from modelyard_scheduler.handlers.deciding import AT_ONCE, Decider, Decision
 from modelyard_scheduler.handlers.wants import WantsHandler
 from modelyard_scheduler.ports import Inspections, Paths
@@ -50,6 +51,8 @@ class PlacementHandler:
         model is not known yet are left out: they come again once it is."""
         ready = self.inspections.placeable(instance_ids)
         said = await self._ask_for_paths(ready)
+        if await choose_files(self.decider, self.sizer, ready, said):
+            ready = self.inspections.placeable(ready)
         for start in range(0, len(ready), AT_ONCE):
             some = ready[start : start + AT_ONCE]
             if await self.decider.state(partial(self._placed, some, said, explained)):

@@ -8,7 +8,7 @@ from pathlib import Path
 from modelyard_contracts.deployments import Source
 from modelyard_contracts.messages import PathAnswer, PathQuestion
 from modelyard_contracts.models import ModelCoordinates, ModelFacts
-from modelyard_models.gguf_files import models_in, projector_in
+from modelyard_models.gguf_files import NoSuchFile, choose_model, projector_in
 from modelyard_models.keeping import kept
 from modelyard_models.llama_cpp.flags import flags_of
 from modelyard_models.llama_cpp.kv_cache import bytes_per_token
@@ -23,13 +23,13 @@ ADAPTER_CONFIG = "adapter_config.json"
 
 
 def find_model(path: str) -> Path:
-    """The GGUF file to serve: the path itself, or the one (first shard) in that directory.
+    """The GGUF file to serve: the path itself, or one (its first shard) in that directory.
 
     Only names that end in `.gguf` are ever looked into. Raises `ModelMissing`.
     """
     here = Path(path)
     if here.is_dir():
-        return _only_model_in(here)
+        return _model_in(here)
     if here.suffix != ".gguf":
         raise ModelMissing(f"{path} is neither a directory nor a .gguf file")
     if not here.is_file():
@@ -37,16 +37,13 @@ def find_model(path: str) -> Path:
     return here
 
 
-def _only_model_in(directory: Path) -> Path:
-    """Projectors beside a model are none."""
-    found = list(models_in({file.name: 0 for file in directory.glob("*.gguf")}))
-    if not found:
-        raise ModelMissing(f"{directory} holds no .gguf file")
-    if len(found) > 1:
-        raise ModelMissing(
-            f"{directory} holds several models ({', '.join(found[:5])}): name one of the files"
-        )
-    return directory / found[0]
+def _model_in(directory: Path) -> Path:
+    """Of several the smallest that loses little, unless the scheduler names one for the room there is."""
+    try:
+        sizes = LocalFiles().repository(str(directory), None).sizes
+        return directory / choose_model(str(directory), sizes, None)[0]
+    except (NoSuchFile, SourceError) as error:
+        raise ModelMissing(str(error)) from error
 
 
 def served_model(path: str) -> Path:
@@ -80,7 +77,9 @@ def adapter_rank(adapter: Path) -> int | None:
 def look(question: PathQuestion) -> PathAnswer:
     try:
         served = served_model(question.path)
-        inspection = inspect(LocalFiles(), ModelCoordinates(source=Source.LOCAL_PATH, repo=str(served)))
+        file = "*.gguf" if served.suffix == ".gguf" else None
+        said = ModelCoordinates(source=Source.LOCAL_PATH, repo=question.path, file=file)
+        inspection = inspect(LocalFiles(), said)
     except (ModelMissing, SourceError, OSError) as error:
         return PathAnswer(found=False, message=str(error))
     return _answer(served, inspection.facts.model_copy(update={"location": question.path}))

@@ -88,12 +88,12 @@ class ModelStore:
         self.kept.used_now(ident)
         return self.kept.served(ident, kept)
 
-    async def prefetch(self, model: ModelCoordinates) -> None:
+    async def prefetch(self, model: ModelCoordinates, token: str | None = None) -> None:
         """Says that it is there also if it was before."""
         ident = model.model_id()
         kept = await asyncio.to_thread(self.kept.whole, ident)
         if kept is None:
-            await self._fetched(ident, model)
+            await self._fetched(ident, model, token)
         else:
             self._news.downloaded(model, kept.plan, self.kept.served(ident, kept))
 

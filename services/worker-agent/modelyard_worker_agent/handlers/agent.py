@@ -6,6 +6,7 @@ from pathlib import Path
 
 import structlog
 from modelyard_contracts.messages import Want
+from modelyard_runtime.secrets import Sealer
 
 from modelyard_worker_agent.adapters.relay import Relay
 from modelyard_worker_agent.domain.log_keeping import removals_to_forget
@@ -21,6 +22,10 @@ class Agent:
         self._machine = machine
         self._supervisors: dict[int, Supervisor] = {}
         self._tasks: dict[int, asyncio.Task[None]] = {}
+
+    @property
+    def sealer(self) -> Sealer:
+        return self._machine.sealer
 
     def adopt(self) -> None:
         """Takes up every instance that this machine has, before the control plane is even asked."""

@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator
 
 import structlog
 from modelyard_contracts.messages import FileWant
+from modelyard_runtime.secrets import Sealer, Unsealable
 
 from modelyard_worker_agent.ports import DownloadFailed, ModelMissing, Shelf
 
@@ -16,8 +17,9 @@ LOOK_S = 1.0
 class ModelFiles:
     """The latest want of each model counts; the same one is done once."""
 
-    def __init__(self, shelf: Shelf) -> None:
+    def __init__(self, shelf: Shelf, sealer: Sealer) -> None:
         self._shelf = shelf
+        self._sealer = sealer
         self._doing: dict[int, tuple[FileWant, asyncio.Task[None]]] = {}
 
     async def follow(self, wants: AsyncIterator[FileWant]) -> None:
@@ -42,9 +44,17 @@ class ModelFiles:
 
     async def _prefetch(self, want: FileWant) -> None:
         try:
-            await self._shelf.prefetch(want.model)
+            await self._shelf.prefetch(want.model, self._token(want))
         except (ModelMissing, DownloadFailed) as error:
             logger.warning("a model cannot be fetched", model=want.model.location(), why=str(error))
+
+    def _token(self, want: FileWant) -> str | None:
+        """One that cannot be opened is as good as none: the hub then says what it lacks."""
+        try:
+            return self._sealer.unseal(want.sealed_token) if want.sealed_token else None
+        except Unsealable as error:
+            logger.warning("a token for a hub is not used", model=want.model.location(), why=str(error))
+            return None
 
     async def _delete(self, want: FileWant) -> None:
         """As soon as nothing on this machine uses it."""
