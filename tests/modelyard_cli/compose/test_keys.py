@@ -93,3 +93,15 @@ def test_the_join_command_names_the_api_and_carries_token_and_authority() -> Non
     assert SECRETS["MODELYARD_JOIN_TOKEN"] in command
     assert SECRETS["MODELYARD_CA"] in command
     assert command.endswith("w:1 worker")
+    assert "docker.sock" not in command
+    assert "--gpus" not in command
+
+
+def test_a_machine_with_gpus_joins_with_them_and_runs_containers_without_privileges() -> None:
+    environment = {**SECRETS, "PUBLIC_HOST": "yard.lan", "API_PORT": "7700", "WORKER_IMAGE": "w:1"}
+    command = join_command("10.0.0.8", environment, gpus=True)
+    assert "--gpus all,capabilities=utility" in command
+    assert "-e MODELYARD_EXECUTOR=docker -e MODELYARD_DOCKER_NETWORK=modelyard-models" in command
+    assert "--cap-drop ALL" in command
+    assert "--privileged" not in command
+    assert command.endswith("w:1 worker")

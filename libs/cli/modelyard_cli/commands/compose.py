@@ -45,8 +45,12 @@ def keys(
 @compose_app.command("join")
 def join(
     address: Annotated[str, typer.Argument(help="Address of the other machine, as the gateway reaches it.")],
+    containers: Annotated[
+        bool, typer.Option("--containers", help="Model servers run in containers of their own there.")
+    ] = False,
+    gpus: Annotated[bool, typer.Option("--gpus", help="The same, with the machine's NVIDIA GPUs.")] = False,
 ) -> None:
     """Write the command by which another machine joins. It holds the join token."""
     from modelyard_cli.compose.joining import join_command
 
-    typer.echo(join_command(address, os.environ))
+    typer.echo(join_command(address, os.environ, containers=containers, gpus=gpus))
