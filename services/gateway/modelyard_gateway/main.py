@@ -52,6 +52,7 @@ SNAPSHOT_PATIENCE_S = 3.0
 """For how long the event log is waited for before the snapshot is taken for good."""
 BACKLOG = 4096
 BAD_START = 2
+CANCEL_AGAIN_S = 0.5
 
 
 class Gateway:
@@ -201,8 +202,9 @@ async def run(settings: GatewaySettings, listener: socket.socket) -> None:
     logger.info("gateway listens", host=host, port=port)
     await gateway.serve(listener, stop)
     logger.info("gateway stopped")
-    feeding.cancel()
-    await asyncio.wait({feeding})
+    while not feeding.done():  # `asyncio.wait_for` of Python 3.11 may swallow a cancellation
+        feeding.cancel()
+        await asyncio.wait({feeding}, timeout=CANCEL_AGAIN_S)
 
 
 async def feed(settings: GatewaySettings, gateway: Gateway) -> None:
