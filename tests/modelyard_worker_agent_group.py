@@ -20,11 +20,11 @@ from modelyard_contracts.events import (
     InstanceScheduled,
     WorkerRegistered,
 )
-from modelyard_eventlog.log import AnyRecorded, Write
+from modelyard_eventlog.log import AnyRecorded, LogUnavailable, Write
 from modelyard_eventlog.nats_log import NatsEventLog
 from modelyard_runtime.clock import now
 from modelyard_runtime.secrets import Sealer
-from modelyard_worker_agent_world import Machine
+from modelyard_worker_agent_world import Machine, processes_of
 from nats.aio.client import Client
 from waiting import until_async
 
@@ -128,7 +128,8 @@ class Group:
         found: list[Any] = []
 
         async def there() -> bool:
-            found[:] = [fact.data for fact in await self.story() if fact.type == kind]
+            with suppress(LogUnavailable):  # a busy machine
+                found[:] = [fact.data for fact in await self.story() if fact.type == kind]
             return len(found) >= count
 
         try:
@@ -141,22 +142,19 @@ class Group:
 
     def servers(self, number: int) -> list[psutil.Process]:
         """Without the shims."""
-        own, found = str(self.machines[number].state / "instances"), []
-        for process in psutil.process_iter():
-            with suppress(psutil.NoSuchProcess, psutil.AccessDenied, psutil.ZombieProcess):
-                run = process.environ().get("MODELYARD_RUN", "")
-                if run.startswith(own) and "shim.py" not in " ".join(process.cmdline()):
-                    found.append(process)
-        return found
+        ours = ("shim.py", "launchers.relay")
+        return [
+            process
+            for process in processes_of(self.machines[number].state)
+            if not any(word in " ".join(process.cmdline()) for word in ours)
+        ]
 
     def clean_up(self) -> None:
         if self.scheduler is not None:
             self.scheduler.kill()
             self.scheduler.wait()
-        for number, machine in enumerate(self.machines):
+        for machine in self.machines:
             machine.clean_up()
-            for process in self.servers(number):
-                process.kill()
 
 
 def registered(worker_id: int) -> WorkerRegistered:

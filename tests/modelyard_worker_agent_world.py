@@ -157,7 +157,7 @@ class Machine:
         """Ends the agent, then everything that was started below the state directory."""
         if self.agent is not None:
             self.end_agent(signal.SIGKILL)
-        for process in [*servers_below(self.state), *relays_of(self.state)]:
+        for process in processes_of(self.state):
             with suppress(psutil.NoSuchProcess):
                 process.kill()
 
@@ -172,11 +172,13 @@ def servers_below(state: Path) -> list[psutil.Process]:
     return found
 
 
-def relays_of(state: Path) -> list[psutil.Process]:
+def processes_of(state: Path) -> list[psutil.Process]:
+    """All that agents on this state directory have started: relays too, and servers that do not name it."""
     found = []
     for process in psutil.process_iter():
         with suppress(psutil.NoSuchProcess, psutil.AccessDenied, psutil.ZombieProcess):
-            if str(state / "relay") in process.cmdline():
+            runs_here = process.environ().get("MODELYARD_RUN", "").startswith(str(state / "instances"))
+            if runs_here or str(state / "relay") in process.cmdline():
                 found.append(process)
     return found
 

@@ -69,7 +69,7 @@ def parse(words: list[str]) -> Namespace:
         parser.add_argument(flag, type=int)
     parser.add_argument("--pipeline-parallel-size", type=int)
     parser.add_argument("--headless", action="store_true")
-    return parser.parse_args(words)
+    return parser.parse_known_args(words)[0]
 
 
 if __name__ == "__main__":

@@ -86,20 +86,6 @@ async def test_it_starts_in_order_serves_restarts_once_for_a_dead_member_and_sto
     ]
 
 
-async def test_the_primary_dies_and_is_named_alone(group: Group, model: Path) -> None:
-    await group.is_placed(model, MP)
-    running = await group.fact("InstanceRunning")
-    [primary] = group.servers(0)
-
-    primary.send_signal(signal.SIGKILL)
-
-    failed = await group.fact("InstanceFailed")
-    assert failed.message.startswith("on w3 (rank 0 of 2)")
-    assert (await group.fact("InstanceRunning", count=2)).attempt == 1
-    assert [fact.type for fact in await group.story()].count("InstanceFailed") == 1
-    assert is_gone(running.pid)
-
-
 async def test_nothing_starts_while_one_worker_is_not_prepared(
     own_nats_server: NatsServer, own_nats: Client, tmp_path: Path, programs: str, model: Path
 ) -> None:
