@@ -13,6 +13,7 @@ from json import dumps
 from pathlib import Path
 from urllib.parse import parse_qs, unquote, urlsplit
 
+PIECE_BYTES = 1 << 20
 MODIFIED = "2026-05-01T12:00:00.000Z"
 
 
@@ -47,6 +48,8 @@ class Trouble:
     """The connection ends halfway through the body."""
     stalled: threading.Event | None = None
     """Halfway through the body no more comes; this is set then."""
+    trickle_s: float = 0.0
+    """Between pieces of the body, for as long as `times` is not 0."""
     times: int = 10**9
 
     def applies(self, path: str) -> bool:
@@ -167,7 +170,10 @@ class Answering(BaseHTTPRequestHandler):
             return
         self.hub.bytes_sent += len(body) if of_file else 0
         try:
-            self.wfile.write(body)
+            for at in range(0, len(body), PIECE_BYTES):
+                self.wfile.write(body[at : at + PIECE_BYTES])
+                if trouble is not None and trouble.trickle_s and trouble.times:
+                    time.sleep(trouble.trickle_s)
         except (BrokenPipeError, ConnectionResetError):
             self.close_connection = True
 

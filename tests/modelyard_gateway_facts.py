@@ -150,9 +150,15 @@ def requested(
     )
 
 
-def starting(instance_id: int, attempt: int = 0) -> InstanceStarting:
+def starting(instance_id: int, attempt: int = 0, backend: str | None = None) -> InstanceStarting:
     return InstanceStarting(
-        instance_id=instance_id, deployment_id=1, worker_id=1, attempt=attempt, pid=1, command=("x",)
+        instance_id=instance_id,
+        deployment_id=1,
+        worker_id=1,
+        attempt=attempt,
+        pid=1,
+        command=("x",),
+        backend=backend,
     )
 
 

@@ -4,7 +4,7 @@ import argparse
 import asyncio
 from collections.abc import Callable, Coroutine
 
-from bench import append, deploy, placement, restart, schedule, visible
+from bench import agent, append, deploy, log_follow, placement, restart, schedule, visible
 from bench.report import Figure, print_figures
 
 BENCHES: dict[str, tuple[str, Callable[[], Coroutine[None, None, list[Figure]]]]] = {
@@ -13,6 +13,8 @@ BENCHES: dict[str, tuple[str, Callable[[], Coroutine[None, None, list[Figure]]]]
     "schedule": ("The scheduler through the log (baseline: a loop that only writes)", schedule.measure),
     "placement": ("Placements (baseline: a loop over all workers)", placement.measure),
     "restart": ("A scheduler starts on 100,000 events (baseline: reading them)", restart.measure),
+    "agent": ("An agent (baseline: one with nothing to look after)", agent.measure),
+    "logs": ("Following a log (baseline: bare nats-py with as many bytes)", log_follow.measure),
     "deploy": ("Deploy to process (baseline: the operating system's own start of it)", deploy.measure),
 }
 

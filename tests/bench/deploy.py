@@ -5,13 +5,14 @@ import json
 import subprocess
 import sys
 import time
+from datetime import datetime
 from pathlib import Path
 from statistics import median
 from tempfile import TemporaryDirectory
 
 import httpx
 from bench.report import Figure, quantile
-from e2e.stack import Stack, deploy, running, running_count, until_instances
+from e2e.stack import Stack, deploy, running, running_count, story, until_instances
 from modelyard_worker_agent.launchers import shim
 from tiny_gguf import write_tiny_gguf
 
@@ -30,6 +31,7 @@ async def _rounds(stack: Stack, client: httpx.AsyncClient, model: Path) -> list[
     bare: list[float] = []
     started: list[float] = []
     serving: list[float] = []
+    agent: list[float] = []
     for number in range(ROUNDS):
         bare.append(await asyncio.to_thread(_bare_start, Path(stack.directory) / f"bare{number}"))
         listening = asyncio.create_task(_first_start(client))
@@ -37,8 +39,9 @@ async def _rounds(stack: Stack, client: httpx.AsyncClient, model: Path) -> list[
         begun = time.perf_counter()
         made = await deploy(client, model, f"bench-{number}")
         started.append(await listening - begun)
-        await until_instances(client, made["id"], running_count(1))
+        [instance] = await until_instances(client, made["id"], running_count(1))
         serving.append(time.perf_counter() - begun)
+        agent.append(await _from_scheduled(stack, client, instance["id"]))
         await client.delete(f"/v2/models/{made['id']}")
     base = median(bare)
     return [
@@ -56,6 +59,7 @@ async def _rounds(stack: Stack, client: httpx.AsyncClient, model: Path) -> list[
             "ms",
             quantile(started, 0.9) / base,
         ),
+        Figure("InstanceScheduled to process started, p50", median(agent) * 1000, "ms", median(agent) / base),
         Figure(
             "deploy request to serving (tiny model), p50",
             median(serving) * 1000,
@@ -74,6 +78,14 @@ async def _first_start(client: httpx.AsyncClient) -> float:
                 json.loads(line[5:])
                 return time.perf_counter()
     raise RuntimeError("the event stream ended")
+
+
+async def _from_scheduled(stack: Stack, client: httpx.AsyncClient, instance_id: int) -> float:
+    """By the clock of this machine: the fact's own time, and when the shim wrote down that it had started."""
+    events = await story(client, f"instance/{instance_id}")
+    [scheduled] = [event["time"] for event in events if event["type"] == "InstanceScheduled"]
+    [child] = stack.state.rglob(f"instances/{instance_id}/0/child.json")
+    return child.stat().st_mtime - datetime.fromisoformat(scheduled).timestamp()
 
 
 def _bare_start(directory: Path) -> float:

@@ -52,6 +52,7 @@ async def stack_of_hub(hub: Hub, tmp_path_factory: pytest.TempPathFactory) -> As
         "HF_ENDPOINT": hub.url,
         "MODELSCOPE_ENDPOINT": hub.url,
         "MODELYARD_MODEL_CACHE": str(tmp_path_factory.mktemp("cache")),
+        "MODELYARD_TELEMETRY_S": "0.2",
     }
     async with running(environment=environment) as started:
         yield started

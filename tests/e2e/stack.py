@@ -123,6 +123,17 @@ class Stack:
             assert made.status_code == 200, made.text
             self.key = made.json()["value"]
 
+    def shell(self, *words: str) -> subprocess.CompletedProcess[str]:
+        """The command line, as someone with a key uses it."""
+        return subprocess.run(
+            [sys.executable, "-m", "modelyard_cli", *words],
+            env={**os.environ, "MODELYARD_URL": self.api_url, "MODELYARD_API_KEY": self.key},
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+
     def client(self, url: str | None = None) -> httpx.AsyncClient:
         return httpx.AsyncClient(
             base_url=url or self.api_url, timeout=30, headers={"Authorization": f"Bearer {self.key}"}

@@ -1,9 +1,6 @@
 """What a machine's devices look like over the API, and how busy they are."""
 
 import asyncio
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import httpx
@@ -66,24 +63,17 @@ async def test_a_worker_is_drained_and_resumed_from_the_command_line(
 ) -> None:
     [worker] = (await api.get("/v2/workers")).json()["items"]
 
-    def shell(*words: str) -> subprocess.CompletedProcess[str]:
-        environment = {**os.environ, "MODELYARD_URL": stack.api_url, "MODELYARD_API_KEY": stack.key}
-        command = [sys.executable, "-m", "modelyard_cli", "worker", *words]
-        return subprocess.run(
-            command, env=environment, capture_output=True, text=True, timeout=60, check=False
-        )
-
     async def maintenance() -> Json:
         shown: Json = (await api.get(f"/v2/workers/{worker['id']}")).json()["maintenance"]
         return shown
 
-    done = await asyncio.to_thread(shell, "drain", worker["name"], "--message", "new disks")
+    done = await asyncio.to_thread(stack.shell, "worker", "drain", worker["name"], "--message", "new disks")
     assert done.returncode == 0, done.stderr
     assert (await maintenance())["enabled"] is True
     assert (await maintenance())["message"] == "new disks"
-    again = await asyncio.to_thread(shell, "resume", worker["name"])
+    again = await asyncio.to_thread(stack.shell, "worker", "resume", worker["name"])
     assert again.returncode == 0, again.stderr
     assert (await maintenance())["enabled"] is False
-    unknown = await asyncio.to_thread(shell, "drain", "nobody")
+    unknown = await asyncio.to_thread(stack.shell, "worker", "drain", "nobody")
     assert unknown.returncode != 0
     assert "There is no worker 'nobody'" in unknown.stderr

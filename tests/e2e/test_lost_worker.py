@@ -189,6 +189,27 @@ async def test_an_agent_that_comes_back_adopts_its_model_server(
         # it is in charge of what it found: the server ends when the agent is told to end it
         await api.delete(f"/v2/models/{made['id']}")
         await until(lambda: not any(psutil.pid_exists(item["pid"]) for item in before))
+        await _a_crash_log_outlives_its_worker(api, second, worker, tiny_model)
+
+
+async def _a_crash_log_outlives_its_worker(
+    api: httpx.AsyncClient, second: Agent, worker: Json, model: Path
+) -> None:
+    broken = model.with_name("broken.gguf")
+    broken.write_bytes(model.read_bytes()[: model.stat().st_size // 2])
+    made = await deploy(api, broken, "broken", replicas=2, restart_on_error=False)
+    failed = await until_instances(
+        api, made["id"], lambda found: [item["state"] for item in found] == ["error", "error"]
+    )
+    [theirs] = [item for item in failed if item["worker_id"] == worker["id"]]
+    second.kill()
+
+    log = await api.get(f"/v2/model-instances/{theirs['id']}/logs")
+
+    assert log.status_code == 200, log.text
+    assert "is on second: " in log.text
+    assert "the last lines of start 1, which failed" in log.text
+    assert "failed to load" in log.text
 
 
 async def test_when_many_workers_fall_silent_at_once_none_is_given_up(

@@ -73,10 +73,14 @@ async def test_devices_are_facts_when_they_change(machine: Machine, fake_nvml: F
     [device] = (await machine.observe("WorkerInventoryChanged"))["inventory"]["gpu_devices"]
     assert (device["type"], device["uuid"], device["memory_total_bytes"]) == ("cuda", "GPU-a", 80 * GIB)
 
+    heard = await machine.nc.subscribe(f"hb.{WORKER}")
+    fake_nvml.say([Gpu("GPU-a", used=GIB, busy=99)])
+    while b'"utilization_percent":99' not in (await heard.next_msg(timeout=10)).data:
+        pass
     fake_nvml.say([Gpu("GPU-a", used=GIB, busy=99), Gpu("GPU-b")])
 
     await until(lambda: len(machine.seen("WorkerInventoryChanged")) == 2)
-    changed = machine.seen("WorkerInventoryChanged")[-1]["inventory"]["gpu_devices"]
+    changed = machine.seen("WorkerInventoryChanged")[1]["inventory"]["gpu_devices"]
     assert [device["uuid"] for device in changed] == ["GPU-a", "GPU-b"]
 
 

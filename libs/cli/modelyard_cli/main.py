@@ -12,6 +12,7 @@ from modelyard_cli.commands.demo import demo
 from modelyard_cli.commands.estimate import estimate
 from modelyard_cli.commands.events import events
 from modelyard_cli.commands.explain import explain
+from modelyard_cli.commands.files import files_app
 from modelyard_cli.commands.hub_tokens import hub_token_app
 from modelyard_cli.commands.keys import keys_app, login
 from modelyard_cli.commands.limits import limits
@@ -57,6 +58,7 @@ app.command()(usage)
 app.add_typer(keys_app, name="keys")
 app.add_typer(compose_app, name="compose")
 app.add_typer(hub_token_app, name="hub-token")
+app.add_typer(files_app, name="files")
 
 
 @app.command("version")

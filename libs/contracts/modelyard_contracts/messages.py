@@ -4,7 +4,7 @@ None of these is a fact. A want is derived from facts, an observation becomes a 
 question is answered from what the asked side sees right now.
 """
 
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import ConfigDict, Field
 
@@ -129,17 +129,26 @@ class PathAnswer(Contract):
     """As much as the log keeps of them."""
 
 
-class LogQuestion(Contract):
-    """A range of an instance's log. Without `offset`, the last `tail` lines (-1: all) are meant.
+class RangeQuestion(Contract):
+    """A range of a log. Without `offset`, the last `tail` lines (-1: all) are meant.
 
     With `wait_s`, an agent that has nothing beyond `offset` waits so long for more.
     """
 
-    instance_id: int
-    attempt: int | None = None
     offset: int | None = None
     tail: int = -1
     wait_s: float = 0.0
+
+
+class LogQuestion(RangeQuestion):
+    """Of one start of an instance; without `attempt`, of the last."""
+
+    instance_id: int
+    attempt: int | None = None
+
+
+class DownloadLogQuestion(RangeQuestion):
+    model_id: Annotated[str, Field(pattern=r"^[0-9a-f]{32}$")]
 
 
 class LogAnswer(Contract):
@@ -151,4 +160,4 @@ class LogAnswer(Contract):
     more: bool = False
     """True if the file holds more right now."""
     ended: bool = False
-    """True if nothing will be added: the model server of this attempt has ended."""
+    """True if nothing will be added: the model server of this attempt, or the download, has ended."""

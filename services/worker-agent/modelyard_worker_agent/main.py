@@ -26,7 +26,7 @@ from modelyard_worker_agent.adapters.docker import Docker, DockerExecutor
 from modelyard_worker_agent.adapters.gauge import Gauge
 from modelyard_worker_agent.adapters.identity import IdentityFiles, StateInUse, held
 from modelyard_worker_agent.adapters.joining import Joiner
-from modelyard_worker_agent.adapters.logfiles import LogFiles
+from modelyard_worker_agent.adapters.logfiles import DownloadLogs, LogFiles
 from modelyard_worker_agent.adapters.memory import ProcessMemory
 from modelyard_worker_agent.adapters.model_facts import ModelFacts
 from modelyard_worker_agent.adapters.models import Fetching, Hub, ModelStore
@@ -191,6 +191,7 @@ async def _work(
         files=files,
         outbox=outbox,
         logs=LogFiles(settings.worker_state / "instances"),
+        download_logs=DownloadLogs(models.kept.log, models.is_coming),
         gauge=gauge,
         programs=programs,
         model_disk=models.disk,

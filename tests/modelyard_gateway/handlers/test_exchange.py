@@ -1,13 +1,14 @@
 """Which instances are asked, in what order, and when not again."""
 
 import asyncio
+import json
 from collections.abc import AsyncIterator
 from dataclasses import replace
 
 import pytest
 from modelyard_contracts.base import Event
 from modelyard_gateway.domain.record import Record
-from modelyard_gateway_facts import lost, requested, route, running, silent
+from modelyard_gateway_facts import lost, requested, route, running, silent, starting
 from modelyard_gateway_world import (
     TEST_SETTINGS,
     ModelServer,
@@ -251,6 +252,22 @@ async def test_an_adapter_is_asked_of_the_instances_that_serve_it(world: World) 
         await world.happen(a_key(2, narrow, allowed=("other",)))
         world.client.headers["Authorization"] = f"Bearer {narrow.text()}"
         assert (await world.chat("public:sql")).status_code == 403
+
+
+async def test_llama_cpp_is_asked_for_an_adapter_by_its_number(world: World, tiny: ModelServer) -> None:
+    await world.happen(
+        route(1, "public"),
+        requested(10, name="inner", adapters=("sql", "law")),
+        starting(10, backend="llama.cpp"),
+        running(10, port=tiny.port),
+    )
+
+    assert (await world.chat("public:law")).status_code == 200
+    assert (await world.chat("public")).status_code == 200
+
+    adapted, plain = [json.loads(seen.body) for seen in tiny.seen]
+    assert (adapted["model"], adapted["lora"]) == ("inner:law", [{"id": 1, "scale": 1.0}])
+    assert (plain["model"], "lora" in plain) == ("inner", False)
 
 
 async def test_what_became_of_a_request_can_be_asked_by_its_user(world: World, tiny: ModelServer) -> None:

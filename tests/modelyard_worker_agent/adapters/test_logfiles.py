@@ -2,8 +2,8 @@ import asyncio
 from pathlib import Path
 
 import pytest
-from modelyard_contracts.messages import LogAnswer, LogQuestion
-from modelyard_worker_agent.adapters.logfiles import LogFiles, StartLog, last_lines
+from modelyard_contracts.messages import DownloadLogQuestion, LogAnswer, LogQuestion
+from modelyard_worker_agent.adapters.logfiles import DownloadLogs, LogFiles, StartLog, last_lines
 
 
 @pytest.fixture
@@ -135,6 +135,19 @@ async def test_the_latest_start_is_meant_unless_said(log: Path) -> None:
     assert (await ask(log)).text == "again\n"
     assert (await ask(log, attempt=0)).text.startswith("one")
     assert not (await ask(log, attempt=2)).found
+
+
+async def test_the_log_of_a_download_ends_with_it(log: Path) -> None:
+    coming = [True]
+    logs = DownloadLogs(lambda _: log.parent, lambda _: coming[0])
+    question = DownloadLogQuestion(model_id="0" * 32, tail=1)
+    first = await logs.answer(question)
+    waiting = asyncio.create_task(logs.answer(question.model_copy(update={"offset": 14, "wait_s": 20})))
+    await asyncio.sleep(0)
+    coming[0] = False
+
+    assert (first.text, first.ended) == ("three\n", False)
+    assert (await waiting).ended
 
 
 async def test_an_instance_that_never_was_here_has_no_log(tmp_path: Path) -> None:

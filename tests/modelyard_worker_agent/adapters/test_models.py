@@ -14,8 +14,11 @@ from hub_server import Hub, hub_server, safetensors
 from modelyard_contracts.deployments import DeploymentSpec, Source
 from modelyard_contracts.models import ModelCoordinates, coordinates_of
 from modelyard_worker_agent.adapters import models
+from modelyard_worker_agent.adapters.fetching import LOG_PART_BYTES, open_log
+from modelyard_worker_agent.adapters.logfiles import StartLog
 from modelyard_worker_agent.adapters.models import Fetching, ModelStore
 from modelyard_worker_agent.domain.fetching import FetchPlan
+from modelyard_worker_agent.launchers.shim import log_parts
 from modelyard_worker_agent.ports import DownloadFailed, ModelMissing
 from waiting import until
 
@@ -81,11 +84,16 @@ class World:
     used: set[str] = field(default_factory=set)
 
     def store(
-        self, *, quota: int = 0, free: Callable[[Path], int] = lambda _: 1 << 40, token: str | None = None
+        self,
+        *,
+        quota: int = 0,
+        free: Callable[[Path], int] = lambda _: 1 << 40,
+        token: str | None = None,
+        at_once: int = 4,
     ) -> ModelStore:
         hub = models.Hub(self.url, token)
         hubs = {Source.HUGGINGFACE: hub, Source.MODEL_SCOPE: hub}
-        fetching = Fetching(hubs, quota_bytes=quota, free_bytes=free)
+        fetching = Fetching(hubs, quota_bytes=quota, at_once=at_once, free_bytes=free)
 
         def in_use() -> Collection[str]:
             return self.used
@@ -118,6 +126,28 @@ async def test_the_file_is_fetched_and_the_download_told_once(world: World, sour
     assert path.read_bytes() == LARGE
     assert world.told == 1
     assert world.news.heard == ["downloading org/tiny/*Q8*", "downloaded org/tiny/*Q8*"]
+
+
+async def test_what_a_download_did_is_in_a_log_of_its_own(world: World) -> None:
+    at, store = coordinates_of(spec()), world.store()
+    await world.get(spec(), store)
+
+    _, text = StartLog(store.kept.log(at.model_id())).read(0, 10_000)
+
+    assert f"files: 1, bytes: {len(SMALL)}, revision: " in text.decode()
+    assert "tiny-Q4_K_M.gguf is here\n" in text.decode()
+    assert text.decode().endswith("every file is here and has the right checksum\n")
+
+
+def test_the_log_of_many_tries_is_kept_in_two_parts(tmp_path: Path) -> None:
+    for _ in range(9):
+        with open_log(tmp_path).open("ab") as said:
+            said.write(b"line\n" * (LOG_PART_BYTES // 10))
+
+    parts = [path.name for _, path in log_parts(tmp_path)]
+    assert len(parts) == 2
+    assert StartLog(tmp_path).size == 9 * 5 * (LOG_PART_BYTES // 10)
+    assert StartLog(tmp_path).kept_bytes < 3 * LOG_PART_BYTES
 
 
 async def test_without_a_name_it_is_the_smallest_that_is_good(world: World) -> None:
@@ -180,11 +210,14 @@ async def test_a_body_that_ends_too_early_is_taken_up_where_it_ended(
     assert hub.bytes_sent < 1.1 * len(LARGE)
 
 
-async def test_a_hub_that_takes_no_more_requests_is_asked_again_later(hub: Hub, world: World) -> None:
-    hub.trouble("tiny-Q4_K_M.gguf", status=429, headers={"Retry-After": "1"}, times=2)
+@BOTH
+async def test_a_hub_that_takes_no_more_requests_is_asked_again_later(
+    hub: Hub, world: World, source: Source
+) -> None:
+    trouble = hub.trouble("tiny-Q4_K_M.gguf", status=429, headers={"Retry-After": "1"}, times=2)
 
-    assert (await world.get(spec())).read_bytes() == SMALL
-    assert got(hub, "tiny-Q4_K_M.gguf") == 3
+    assert (await world.get(spec(source))).read_bytes() == SMALL
+    assert trouble.times == 0
 
 
 @BOTH
@@ -215,7 +248,7 @@ async def test_a_gated_model_says_what_to_do_and_comes_with_a_token(
 
     path = await world.get(spec(source, "org/gated", "m.gguf"), world.store(token="hf_open"))
     assert path.read_bytes() == b"secret"
-    record = (path.parents[1] / "model.json").read_text() + (path.parents[1] / "download.log").read_text()
+    record = (path.parents[1] / "model.json").read_text() + (path.parents[1] / "log" / "log.txt").read_text()
     assert "hf_open" not in record
 
 
@@ -303,6 +336,21 @@ async def test_progress_is_told_in_bytes_with_what_is_still_to_come(hub: Hub, wo
     await asyncio.wait({waiting}, timeout=5)
 
 
+async def test_no_more_models_come_at_a_time_than_may(hub: Hub, world: World) -> None:
+    stalled = threading.Event()
+    hub.trouble("org/tiny/resolve/", stalled=stalled)
+    store = world.store(at_once=1)
+    first = asyncio.create_task(world.get(spec(), store))
+    await asyncio.to_thread(stalled.wait, 20)
+
+    second = asyncio.create_task(world.get(spec(repo="org/whole"), store))
+    await until(lambda: len(store.downloads()) == 2)
+
+    assert not any("org/whole" in path for path in hub.asked)
+    first.cancel()
+    assert (await second / "model.safetensors").exists()
+
+
 # --- room --------------------------------------------------------------------------------------------
 
 
@@ -311,6 +359,15 @@ async def test_a_model_that_the_disk_cannot_take_is_not_even_begun(hub: Hub, wor
         await world.get(spec(file="*Q8*"), world.store(free=lambda _: 5000))
 
     assert got(hub, "tiny-Q8_0.gguf") == 0
+
+
+async def test_a_disk_that_is_filled_meanwhile_is_told_from_a_fault_of_the_hub(world: World) -> None:
+    parts = world.directory / coordinates_of(spec()).model_id() / "files" / ".parts"
+    parts.mkdir(parents=True)
+    (parts / "tiny-Q4_K_M.gguf").symlink_to("/dev/full")
+
+    with pytest.raises(DownloadFailed, match=rf"No space left .*: of {len(SMALL)} bytes .* are free"):
+        await world.get(spec())
 
 
 async def test_the_quota_evicts_the_least_used_and_never_what_is_in_use(hub: Hub, world: World) -> None:

@@ -21,8 +21,10 @@ def logs(
 ) -> None:
     """Show the log of an instance; it stays readable after the instance has failed or was deleted."""
     api = api_of(url, api_key)
-    ident = _instance_id(api, name)
-    path = f"/v2/model-instances/{ident}/logs"
+    show_log(api, f"/v2/model-instances/{_instance_id(api, name)}/logs", tail, follow=follow)
+
+
+def show_log(api: Api, path: str, tail: int, *, follow: bool) -> None:
     try:
         with api.stream(path, tail=tail, follow=str(follow).lower()) as response:
             for piece in response.iter_bytes():

@@ -7,8 +7,7 @@ from typing import Annotated
 
 import typer
 
-from modelyard_cli.client import Api, Json
-from modelyard_cli.errors import CliError
+from modelyard_cli import workers
 from modelyard_cli.options import ApiKey, Url, api_of
 from modelyard_cli.output import say
 
@@ -26,7 +25,7 @@ def drain(
 ) -> None:
     """Empty a worker for maintenance: its instances move elsewhere, and nothing new is placed on it."""
     api = api_of(url, api_key)
-    worker = _find(api, name)
+    worker = workers.find(api, name)
     wish = {"enabled": True, "drain": True, "message": message}
     api.put(f"/v2/workers/{worker['id']}", {"maintenance": wish})
     say(f"{name} is in maintenance; its instances move elsewhere. 'modelyard worker resume {name}' ends it.")
@@ -36,14 +35,6 @@ def drain(
 def resume(name: Worker, url: Url = None, api_key: ApiKey = None) -> None:
     """End the maintenance of a worker."""
     api = api_of(url, api_key)
-    worker = _find(api, name)
+    worker = workers.find(api, name)
     api.put(f"/v2/workers/{worker['id']}", {"maintenance": {"enabled": False}})
     say(f"{name} takes instances again.")
-
-
-def _find(api: Api, name: str) -> Json:
-    """Raises `CliError`."""
-    found = next((worker for worker in api.items("/v2/workers") if worker["name"] == name), None)
-    if found is None:
-        raise CliError(f"There is no worker {name!r}.", hint="'modelyard ls workers' shows those there are.")
-    return found

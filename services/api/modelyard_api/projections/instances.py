@@ -4,6 +4,7 @@ from collections.abc import Callable
 from typing import Any
 
 from modelyard_contracts.base import Aggregate, Event, utc
+from modelyard_contracts.companions import companions_of
 from modelyard_contracts.deployments import Source
 from modelyard_contracts.envelope import Recorded
 from modelyard_contracts.events import (
@@ -129,6 +130,7 @@ def _requested(data: InstanceRequested) -> View:
         "revision": spec["revision"],
         "model_file": None,
         "source_index": coordinates_of(data.spec).model_id(),
+        "companion_source_indexes": [at.model_id() for _, at in companions_of(data.spec)],
         "download_progress": 0.0,
         "worker_id": None,
         "worker_name": None,

@@ -1,5 +1,7 @@
 """Models on workers' disks as `/v2/model-files` shows them."""
 
+from collections.abc import Sequence
+
 from modelyard_contracts.base import Aggregate
 from modelyard_contracts.deployments import Source
 from modelyard_contracts.events import (
@@ -116,34 +118,37 @@ def lost_with_its_worker(event: AnyRecorded, row: Row) -> Row:
 
 def coming(view: View, telemetry: Telemetry | None) -> View:
     """The file's view, with how far its download is right now."""
-    found = _download(view["source_index"], telemetry)
-    if view["state"] != "downloading" or found is None:
+    found = _downloads([view["source_index"]], telemetry)
+    if view["state"] != "downloading" or not found:
         return view
+    download = found[0]
     return {
         **view,
-        "size": found.total_bytes or view["size"],
+        "size": download.total_bytes or view["size"],
         "download_progress": progress_of(found),
-        "downloaded_bytes": found.done_bytes,
-        "download_speed": found.bytes_per_s,
-        "download_remaining_s": found.remaining_s,
+        "downloaded_bytes": download.done_bytes,
+        "download_speed": download.bytes_per_s,
+        "download_remaining_s": download.remaining_s,
     }
 
 
 def instance_coming(view: View, telemetry: Telemetry | None) -> View:
-    """An instance's view, with how far the download of its model is."""
-    found = _download(view["source_index"], telemetry)
-    if view["state"] != "downloading" or found is None:
+    """An instance's view, with how far the downloads are of its model and what runs along with it."""
+    found = _downloads([view["source_index"], *view["companion_source_indexes"]], telemetry)
+    if view["state"] != "downloading" or not found:
         return view
     return {**view, "download_progress": progress_of(found)}
 
 
-def progress_of(download: Download) -> float:
-    """Per cent."""
-    if not download.total_bytes:
+def progress_of(downloads: Sequence[Download]) -> float:
+    """Per cent of all of them together."""
+    total_bytes = sum(each.total_bytes for each in downloads)
+    if not total_bytes:
         return 0.0
-    return min(round(100 * download.done_bytes / download.total_bytes, 2), MOST_UNTIL_READY)
+    done_bytes = sum(each.done_bytes for each in downloads)
+    return min(round(100 * done_bytes / total_bytes, 2), MOST_UNTIL_READY)
 
 
-def _download(model_id: str, telemetry: Telemetry | None) -> Download | None:
+def _downloads(model_ids: Sequence[str], telemetry: Telemetry | None) -> list[Download]:
     downloads = telemetry.downloads if telemetry is not None else ()
-    return next((each for each in downloads if each.model_id == model_id), None)
+    return [each for each in downloads if each.model_id in model_ids]

@@ -6,7 +6,7 @@ from typing import Any
 
 from modelyard_contracts.base import Aggregate
 from modelyard_contracts.deployments import Source
-from sqlalchemy import Table, func, select
+from sqlalchemy import Table, func, or_, select
 
 from modelyard_api.adapters.database import Database
 from modelyard_api.projections import accounts, clusters, deployments, instances, routes, workers
@@ -124,10 +124,14 @@ async def routes_to(db: Database, provider_id: int) -> list[str]:
 
 
 async def instances_with(db: Database, worker_id: int, source_index: str) -> list[str]:
+    """With it as their model, an adapter or a draft model."""
     columns = instances.TABLE.c
     query = select(columns.name).where(
         columns.worker_id == worker_id,
-        columns.view["source_index"].astext == source_index,
+        or_(
+            columns.view["source_index"].astext == source_index,
+            columns.view["companion_source_indexes"].contains([source_index]),
+        ),
         columns.removed_at.is_(None),
     )
     async with db.asking() as connection:

@@ -1,22 +1,23 @@
-"""The logs of an instance, read from its worker; also after the instance is gone."""
+"""The logs of an instance, read from its worker; also after the instance is gone.
 
-import asyncio
-from collections.abc import AsyncIterator
+Of a worker that does not answer any more, the last lines of a start that failed are in the event log.
+"""
 
 from fastapi import APIRouter, Request, Response
 from modelyard_contracts.messages import LogAnswer, LogQuestion
-from modelyard_eventlog.questions import NoAnswer
-from starlette.responses import StreamingResponse
+from starlette.responses import PlainTextResponse
 
-from modelyard_api.domain.errors import Refusal, invalid, not_found, unavailable
-from modelyard_api.projections import queries
+from modelyard_api.domain.errors import Refusal, invalid, not_found
+from modelyard_api.projections import history, queries
+from modelyard_api.projections.history import Filter
 from modelyard_api.projections.queries import PlacedRow
 from modelyard_api.routes.context import CallerOf, Context, ContextOf
 from modelyard_api.routes.listing import flag, number
+from modelyard_api.routes.log_text import as_text, ask
 
-WAIT_S = 2.0
-ASK_S = 10.0
 KNOWN = frozenset({"tail", "follow", "previous", "worker_id", "container_name"})
+MOST_FAILURES = 20
+"""The last ones of an instance are looked through for the start that is meant."""
 
 
 def log_router() -> APIRouter:
@@ -34,11 +35,19 @@ def log_router() -> APIRouter:
             raise Refusal(404, "NotFound", f"{placed.name} was started only once: there is no previous log")
         tail = number(query, "tail")
         question = LogQuestion(instance_id=ident, attempt=attempt, tail=-1 if tail is None else tail)
-        first = await _ask(context, placed, question)
-        if flag(query, "follow"):
-            stream = _follow(context, placed, first)
-            return StreamingResponse(stream, media_type="application/octet-stream")
-        return StreamingResponse(_whole(context, placed, first), media_type="text/plain; charset=utf-8")
+        try:
+            first = await _ask(context, placed, question)
+        except Refusal as refusal:
+            words = await _last_words(context, placed, attempt) if refusal.code == 503 else None
+            if words is None:
+                raise
+            return PlainTextResponse(f"[{refusal.message}]\n{words}")
+
+        async def beyond(answer: LogAnswer, wait_s: float) -> LogAnswer:
+            at = {"attempt": answer.attempt, "offset": answer.next_offset, "wait_s": wait_s}
+            return await _ask(context, placed, question.model_copy(update=at))
+
+        return as_text(context, first, beyond, follow=flag(query, "follow"))
 
     @router.get("/{ident}/log-options")
     async def log_options(ident: int, context: ContextOf, _: CallerOf) -> dict[str, object]:
@@ -59,41 +68,19 @@ async def _placed(context: Context, ident: int) -> PlacedRow:
 
 
 async def _ask(context: Context, placed: PlacedRow, question: LogQuestion) -> LogAnswer:
-    """Raises `Refusal`: 503 if the worker does not answer, 404 if it has no such log."""
-    try:
-        answer = await context.questions.ask(
-            placed.worker_id or 0, "logs", question, LogAnswer, timeout_s=ASK_S
-        )
-    except NoAnswer as error:
-        raise unavailable(f"the log of {placed.name} is on {placed.worker_name}: {error}") from error
-    if not answer.found:
-        raise Refusal(404, "NotFound", f"{placed.name}: {answer.message}")
-    return answer
+    """Raises `Refusal`."""
+    worker_id, on = placed.worker_id or 0, placed.worker_name or "its worker"
+    return await ask(context, worker_id, "logs", question, placed.name, on)
 
 
-async def _whole(context: Context, placed: PlacedRow, answer: LogAnswer) -> AsyncIterator[str]:
-    yield answer.text
-    while answer.more:
-        answer = await _ask(context, placed, _beyond(placed, answer, 0))
-        yield answer.text
-
-
-async def _follow(context: Context, placed: PlacedRow, answer: LogAnswer) -> AsyncIterator[str]:
-    """Until the model server of this start has ended; a worker that does not answer is waited for."""
-    yield answer.text
-    while not answer.ended and not context.stopping.is_set():
-        try:
-            answer = await _ask(context, placed, _beyond(placed, answer, WAIT_S))
-        except Refusal as refusal:
-            if refusal.code != 503:
-                return
-            await asyncio.sleep(WAIT_S)
-            continue
-        if answer.text:
-            yield answer.text
-
-
-def _beyond(placed: PlacedRow, answer: LogAnswer, wait_s: float) -> LogQuestion:
-    return LogQuestion(
-        instance_id=placed.id, attempt=answer.attempt, offset=answer.next_offset, wait_s=wait_s
+async def _last_words(context: Context, placed: PlacedRow, attempt: int | None) -> str | None:
+    """Of that start, or of the last that failed; None: there is none."""
+    wanted = Filter(("InstanceFailed",), (f"instance/{placed.id}",))
+    failures = await history.page(context.db, wanted, since=0, limit=MOST_FAILURES, newest_first=True)
+    told = [failure.cloud_event["data"] for failure in failures]
+    meant = next((data for data in told if attempt in (None, data["attempt"])), None)
+    if meant is None:
+        return None
+    return f"[the last lines of start {meant['attempt'] + 1}, which failed:]\n" + "\n".join(
+        meant["last_lines"]
     )

@@ -146,11 +146,12 @@ def asks_for_stream(body: bytes | bytearray | None) -> bool:
     return isinstance(parsed, dict) and parsed.get("stream") is True
 
 
-def renamed(body: bytes, found: Found, name: str) -> bytes:
-    """The body with another model, all else byte for byte as it was."""
+def renamed(body: bytes, found: Found, name: str, beside: bytes = b"") -> bytes:
+    """The body with another model, all else byte for byte as it was. `beside` is added behind the name, in
+    JSON only."""
     quoted = body[found.start : found.start + 1] == b'"'
-    literal = json.dumps(name) if quoted else name
-    return b"%b%b%b" % (body[: found.start], literal.encode(), body[found.end :])
+    literal = json.dumps(name).encode() + beside if quoted else name.encode()
+    return b"%b%b%b" % (body[: found.start], literal, body[found.end :])
 
 
 class Echo(NamedTuple):

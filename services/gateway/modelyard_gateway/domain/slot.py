@@ -6,6 +6,7 @@ from typing import NamedTuple
 from urllib.parse import urlsplit
 
 from modelyard_backends.protocols import anthropic_paths
+from modelyard_contracts.deployments import Backend
 
 from modelyard_gateway.domain.limits import Ejection
 from modelyard_gateway.domain.table import Endpoint, Provider
@@ -132,6 +133,13 @@ class Slot:
         if served is None:
             return None
         return served.name if adapter is None else f"{served.name}:{adapter}"
+
+    def asked_beside(self, adapter: str | None) -> bytes:
+        """What is said in a JSON body beside the name: llama.cpp knows adapters by their numbers only."""
+        served = self.place.served if isinstance(self.place, Endpoint) else None
+        if adapter is None or served is None or served.backend != Backend.LLAMA_CPP:
+            return b""
+        return b', "lora": [{"id": %d, "scale": 1.0}]' % served.adapters.index(adapter)
 
     def speaks(self, path: bytes) -> bool:
         """Of one of Anthropic's paths."""

@@ -98,7 +98,8 @@ class Served:
     """The names that a model server answers to: its deployment's, and `<deployment>:<adapter>`."""
 
     name: str
-    adapters: frozenset[str] = frozenset()
+    adapters: tuple[str, ...] = ()
+    """In the order in which they were loaded."""
     backend: str | None = None
 
 
@@ -190,7 +191,7 @@ class Instances:
     def apply(self, event: InstanceEvent) -> None:
         match event:
             case InstanceRequested():
-                adapters = frozenset(adapter.lora_name for adapter in event.spec.lora_list)
+                adapters = tuple(adapter.lora_name for adapter in event.spec.lora_list)
                 self.served[event.instance_id] = Served(event.deployment_name, adapters, event.spec.backend)
             case InstanceRunning():
                 self._runs(event)

@@ -67,8 +67,9 @@ class Sending(Asking):
     def _body_for(self, slot: Slot, found: Found, body: bytes) -> bytes:
         """With the name that the instance knows the model by; of a stream, its usage is asked for."""
         served = slot.served_as(self.adapter)
-        if served is not None and served != found.name:
-            body = renamed(body, found, served)
+        beside = slot.asked_beside(self.adapter)
+        if served is not None and (beside or served != found.name):
+            body = renamed(body, found, served, beside)
             self._echo = echo_of(served, found.name)
         if self.request_done and b'"stream"' in body and self.head.meaning.target in stream_usage.PATHS:
             asking = stream_usage.asking_for_usage(body)

@@ -3,7 +3,7 @@
 <model id>/model.json     what it is, and whether all of it is there
 <model id>/used           its time of change is the last use
 <model id>/files/         the files by their paths in the repository; `.parts` holds what is not whole yet
-<model id>/download.log   what the hub's client said
+<model id>/log/           what was said while it was fetched, in parts as of a model server's log
 """
 
 import os
@@ -20,7 +20,7 @@ from pydantic import ValidationError
 from modelyard_worker_agent.domain.disk_room import OnDisk
 from modelyard_worker_agent.domain.fetching import FetchPlan
 
-RECORD, USED, FILES, LOG = "model.json", "used", "files", "download.log"
+RECORD, USED, FILES, LOG = "model.json", "used", "files", "log"
 
 
 class KeptModel(Contract):

@@ -1,11 +1,11 @@
-"""The logs of model servers, as ranges. They stay after an instance is gone."""
+"""The logs of model servers and of downloads, as ranges. They stay after an instance is gone."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 
-from modelyard_contracts.messages import LogAnswer, LogQuestion
+from modelyard_contracts.messages import DownloadLogQuestion, LogAnswer, LogQuestion, RangeQuestion
 
 from modelyard_worker_agent.launchers.shim import log_parts
 
@@ -119,39 +119,51 @@ class LogFiles:
             return LogAnswer(found=False, message="this instance has not been started here")
         attempt = known[-1] if question.attempt is None else question.attempt
         directory = instance / str(attempt)
-        log = StartLog(directory)
-        if not log.exists():
+        if not StartLog(directory).exists():
             return LogAnswer(found=False, message=f"the log of start {attempt} is not kept any more")
-        offset = question.offset if question.offset is not None else _start(log, question.tail)
-        await self._wait(directory, offset, question.wait_s)
-        return self._range(directory, offset)
+        answer = await range_of(directory, question, lambda: _has_ended(directory))
+        return answer.model_copy(update={"attempt": attempt})
 
-    async def _wait(self, directory: Path, offset: int, wait_s: float) -> None:
-        for _ in range(int(min(wait_s, 30.0) / LOOK_S)):
-            if StartLog(directory).size > offset or self._ended(directory):
-                return
-            await asyncio.sleep(LOOK_S)
 
-    @staticmethod
-    def _ended(directory: Path) -> bool:
-        """`failed` is there too where the shim was killed and could leave no status."""
-        return (directory / "exit.json").exists() or (directory / "failed").exists()
+class DownloadLogs:
+    """What was said while models were fetched. `is_coming` tells whether one is being fetched right now."""
 
-    def _range(self, directory: Path, offset: int) -> LogAnswer:
-        ended = self._ended(directory)
-        log = StartLog(directory)
-        place, data = log.read(offset, CHUNK_BYTES)
-        size = log.size
-        data = _whole_characters(data) if place + len(data) < size else data
-        more = place + len(data) < size
-        return LogAnswer(
-            found=True,
-            text=data.decode(errors="replace"),
-            attempt=int(directory.name),
-            next_offset=place + len(data),
-            more=more,
-            ended=ended and not more,
-        )
+    def __init__(self, directory_of: Callable[[str], Path], is_coming: Callable[[str], bool]) -> None:
+        self._directory_of = directory_of
+        self._is_coming = is_coming
+
+    async def answer(self, question: DownloadLogQuestion) -> LogAnswer:
+        directory = self._directory_of(question.model_id)
+        if not StartLog(directory).exists():
+            return LogAnswer(found=False, message="it has not been fetched here")
+        return await range_of(directory, question, lambda: not self._is_coming(question.model_id))
+
+
+async def range_of(directory: Path, asked: RangeQuestion, has_ended: Callable[[], bool]) -> LogAnswer:
+    """Of the log whose parts are there."""
+    log = StartLog(directory)
+    offset = asked.offset if asked.offset is not None else _start(log, asked.tail)
+    for _ in range(int(min(asked.wait_s, 30.0) / LOOK_S)):
+        if log.size > offset or has_ended():
+            break
+        await asyncio.sleep(LOOK_S)
+    ended = has_ended()
+    place, data = log.read(offset, CHUNK_BYTES)
+    size = log.size
+    data = _whole_characters(data) if place + len(data) < size else data
+    more = place + len(data) < size
+    return LogAnswer(
+        found=True,
+        text=data.decode(errors="replace"),
+        next_offset=place + len(data),
+        more=more,
+        ended=ended and not more,
+    )
+
+
+def _has_ended(directory: Path) -> bool:
+    """`failed` is there too where the shim was killed and could leave no status."""
+    return (directory / "exit.json").exists() or (directory / "failed").exists()
 
 
 def _start(log: StartLog, tail: int) -> int:

@@ -112,6 +112,9 @@ class ModelStore:
             if kept is not None:
                 self._news.downloaded(kept.coordinates, kept.plan, self.kept.served(ident, kept))
 
+    def is_coming(self, model_id: str) -> bool:
+        return model_id in self._running
+
     def downloads(self) -> tuple[Download, ...]:
         """What is coming right now."""
         return tuple(self._seen(ident, each) for ident, each in list(self._running.items()))

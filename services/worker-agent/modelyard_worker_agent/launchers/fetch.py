@@ -8,11 +8,16 @@ checksum leaves it. What was fetched in part is taken up again.
 
 import hashlib
 import os
+import shutil
 import sys
 import threading
+import time
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from datetime import UTC, datetime
 from pathlib import Path
+from typing import NoReturn
 
 from modelyard_contracts.base import Contract
 from modelyard_contracts.deployments import Source
@@ -37,16 +42,23 @@ from modelyard_worker_agent.launchers.hub_clients import (
 PARTS = ".parts"
 CHUNK_BYTES = 1 << 20
 TRIES = 2
+PROGRESS_S = 5.0
 
 
-def main() -> int:
+def main() -> NoReturn:
     request = FetchRequest.model_validate_json(sys.stdin.readline())
+    note(f"{request.coordinates.location()} is wanted from {request.endpoint}")
     try:
         end = _fetch(request)
     except (NotThere, NoSuchFile) as error:
         end = FetchEnd(end="missing", message=str(error))
     except (HubFailed, BadModel, BadRepository, OSError) as error:
         end = FetchEnd(end="failed", message=str(error))
+    _end(end)
+
+
+def _end(end: FetchEnd) -> NoReturn:
+    note(end.message or "every file is here and has the right checksum")
     _say(end)
     os._exit(0)  # other files may still be coming: nobody waits for them
 
@@ -66,18 +78,47 @@ def _fetch(request: FetchRequest) -> FetchEnd:
         path: get(path).read_bytes() for path in texts_wanted(sizes, request.coordinates.file)
     }
     chosen = wanted_files(repo, sizes, request.coordinates.file, texts)
-    _say(FetchPlan(revision=revision, files=tuple(files[path] for path in chosen), served=served(chosen)))
+    plan = FetchPlan(revision=revision, files=tuple(files[path] for path in chosen), served=served(chosen))
+    note(f"files: {len(chosen)}, bytes: {plan.total_bytes()}, revision: {revision}")
+    _say(plan)
     if sys.stdin.readline().strip() != "go":
         os._exit(1)
     threading.Thread(target=_end_with_parent, daemon=True).start()
+    threading.Thread(target=_note_progress, args=(directory, plan.total_bytes()), daemon=True).start()
     with ThreadPoolExecutor(request.files_at_once) as threads:
         for fetched in [threads.submit(get, path) for path in chosen]:
             try:
                 fetched.result()
             except (HubFailed, NotThere) as error:
-                _say(FetchEnd(end="failed", message=str(error)))
-                os._exit(0)
+                _end(FetchEnd(end="failed", message=str(error)))
+            except OSError as error:
+                need = _need(plan.total_bytes(), directory)
+                _end(FetchEnd(end="failed", message=f"{repo}: {error}: {need}"))
     return FetchEnd(end="done")
+
+
+def _need(whole_bytes: int, directory: Path) -> str:
+    """What a disk lacked that was filled by others meanwhile."""
+    here = _bytes_in(directory)
+    free = shutil.disk_usage(directory).free
+    return f"of {whole_bytes} bytes {max(whole_bytes - here, 0)} are still to come, and {free} are free"
+
+
+def _bytes_in(directory: Path) -> int:
+    return sum(path.stat().st_size for path in directory.rglob("*") if path.is_file())
+
+
+def note(text: str) -> None:
+    """To the download's log."""
+    sys.stderr.write(f"{datetime.now(UTC):%Y-%m-%d %H:%M:%S} {text}\n")
+    sys.stderr.flush()
+
+
+def _note_progress(directory: Path, total_bytes: int) -> None:
+    while True:
+        time.sleep(PROGRESS_S)
+        with suppress(OSError):  # a file moved at this moment
+            note(f"{_bytes_in(directory)} of {total_bytes} bytes are here")
 
 
 def _hub(request: FetchRequest) -> HubClient:
@@ -109,8 +150,9 @@ def fetch_checked(hub: HubClient, repo: str, revision: str, file: HubFile, direc
         if is_right(part, file):
             target.parent.mkdir(parents=True, exist_ok=True)
             part.replace(target)
+            note(f"{file.path} is here")
             return target
-        sys.stderr.write(f"{repo}/{file.path} has another checksum than the hub says\n")
+        note(f"{repo}/{file.path} has another checksum than the hub says")
         part.unlink()
     raise HubFailed(f"{repo}/{file.path}: what came has another checksum than the hub says, {TRIES} times")
 
@@ -145,4 +187,4 @@ def _end_with_parent() -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

@@ -1,5 +1,6 @@
 """The hubs' own clients, as the process that fetches uses them: lists of files, and one file at a time."""
 
+import errno
 import hashlib
 import json
 from collections.abc import Iterator
@@ -34,6 +35,12 @@ class NotThere(Exception):
 
 class HubFailed(Exception):
     """The hub refused, could not be reached, or gave up."""
+
+
+def raise_if_disk_full(error: Exception) -> None:
+    """That is none of the hub's doing."""
+    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+        raise error
 
 
 class HubClient(Protocol):
@@ -111,6 +118,7 @@ class HuggingFaceClient:
         except HfHubHTTPError as error:
             raise HubFailed(f"{at}: refused with status {error.response.status_code}") from error
         except (httpx2.HTTPError, OSError) as error:
+            raise_if_disk_full(error)
             raise HubFailed(f"{at}: {error or type(error).__name__}") from error
 
 
@@ -154,4 +162,5 @@ class ModelScopeClient:
         except HubError as error:
             raise HubFailed(f"{at}: {error.args[0] if error.args else error}") from error
         except (requests.RequestException, OSError) as error:
+            raise_if_disk_full(error)
             raise HubFailed(f"{at}: {error}") from error

@@ -9,7 +9,7 @@ import structlog
 from modelyard_contracts.events import WorkerInventoryChanged, WorkerReady
 from modelyard_contracts.inventory import Inventory, ModelDisk
 from modelyard_contracts.join import JoinAnswer
-from modelyard_contracts.messages import Heartbeat, LogQuestion, PathQuestion
+from modelyard_contracts.messages import DownloadLogQuestion, Heartbeat, LogQuestion, PathQuestion
 from modelyard_eventlog.connection import connect
 from modelyard_eventlog.credentials import worker_inbox_prefix
 from modelyard_eventlog.desired import DesiredState
@@ -25,7 +25,7 @@ from modelyard_worker_agent.adapters.gauge import Gauge
 from modelyard_worker_agent.adapters.identity import IdentityFiles
 from modelyard_worker_agent.adapters.inventory import take_inventory
 from modelyard_worker_agent.adapters.local_models import answer_path
-from modelyard_worker_agent.adapters.logfiles import LogFiles
+from modelyard_worker_agent.adapters.logfiles import DownloadLogs, LogFiles
 from modelyard_worker_agent.adapters.outbox import Outbox
 from modelyard_worker_agent.adapters.programs import Programs
 from modelyard_worker_agent.handlers.agent import Agent
@@ -59,6 +59,7 @@ class Link:
     files: ModelFiles
     outbox: Outbox
     logs: LogFiles
+    download_logs: DownloadLogs
     gauge: Gauge
     programs: Programs
     model_disk: Callable[[], ModelDisk]
@@ -102,6 +103,9 @@ class Link:
             questions = Questions(nc)
             await questions.answer(joined.worker_id, "path", PathQuestion, answer_path)
             await questions.answer(joined.worker_id, "logs", LogQuestion, self.logs.answer)
+            await questions.answer(
+                joined.worker_id, "download_logs", DownloadLogQuestion, self.download_logs.answer
+            )
             await self._work(nc, joined.worker_id)
         except nats.errors.Error as error:
             logger.warning("nats closed the connection at once", error=str(error))

@@ -1,0 +1,12 @@
+"""Workers by their names."""
+
+from modelyard_cli.client import Api, Json
+from modelyard_cli.errors import CliError
+
+
+def find(api: Api, name: str) -> Json:
+    """Raises `CliError` if no worker is called so."""
+    found = next((worker for worker in api.items("/v2/workers") if worker["name"] == name), None)
+    if found is None:
+        raise CliError(f"There is no worker {name!r}.", hint="'modelyard ls workers' shows those there are.")
+    return found
