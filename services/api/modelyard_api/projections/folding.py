@@ -58,6 +58,7 @@ class Picture:
     """Every row that is not removed, with the indexes that effects across resources need."""
 
     def __init__(self, mask_env: MaskEnv) -> None:
+        self._mask_env = mask_env
         self._folds: dict[Aggregate, Fold] = {
             Aggregate.DEPLOYMENT: deployments.fold_with(mask_env),
             Aggregate.CHOICE: self._fold_choice,
@@ -85,6 +86,13 @@ class Picture:
         for row in rows:
             self._rows[model.resource][row.id] = row
             self._index(model, None, row)
+
+    def copy(self) -> "Picture":
+        """One that goes its own way; rows are never changed in place."""
+        other = Picture(self._mask_env)
+        for model in READ_MODELS:
+            other.load(model, self._rows[model.resource].values())
+        return other
 
     def find(self, model: ReadModel, ident: int | None) -> Row | None:
         return None if ident is None else self._rows[model.resource].get(ident)

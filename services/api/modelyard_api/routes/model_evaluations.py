@@ -18,8 +18,7 @@ from modelyard_placement.evaluation import evaluate, evaluation_view, failed_vie
 from modelyard_placement.workload import read_deployment
 from pydantic import Field
 
-from modelyard_api.projections import moments
-from modelyard_api.projections.moments import Moment
+from modelyard_api.projections.moments import Moment, Past
 from modelyard_api.routes.context import Caller, CallerOf, Context, ContextOf, hub_token
 from modelyard_api.routes.gguf_choice import choice_view, chosen_in, cluster_of
 
@@ -37,6 +36,7 @@ class EvaluationRequest(Command):
 
 def model_evaluation_router() -> APIRouter:
     router = APIRouter(prefix="/v2")
+    past = Past()
 
     @router.post("/model-evaluations")
     async def evaluate_models(
@@ -45,7 +45,7 @@ def model_evaluation_router() -> APIRouter:
         caller: CallerOf,
         at: Annotated[Instant | None, Query(description="A moment that is past; none: now.")] = None,
     ) -> Json:
-        moment = await (context.moment() if at is None else moments.at(context.db, at))
+        moment = await (context.moment() if at is None else past.at(context.db, at))
         sizer = Sizer()
         results = [
             await _evaluated(context, caller, moment, request.cluster_id, spec, sizer)
