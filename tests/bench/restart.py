@@ -50,6 +50,7 @@ async def _restart(plane: Plane) -> list[Figure]:
     again = await _start(plane, 2)
     await asyncio.sleep(5)
     rss = again.process.memory_info().rss / 1024**2
+    taken_over_s = await _takeover(plane)
     return [
         Figure(f"reading {last:,} events, no more", reading_s, "s", 1.0),
         Figure(
@@ -59,6 +60,7 @@ async def _restart(plane: Plane) -> list[Figure]:
         Figure("restart from its snapshot, until it is up", again.up_s, "s", again.up_s / reading_s, "< 5 s"),
         Figure("... CPU of it, start of the process included", again.cpu_s, "s", again.cpu_s / reading_cpu_s),
         Figure("... and until it is at work", again.at_work_s, "s", again.at_work_s / reading_s),
+        Figure("it is killed: until one that stood by is at work", taken_over_s, "s"),
         Figure(f"its memory at {INSTANCES:,} instances on {WORKERS:,} workers", rss, "MiB", None, "<= 500"),
     ]
 
@@ -78,6 +80,16 @@ async def _start(plane: Plane, times: int) -> Start:
     up_s, used_s = time.perf_counter() - begun, cpu_s(process)
     await plane.said("scheduler", "at work", times=times)
     return Start(process, up_s, used_s, time.perf_counter() - begun)
+
+
+async def _takeover(plane: Plane) -> float:
+    plane.start("standby", "modelyard_scheduler", f"--nats={plane.nats.url}")
+    await plane.said("standby", "scheduler is up")
+    await asyncio.sleep(5)
+    begun = time.perf_counter()
+    plane.end("scheduler")
+    await plane.said("standby", "at work")
+    return time.perf_counter() - begun
 
 
 async def _reading(client: Client, last: int) -> float:

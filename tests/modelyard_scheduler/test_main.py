@@ -140,7 +140,9 @@ async def test_two_at_once_of_which_one_is_killed_place_each_instance_once_and_t
 ) -> None:
     for ident in range(1, WORKERS + 1):
         await world.cluster.tell(*hub_worker(ident, slots=SLOTS))
-    first, _ = schedulers.start(reconcile_s=0.05), schedulers.start(reconcile_s=0.05)
+    first = schedulers.start(reconcile_s=0.05)
+    await until(lambda: "at work" in schedulers.said())
+    schedulers.start(reconcile_s=0.05)
     await until(lambda: schedulers.said().count("scheduler is up") == 2)
     for ident in range(1, DEPLOYMENTS + 1):
         await world.cluster.tell(deployment(ident, replicas=REPLICAS, spec=HUB))
@@ -153,6 +155,7 @@ async def test_two_at_once_of_which_one_is_killed_place_each_instance_once_and_t
         return len(placed) == WORKERS * SLOTS and len(placed | waiting) == DEPLOYMENTS * REPLICAS
 
     await until(everything_is_placed_or_waits)
+    assert schedulers.said().count("at work") == 2, "the other took over"
     requested = Counter(event.deployment_id for event in world.facts(InstanceRequested))
     assert requested == {ident: REPLICAS for ident in range(1, DEPLOYMENTS + 1)}
     assert set(Counter(event.instance_id for event in world.facts(InstanceScheduled)).values()) == {1}
