@@ -11,7 +11,7 @@ from modelyard_placement.demand import Demand
 from modelyard_placement.index import Index
 from modelyard_placement.picture import Holding, Picture, WorkerView
 from modelyard_placement.place import Placement, place
-from modelyard_placement.survey import Survey, alike
+from modelyard_placement.survey import Looks, Survey, alike
 from modelyard_placement_world import demand, demands, device, held, pictures, sizer, worker
 
 Said = tuple[Alike, ...]
@@ -21,10 +21,10 @@ def surveyed(picture: Picture, wanted: Demand) -> Said:
     return alike(survey_of(Index(picture), wanted).rows)
 
 
-def survey_of(rooms: Index, wanted: Demand) -> Survey:
+def survey_of(rooms: Index, wanted: Demand, looks: Looks | None = None) -> Survey:
     counts = counts_of(wanted)
     assert isinstance(counts, Counts)
-    return Survey(rooms, wanted, counts, sizer())
+    return Survey(rooms, wanted, counts, sizer(), looks=looks)
 
 
 def of_worker(said: Said, ident: int) -> list[tuple[Alike, tuple[str, ...]]]:
@@ -92,6 +92,18 @@ def test_what_was_taken_meanwhile_is_looked_at_again(
         assert room is not None
         survey.look_again(room)
     assert alike(survey.rows) == alike(survey_of(rooms, wanted).rows)
+
+
+@given(picture=pictures(), other=pictures(), asked=st.lists(demands(), min_size=1, max_size=4))
+def test_what_is_remembered_of_rooms_changes_nothing(
+    picture: Picture, other: Picture, asked: list[Demand]
+) -> None:
+    looks = Looks()
+    for wanted in asked:
+        for one in (picture, other, picture):
+            found = survey_of(Index(one), replace(wanted, deployment="another"), looks).rows
+            assert found == survey_of(Index(one), replace(wanted, deployment="another")).rows
+            assert survey_of(Index(one), wanted, looks).rows == survey_of(Index(one), wanted).rows
 
 
 def test_a_thousand_that_are_alike_are_told_in_a_few_words() -> None:

@@ -4,6 +4,7 @@ Each worker is looked at as if it were the only one. Rooms that are alike are lo
 same of many is said once: no worker is missing, however many there are.
 """
 
+from collections import OrderedDict
 from collections.abc import Hashable, Iterable, Mapping, Sequence
 from typing import NamedTuple
 
@@ -20,6 +21,8 @@ from modelyard_placement.rooms import OneRoom, Rooms
 from modelyard_placement.search import Search, search_in
 from modelyard_placement.strategies import steps, take
 
+MOST_DEMANDS, MOST_ROOMS = 64, 20_000
+"""That are remembered."""
 MOST_GROUPS = 64
 """With more different ones, those of a check are told together, with the least and the most."""
 
@@ -48,18 +51,41 @@ NOBODY: frozenset[int] = frozenset()
 HELD: Rows = (Row((), Verdict("held")),)
 
 
+class Looks:
+    """What was found at rooms, remembered: demands that ask for the same find the same at rooms that are
+    alike."""
+
+    def __init__(self) -> None:
+        self._known: OrderedDict[Hashable, dict[Hashable, Rows]] = OrderedDict()
+
+    def of(self, demand: Demand, rooms: Rooms) -> dict[Hashable, Rows]:
+        kinds = frozenset(rooms.kinds.items()), frozenset(rooms.mixed_types.items())
+        asked = demand.key, demand.replicas, demand.spec.model_dump_json(), kinds
+        known = self._known.pop(asked, {})
+        self._known[asked] = known if len(known) < MOST_ROOMS else {}
+        if len(self._known) > MOST_DEMANDS:
+            self._known.popitem(last=False)
+        return self._known[asked]
+
+
 class Survey:
     """Of one demand; `held` are workers that are kept for somebody else."""
 
     def __init__(
-        self, rooms: Rooms, demand: Demand, counts: Counts, sizer: Sizer, held: frozenset[int] = NOBODY
+        self,
+        rooms: Rooms,
+        demand: Demand,
+        counts: Counts,
+        sizer: Sizer,
+        held: frozenset[int] = NOBODY,
+        looks: Looks | None = None,
     ) -> None:
         self._demand = demand
         self._counts = counts
         self._sizer = sizer
         self._held = held
         self._location = demand.location
-        self._known: dict[Hashable, Rows] = {}
+        self._known = (looks or Looks()).of(demand, rooms)
         self._obstacles = Obstacles(self._search(rooms))
         self.rows = {room.worker.ident: self._of(room) for room in rooms.everyone()}
         """By worker."""

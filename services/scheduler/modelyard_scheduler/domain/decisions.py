@@ -22,7 +22,7 @@ from modelyard_placement.demand import PathSaid
 from modelyard_placement.picture import Holding
 from modelyard_placement.place import Placement, Unplaceable, place_in
 from modelyard_placement.scores import policy_name
-from modelyard_placement.survey import NOBODY
+from modelyard_placement.survey import NOBODY, Looks
 
 from modelyard_scheduler.domain.holding_back import Hold, held_for, oldest_waiting
 from modelyard_scheduler.domain.instance import UNPLACED, InstanceState, Phase
@@ -45,6 +45,7 @@ class Question:
     hold: Hold | None = None
     explained: AbstractSet[int] | None = None
     """Instances that wait already, whose reasons are to be looked at anew; None: of all."""
+    looks: Looks = field(default_factory=Looks)
 
 
 def question(
@@ -53,8 +54,9 @@ def question(
     now: datetime,
     sizer: Sizer,
     explained: AbstractSet[int] | None = None,
+    looks: Looks | None = None,
 ) -> Question:
-    asked = Question(said, picture.position, sizer)
+    asked = Question(said, picture.position, sizer, looks=looks or Looks())
     return replace(asked, hold=_hold(picture, asked, now), explained=explained)
 
 
@@ -66,7 +68,7 @@ def placed(
     decided: list[tuple[InstanceState, Event]] = []
     taken: list[Holding] = []
     refused = Refused()
-    surveys = Surveys(picture, question.sizer, taken)
+    surveys = Surveys(picture, question.sizer, question.looks, taken)
     try:
         for ident in instance_ids:
             state = picture.instances.get(ident)
@@ -111,7 +113,7 @@ class Refused:
 
 
 def facts(picture: Picture, state: InstanceState, question: Question) -> list[Event]:
-    surveys = Surveys(picture, question.sizer)
+    surveys = Surveys(picture, question.sizer, question.looks)
     return stated(picture, state, question, result(picture, state, question), surveys)
 
 

@@ -11,7 +11,7 @@ from modelyard_placement.claims import Sizer
 from modelyard_placement.demand import Demand, PathSaid
 from modelyard_placement.picture import Holding
 from modelyard_placement.place import Placement, Unplaceable, place_in
-from modelyard_placement.survey import alike
+from modelyard_placement.survey import Looks, alike
 
 from modelyard_scheduler.domain.instance import InstanceState, homes
 from modelyard_scheduler.domain.picture import Picture
@@ -49,7 +49,7 @@ def explanation(
     for holding in held:
         picture.rooms.give_back(holding.worker, holding.instance)
     try:
-        rows = Surveys(picture, sizer).rows(state, paths)
+        rows = Surveys(picture, sizer, Looks()).rows(state, paths)
         told = told.model_copy(update={"alike": alike(rows, most_groups=MOST_GROUPS)})
         return _explained(told, picture, demand, sizer)
     finally:

@@ -88,7 +88,7 @@ class Replay:
         Raises `NotReplayable`."""
         fact = placement_fact(decision)
         with self._at(decision, fact) as (state, question):
-            surveys = Surveys(self.picture, self.sizer)
+            surveys = Surveys(self.picture, self.sizer, question.looks)
             found = surveys.rows(state, paths_for(state, question.said), held_from(state, question))
         return {self.picture.workers[ident].name: rows for ident, rows in found.items()}
 

@@ -8,7 +8,7 @@ from modelyard_placement.claims import Sizer
 from modelyard_placement.counts import Contradiction, counts_of
 from modelyard_placement.demand import PathSaid
 from modelyard_placement.picture import Holding
-from modelyard_placement.survey import NOBODY, Row, Rows, Survey, Verdict, alike
+from modelyard_placement.survey import NOBODY, Looks, Row, Rows, Survey, Verdict, alike
 
 from modelyard_scheduler.domain.instance import InstanceState
 from modelyard_scheduler.domain.picture import Picture
@@ -22,9 +22,10 @@ class Surveys:
     """Instances that ask for the same are told of one survey: only workers of which something was taken since
     are looked at again. `taken` grows as the batch goes on."""
 
-    def __init__(self, picture: Picture, sizer: Sizer, taken: Sequence[Holding] = ()) -> None:
+    def __init__(self, picture: Picture, sizer: Sizer, looks: Looks, taken: Sequence[Holding] = ()) -> None:
         self._picture = picture
         self._sizer = sizer
+        self._looks = looks
         self._taken = taken
         self._known: dict[Hashable, tuple[Survey, int]] = {}
         self._stated: dict[Hashable, tuple[int, tuple[Alike, ...]]] = {}
@@ -53,7 +54,7 @@ class Surveys:
         if isinstance(counts, Contradiction):
             return self._of_all(Verdict("counts", counts.needed, counts.available))
         survey, seen = self._known.get(_kind(state, held)) or (
-            Survey(self._picture.rooms, demand, counts, self._sizer, held),
+            Survey(self._picture.rooms, demand, counts, self._sizer, held, self._looks),
             len(self._taken),
         )
         for worker_id in {holding.worker for holding in self._taken[seen:]}:

@@ -13,6 +13,7 @@ from modelyard_contracts.parameters import BadParameters
 from modelyard_eventlog.log import Write
 from modelyard_placement.claims import Sizer
 from modelyard_placement.filters import worker_obstacle
+from modelyard_placement.survey import Looks
 
 from modelyard_scheduler.domain.decisions import Said, placed, question
 from modelyard_scheduler.domain.instance import UNPLACED, InstanceState, Phase
@@ -32,6 +33,7 @@ class PlacementHandler:
     paths: Paths
     inspections: Inspections
     sizer: Sizer = field(default_factory=Sizer)
+    looks: Looks = field(default_factory=Looks)
 
     async def place_waiting(self) -> None:
         """Tries everything that waits for room, the oldest first. Of what waits already, the reasons of a few
@@ -86,7 +88,7 @@ class PlacementHandler:
     ) -> Decision | None:
         """One picture for the whole batch."""
         picture = self.decider.picture
-        asked = question(picture, said, self.decider.now(), self.sizer, explained)
+        asked = question(picture, said, self.decider.now(), self.sizer, explained, self.looks)
         checked: set[str] = set()
         writes = [
             (state, _write(picture, event, checked)) for state, event in placed(picture, instance_ids, asked)
