@@ -155,9 +155,10 @@ class ComposeStack:
         """The containers that the worker started."""
         found = run(["docker", "ps", "-aq", "--filter", "label=modelyard.instance"]).split()
         containers: list[Json] = json.loads(run(["docker", "inspect", *found])) if found else []
-        return [c for c in containers if f"{self.project}-models" in c["NetworkSettings"]["Networks"]]
+        return [c for c in containers if c["HostConfig"]["NetworkMode"].startswith(self.project)]
 
-    def deploy(self, name: str) -> None:
+    def deploy(self, name: str, *, on: dict[str, str] | None = None) -> None:
+        """`on`: labels that its worker has."""
         body = {
             "name": name,
             "replicas": 1,
@@ -166,6 +167,7 @@ class ComposeStack:
             "backend": "llama.cpp",
             "backend_parameters": ["--threads=1"],
             "backend_version": "worker-custom",
+            "worker_selector": on or {},
         }
 
         def deployed() -> bool:

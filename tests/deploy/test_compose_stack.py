@@ -6,7 +6,6 @@ import signal
 import subprocess
 import uuid
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 from compose_stack import ComposeStack, run, until
@@ -91,23 +90,38 @@ def test_nothing_runs_as_root(stack: ComposeStack, service: str) -> None:
     assert stack.compose("exec", "-T", service, "id", "-u").strip() == "10001"
 
 
-def test_a_worker_of_another_network_joins_with_the_printed_command(
-    stack: ComposeStack, tmp_path: Path
-) -> None:
-    command = stack.compose("run", "--rm", "-T", "keys", "compose", "join", "127.0.0.1").strip()
+@pytest.fixture
+def second(stack: ComposeStack) -> Iterator[str]:
+    """Another machine: its agent is in another network, and reaches the stack by this address only."""
     name = f"{stack.project}-second"
-    command = command.replace("--name modelyard-worker", f"--name {name}").replace(
-        "-v modelyard-worker:", f"-v {name}:"
+    printed = stack.compose("run", "--rm", "-T", "keys", "compose", "join", stack.address, "--containers")
+    command = (
+        printed.strip()
+        .replace("--name modelyard-worker", f"--name {name}")
+        .replace("-v modelyard-worker:", f"-v {name}:")
+        .replace("modelyard-models", name)
+        .replace("/srv/models", str(stack.directory / "models"))
     )
     try:
         run(["bash", "-c", command])
-        until(
-            "the second worker is ready",
-            lambda: (
-                {worker["name"]: worker["state"] for worker in stack.items("/v2/workers")}.get("127.0.0.1")
-                == "ready"
-            ),
-        )
+        yield stack.address
     finally:
         subprocess.run(["docker", "rm", "-f", name], check=False, capture_output=True)
+        for container in stack.model_servers():
+            if container["HostConfig"]["NetworkMode"] == name:
+                run(["docker", "rm", "-f", container["Id"]])
+        subprocess.run(["docker", "network", "rm", name], check=False, capture_output=True)
         subprocess.run(["docker", "volume", "rm", name], check=False, capture_output=True)
+
+
+def test_a_worker_of_another_network_joins_with_the_printed_command_and_serves(
+    stack: ComposeStack, second: str
+) -> None:
+    def found() -> dict[str, object]:
+        return next((one for one in stack.items("/v2/workers") if one["name"] == second), {})
+
+    until("the second worker is ready", lambda: found().get("state") == "ready")
+    with stack.api() as api:
+        api.put(f"/v2/workers/{found()['id']}", json={"labels": {"machine": "second"}}).raise_for_status()
+    stack.deploy("there", on={"machine": "second"})
+    until("the model answers from there", lambda: stack.answers("there"))
