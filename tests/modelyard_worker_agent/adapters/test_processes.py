@@ -35,6 +35,19 @@ PARENT = [
     "time.sleep(1000)",
 ]
 
+RENAMED = [
+    sys.executable,
+    "-c",
+    "import ctypes, os, time\n"
+    "child = os.fork()\n"
+    "if not child:\n"
+    "    fields = open('/proc/self/stat').read().rpartition(')')[2].split()\n"
+    "    begin, end = int(fields[47]), int(fields[48])\n"
+    "    ctypes.memset(begin, 0, end - begin)\n"
+    "    print(os.getpid(), flush=True)\n"
+    "time.sleep(1000)",
+]
+"""Its child writes over its environment, as who gives itself a long title does."""
 
 LOG_BYTES = 2**20
 AGENT = "this-agent"
@@ -175,6 +188,27 @@ async def test_leftovers_of_a_killed_shim_are_ended(directory: Path) -> None:
 
     assert is_gone(process.pid)
     assert executor.status(directory) is None
+
+
+async def test_one_that_wrote_over_its_environment_belongs_to_its_run_and_goes_with_it(
+    directory: Path,
+) -> None:
+    executor, process = await started(directory, RENAMED)
+    await until(lambda: log_of(directory).strip().isdecimal())
+    child = int(log_of(directory))
+    assert "MODELYARD_RUN" not in psutil.Process(child).environ()
+
+    assert {process.pid, child} <= executor.pids(directory)
+    assert executor.ours([child]) == {child}
+    assert ProcessExecutor(LOG_BYTES, "another").ours([child]) == frozenset()
+
+    os.kill(process.pid, signal.SIGKILL)
+    await until(lambda: not executor.alive(process))
+    assert not is_gone(child)
+    assert directory in executor.runs(directory.parent.parent)
+    await executor.end_leftovers(directory)
+
+    assert is_gone(child)
 
 
 async def test_a_cancelled_start_leaves_nothing(directory: Path) -> None:

@@ -125,7 +125,7 @@ class ProcessExecutor:
         return _read(directory / "exit.json").get("code")
 
     def runs(self, instances: Path) -> frozenset[Path]:
-        found = {self._run_of(process.pid) for process in psutil.process_iter()}
+        found = {self._run_of(process.pid) or _left_of(process.pid) for process in psutil.process_iter()}
         return frozenset(Path(run) for run in found if run and Path(run).parent.parent == instances)
 
     def pids(self, directory: Path) -> frozenset[int]:
@@ -175,17 +175,45 @@ class ProcessExecutor:
 
     def _members(self, directory: Path) -> list[psutil.Process]:
         """Every process of a run, wherever it moved to. Pids are used again, this name is not."""
-        return [process for process in psutil.process_iter() if self._run_of(process.pid) == str(directory)]
+        run = str(directory)
+        return [
+            process
+            for process in psutil.process_iter()
+            if run in (self._run_of(process.pid), _left_of(process.pid))
+        ]
 
     def _run_of(self, pid: int) -> str | None:
-        with suppress(psutil.NoSuchProcess, psutil.AccessDenied, psutil.ZombieProcess):
-            env = psutil.Process(pid).environ()
-            return env.get(RUN_VARIABLE) if env.get(AGENT_VARIABLE) == self._agent else None
+        """By its environment, or by that of its session's first process, the shim: who changes its title,
+        as vLLM's workers do, writes over its own."""
+        for asked in (pid, _session_of(pid)):
+            with suppress(psutil.NoSuchProcess, psutil.AccessDenied, psutil.ZombieProcess):
+                env = psutil.Process(asked).environ()
+                if RUN_VARIABLE in env:
+                    return env[RUN_VARIABLE] if env.get(AGENT_VARIABLE) == self._agent else None
         return None
 
     def _reap(self) -> None:
         for pid in [pid for pid, own in self._own.items() if own.poll() is not None]:
             del self._own[pid]
+
+
+def _session_of(pid: int) -> int:
+    """0 if it is gone."""
+    with suppress(OSError):
+        return os.getsid(pid)
+    return 0
+
+
+def _left_of(pid: int) -> str | None:
+    """The run of one whose shim is gone: it is where the shim began it, in the session of that name."""
+    session = _session_of(pid)
+    if session in (0, pid) or shim.start_ticks(session):
+        return None
+    with suppress(psutil.NoSuchProcess, psutil.AccessDenied, psutil.ZombieProcess):
+        directory = psutil.Process(pid).cwd()
+        if _read(Path(directory) / "shim.json").get("pid") == session:
+            return directory
+    return None
 
 
 def prepare(launch: Launch) -> None:
