@@ -36,6 +36,17 @@ async def test_a_deployment_runs_and_answers_and_its_route_bears_its_name(
     assert ready["ready_replicas"] == 1
 
 
+async def test_a_model_that_is_called_an_embedding_model_embeds(
+    api: httpx.AsyncClient, gateway: httpx.AsyncClient, tiny_model: Path
+) -> None:
+    model = await deploy(api, tiny_model, "embeds", categories=["embedding"])
+    [instance] = await until_instances(api, model["id"], running_count(1))
+    assert "--embedding" in instance["injected_backend_parameters"]
+    answer = await gateway.post("/v1/embeddings", json={"model": "embeds", "input": ["a", "b"]})
+    assert answer.status_code == 200, answer.text
+    assert [len(item["embedding"]) > 0 for item in answer.json()["data"]] == [True, True]
+
+
 async def test_replicas_scale_at_once_and_the_worst_go_first(
     api: httpx.AsyncClient, tiny_model: Path
 ) -> None:

@@ -186,6 +186,12 @@ def test_the_projector_beside_a_model_is_loaded_unless_the_user_wants_none() -> 
     assert line("vLLM", spec(), seeing).injected == ()
 
 
+@pytest.mark.parametrize(("category", "flag"), [("embedding", "--embedding"), ("reranker", "--reranking")])
+def test_llama_cpp_is_told_what_it_serves(category: str, flag: str) -> None:
+    assert line("llama.cpp", spec(categories=(category,)), start()).injected == (flag,)
+    assert line("vLLM", spec(categories=(category,)), start()).injected == ()
+
+
 def test_extended_kv_cache_is_lmcache_with_its_variables() -> None:
     cache = ExtendedKVCache(enabled=True, ram_ratio=1.5, chunk_size=256, remote_url="redis://cache:6379")
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from modelyard_contracts.deployments import DeploymentSpec, SpeculativeConfig
+from modelyard_contracts.deployments import Category, DeploymentSpec, SpeculativeConfig
 
 from modelyard_backends.start import CannotStart, Injection, Start
 
@@ -12,7 +12,7 @@ TYPES = {"eagle3": "draft-eagle3", "mtp": "draft-mtp", "ngram": "ngram-simple", 
 def injection(spec: DeploymentSpec, start: Start, given: Sequence[str]) -> Injection:
     """Raises `CannotStart`."""
     claim = start.claim
-    said: list[str] = []
+    said = _use(spec)
     if claim.context_tokens:
         said += ["--ctx-size", str(claim.context_tokens)]
     if claim.offload_layers is not None:
@@ -25,6 +25,13 @@ def injection(spec: DeploymentSpec, start: Start, given: Sequence[str]) -> Injec
     if speculative is not None and speculative.enabled:
         said += _speculative(speculative, start.draft_path)
     return Injection((*said, *_adapters(start)))
+
+
+def _use(spec: DeploymentSpec) -> list[str]:
+    """It completes text unless it is told otherwise."""
+    if Category.RERANKER in spec.categories:
+        return ["--reranking"]
+    return ["--embedding"] if Category.EMBEDDING in spec.categories else []
 
 
 def _adapters(start: Start) -> list[str]:

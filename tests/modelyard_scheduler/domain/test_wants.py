@@ -1,10 +1,10 @@
 import pytest
 from modelyard_backends.builtin import BUILT_IN
 from modelyard_contracts.base import Event
-from modelyard_contracts.deployments import DeploymentSpec, Source
+from modelyard_contracts.deployments import Category, DeploymentSpec, Source
 from modelyard_contracts.events import InferenceBackendDefined, ModelInspected
 from modelyard_contracts.messages import Want
-from modelyard_contracts.models import ModelFacts, ModelFormat, coordinates_of
+from modelyard_contracts.models import GgufFacts, ModelFacts, ModelFormat, coordinates_of
 from modelyard_scheduler.domain.wants import WantsPlan, supersedes, wants_for, wants_plan
 from modelyard_scheduler_world import (
     at,
@@ -26,6 +26,7 @@ from modelyard_scheduler_world import (
 
 PLACED = (requested(), scheduled())
 RUNS = (*PLACED, starting(), running())
+HEADER = GgufFacts(metadata={}, vocabulary_size=1, parameters=1, groups=())
 BACKS_OFF = (*RUNS, failed(), restart_scheduled(1, delay_s=10))
 
 
@@ -58,6 +59,33 @@ def test_a_want_carries_the_story_of_who_wished_it() -> None:
     [want] = wants_for(instance(*PLACED), at(0))
     assert (want.actor, want.correlation_id) == ("user/1", "story")
     assert (want.name, want.deployment_name, want.worker_id) == ("chat3-00005", "chat3", 1)
+
+
+@pytest.mark.parametrize(
+    ("format", "category", "told"),
+    [
+        (ModelFormat.GGUF, Category.EMBEDDING, (Category.EMBEDDING,)),
+        (ModelFormat.GGUF, Category.UNKNOWN, ()),
+        (ModelFormat.SAFETENSORS, Category.EMBEDDING, ()),
+    ],
+)
+def test_an_agent_is_told_what_a_gguf_model_was_found_to_be(
+    format: ModelFormat, category: Category, told: tuple[Category, ...]
+) -> None:
+    gguf = HEADER if format is ModelFormat.GGUF else None
+    model = ModelFacts(location="m", format=format, category=category, gguf=gguf, weight_bytes=1)
+    [want] = wants_for(instance(*PLACED), at(0), None, model)
+    assert want.spec.categories == told
+
+
+def test_what_the_user_called_a_model_counts_more_than_what_it_was_found_to_be() -> None:
+    state = instance(*PLACED)
+    state = state._replace(spec=state.spec.model_copy(update={"categories": (Category.LLM,)}))
+    model = ModelFacts(
+        location="m", format=ModelFormat.GGUF, category=Category.EMBEDDING, gguf=HEADER, weight_bytes=1
+    )
+    [want] = wants_for(state, at(0), None, model)
+    assert want.spec.categories == (Category.LLM,)
 
 
 def want(state: str = "running", attempt: int = 0, instance_id: int = 5) -> Want:

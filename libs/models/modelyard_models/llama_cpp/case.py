@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+from modelyard_contracts.deployments import Category
 from modelyard_contracts.models import GgufFacts, ModelFacts
 from modelyard_contracts.parameters import BadParameters
 
@@ -71,6 +72,8 @@ def case_of(
     devices = layout.workers[0].devices
     if devices and flags.flash_auto and not flash_on_devices(shape):
         flags = replace(flags, flash_attention=False)
+    if model.category in (Category.EMBEDDING, Category.RERANKER):
+        flags = replace(flags, embedding=True)  # as it is started
     if not flags.flash_attention and flags.cache_type_v not in ("f16", "f32", "bf16"):
         raise BadParameters("backend_parameters: --cache-type-v: a quantised V cache needs flash attention")
     build = build_of(version)

@@ -6,8 +6,9 @@ from datetime import datetime
 from typing import Final, Literal, assert_never
 
 from modelyard_contracts.backends import InferenceBackend
+from modelyard_contracts.deployments import Category, DeploymentSpec
 from modelyard_contracts.messages import GroupMember, GroupWant, Want
-from modelyard_contracts.models import with_file
+from modelyard_contracts.models import ModelFacts, with_file
 
 from modelyard_scheduler.domain.instance import InstanceState, Phase, homes
 from modelyard_scheduler.domain.picture import Picture
@@ -27,7 +28,10 @@ class WantsPlan:
 
 
 def wants_for(
-    state: InstanceState, now: datetime, backend: InferenceBackend | None = None
+    state: InstanceState,
+    now: datetime,
+    backend: InferenceBackend | None = None,
+    model: ModelFacts | None = None,
 ) -> tuple[Want, ...]:
     """One for each of its workers, the primary's first; none for an instance that is on no worker.
     `backend`: as it is defined now; None: the agent finds one.
@@ -52,7 +56,16 @@ def wants_for(
             wanted = ABSENT
         case _:
             assert_never(state.phase)
-    return tuple(_want(state, rank, wanted, attempt, backend) for rank in range(len(homes(state))))
+    spec = _spec(state, model)
+    return tuple(_want(state, spec, rank, wanted, attempt, backend) for rank in range(len(homes(state))))
+
+
+def _spec(state: InstanceState, model: ModelFacts | None) -> DeploymentSpec:
+    """With what its model was found to be: llama.cpp has to be told whether it embeds or ranks."""
+    spec = with_file(state.spec, state.model_file) if state.model_file else state.spec
+    if spec.categories or model is None or model.gguf is None or model.category is Category.UNKNOWN:
+        return spec
+    return spec.model_copy(update={"categories": (model.category,)})
 
 
 def _after_failure(state: InstanceState) -> Wanted:
@@ -62,6 +75,7 @@ def _after_failure(state: InstanceState) -> Wanted:
 
 def _want(
     state: InstanceState,
+    spec: DeploymentSpec,
     rank: int,
     wanted: Wanted,
     attempt: int,
@@ -78,7 +92,7 @@ def _want(
         deployment_name=state.deployment_name,
         state=wanted,
         attempt=attempt,
-        spec=with_file(state.spec, state.model_file) if state.model_file else state.spec,
+        spec=spec,
         claim=state.subordinates[rank - 1].claim if rank else state.claim,
         group=_group(state, rank) if state.subordinates else None,
         backend=backend,
@@ -129,7 +143,7 @@ def wants_plan(picture: Picture, held: Mapping[WantKey, Want], now: datetime) ->
     for state in picture.instances.values():
         put += [
             want
-            for want in wants_for(state, now, picture.backend_of(state.spec))
+            for want in wants_for(state, now, picture.backend_of(state.spec), picture.facts_of(state))
             if supersedes(want, held.get((want.worker_id, want.instance_id)))
         ]
     forget: list[WantKey] = []

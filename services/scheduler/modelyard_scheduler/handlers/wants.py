@@ -30,8 +30,9 @@ class WantsHandler:
         await self.tell(found)
 
     def _wants(self, state: InstanceState, at: datetime | None = None) -> tuple[Want, ...]:
-        backend = self.decider.picture.backend_of(state.spec)
-        return wants_for(state, at or self.decider.now(), backend)
+        picture = self.decider.picture
+        backend, model = picture.backend_of(state.spec), picture.facts_of(state)
+        return wants_for(state, at or self.decider.now(), backend, model)
 
     async def tell_gone(self, states: Sequence[InstanceState]) -> None:
         """Whatever their workers may still have of them is to end."""

@@ -210,7 +210,7 @@ def _left_of(pid: int) -> str | None:
     if session in (0, pid) or shim.start_ticks(session):
         return None
     with suppress(psutil.NoSuchProcess, psutil.AccessDenied, psutil.ZombieProcess):
-        directory = psutil.Process(pid).cwd()
+        directory: str = psutil.Process(pid).cwd()
         if _read(Path(directory) / "shim.json").get("pid") == session:
             return directory
     return None
