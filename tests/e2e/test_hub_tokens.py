@@ -71,7 +71,8 @@ async def test_a_token_is_kept_for_its_user_alone_and_never_shown(
         {"user_id": 2, "hub": "model_scope"},
         {"user_id": 1, "hub": "huggingface"},
     ]
-    assert "oken" not in str((await api.get("/v2/users")).json())
+    users = str((await api.get("/v2/users")).json())
+    assert not [word for word in ("hub", "hf_", "ms-", "token'") if word in users.lower()]
 
 
 @pytest.mark.parametrize("token", ["", "two words", "hf_\u00e9", "x" * 600])

@@ -39,7 +39,9 @@ async def test_a_deployment_runs_and_answers_and_its_route_bears_its_name(
 async def test_a_model_that_is_called_an_embedding_model_embeds(
     api: httpx.AsyncClient, gateway: httpx.AsyncClient, tiny_model: Path
 ) -> None:
-    model = await deploy(api, tiny_model, "embeds", categories=["embedding"])
+    model = await deploy(
+        api, tiny_model, "embeds", categories=["embedding"], backend_parameters=["--pooling", "mean"]
+    )
     [instance] = await until_instances(api, model["id"], running_count(1))
     assert "--embedding" in instance["injected_backend_parameters"]
     answer = await gateway.post("/v1/embeddings", json={"model": "embeds", "input": ["a", "b"]})
@@ -134,7 +136,7 @@ async def test_a_failing_instance_is_restarted_with_growing_delays(
     api: httpx.AsyncClient, tiny_model: Path
 ) -> None:
     broken = tiny_model.with_name("broken.gguf")
-    broken.write_bytes(tiny_model.read_bytes()[: tiny_model.stat().st_size // 2])
+    broken.write_bytes(tiny_model.read_bytes().replace(b"llama", b"lxama"))
     model = await deploy(api, broken, "broken")
     await until_instances(
         api, model["id"], lambda items: len(items) == 1 and items[0]["restart_count"] >= 2, seconds=90
@@ -153,7 +155,7 @@ async def test_without_restart_on_error_a_failed_instance_stays_failed(
     api: httpx.AsyncClient, tiny_model: Path
 ) -> None:
     broken = tiny_model.with_name("broken2.gguf")
-    broken.write_bytes(tiny_model.read_bytes()[: tiny_model.stat().st_size // 2])
+    broken.write_bytes(tiny_model.read_bytes().replace(b"llama", b"lxama"))
     model = await deploy(api, broken, "stays-broken", restart_on_error=False)
     [failed] = await until_instances(
         api, model["id"], lambda items: len(items) == 1 and items[0]["state"] == "error", seconds=90

@@ -196,7 +196,7 @@ async def _a_crash_log_outlives_its_worker(
     api: httpx.AsyncClient, second: Agent, worker: Json, model: Path
 ) -> None:
     broken = model.with_name("broken.gguf")
-    broken.write_bytes(model.read_bytes()[: model.stat().st_size // 2])
+    broken.write_bytes(model.read_bytes().replace(b"llama", b"lxama"))
     made = await deploy(api, broken, "broken", replicas=2, restart_on_error=False)
     failed = await until_instances(
         api, made["id"], lambda found: [item["state"] for item in found] == ["error", "error"]

@@ -61,9 +61,10 @@ def asks_of(spec: DeploymentSpec, backend: str, model_name: str, arguments: Sequ
     if backend not in OPENAI:
         return ()
     if Category.RERANKER in spec.categories or _says(arguments, RERANKS):
-        return (rerank, embed)
+        return (rerank, embed, complete)
     if Category.EMBEDDING in spec.categories or _says(arguments, EMBEDS):
-        return (embed,)
+        tokens = Ask("/embedding", {"content": "ready?"})  # of a model that has no way to pool them
+        return (embed, tokens) if backend == Backend.LLAMA_CPP else (embed,)
     if spec.categories and Category.LLM not in spec.categories:
         return ()
     return (complete, embed)
