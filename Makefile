@@ -9,8 +9,8 @@ CODE := libs services tests
 demo: $(VENV)/ready ## start everything, deploy a model, chat: make demo [MODEL=path.gguf | MODEL=org/repo] [ARGS=--exit]
 	$(BIN)/modelyard demo $(MODEL) $(ARGS)
 
-test: $(VENV)/ready lint ## lint, types, import rules and all tests
-	$(BIN)/python -m pytest
+test: $(VENV)/ready lint ## lint, types, import rules and all tests, two files at a time
+	$(BIN)/python -m pytest -n 2 --dist loadfile
 
 check: $(VENV)/ready lint ## the fast part: no servers are started
 	$(BIN)/python -m pytest -q tests/modelyard_*/domain tests/modelyard_contracts tests/modelyard_models/shape tests/modelyard_models/estimators tests/test_owners.py
