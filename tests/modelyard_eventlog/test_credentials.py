@@ -274,6 +274,7 @@ async def test_a_worker_is_out_when_its_jwt_has_expired(server: GuardedServer) -
 @pytest.mark.parametrize(
     "key",
     ["", "nonsense", "U" * 56, public_key(new_keys().account_seed), public_key(new_user_seed())[:-1] + "1"],
+    ids=["none", "nonsense", "no checksum", "an account's", "not base32"],
 )
 def test_only_a_users_public_key_gets_a_jwt(key: str) -> None:
     with pytest.raises(BadPublicKey):

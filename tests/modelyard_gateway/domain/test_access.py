@@ -91,6 +91,7 @@ A, B = keys.generate(), keys.generate()
         (A.text(), "", None),
         ("", " ", None),
     ],
+    ids=range(9),
 )
 def test_where_a_key_is_looked_for(authorization: str, x_api_key: str, found: keys.ApiKey | None) -> None:
     shown = presented(authorization.encode(), x_api_key.encode())
