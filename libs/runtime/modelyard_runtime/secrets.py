@@ -29,5 +29,12 @@ class Sealer:
         except InvalidToken as error:
             raise Unsealable("a sealed value does not open with this installation's secret key") from error
 
+    def holds(self, sealed: str, text: str) -> bool:
+        """Whether this is what was sealed; what does not open holds nothing that is known."""
+        try:
+            return self.unseal(sealed) == text
+        except Unsealable:
+            return False
+
     def unseal_all(self, sealed: Mapping[str, str]) -> dict[str, str]:
         return {name: self.unseal(value) for name, value in sealed.items()}

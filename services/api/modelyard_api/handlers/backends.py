@@ -11,7 +11,7 @@ from modelyard_contracts.commands import BackendFields
 from modelyard_contracts.events import NameClaimed, NameReleased
 from modelyard_eventlog.log import EventLog, Write
 from modelyard_runtime.clock import Now
-from modelyard_runtime.secrets import Sealer, Unsealable
+from modelyard_runtime.secrets import Sealer
 
 from modelyard_api.domain import backend as backends
 from modelyard_api.domain.backend import Backend
@@ -75,7 +75,7 @@ class BackendHandler:
         async def decide() -> Sequence[Write] | Done:
             state = await self._alive(ident)
             check_match(state.seq, if_match)
-            event = backends.decide_update(command, state, seal=self.sealer.seal, same=self._same)
+            event = backends.decide_update(command, state, seal=self.sealer.seal, same=self.sealer.holds)
             return Done(ident=ident, seq=state.seq) if event is None else [Write(event, state.seq)]
 
         return await carry_out(self.log, decide, lambda: ident, by, self.now)
@@ -111,9 +111,3 @@ class BackendHandler:
         if state is None or state.deleted:
             raise not_found(f"inference backend {ident}")
         return state
-
-    def _same(self, sealed: str, clear: str) -> bool:
-        try:
-            return self.sealer.unseal(sealed) == clear
-        except Unsealable:
-            return False

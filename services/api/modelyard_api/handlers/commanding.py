@@ -7,11 +7,11 @@ from typing import Any
 
 from modelyard_contracts.base import Aggregate
 from modelyard_contracts.envelope import Cause, Recorded
-from modelyard_contracts.events import name_id
+from modelyard_contracts.events import NameClaimed, NameReleased, name_id
 from modelyard_eventlog.log import Appended, Conflict, EventLog, LogUnavailable, Write
 from modelyard_runtime.clock import Now
 
-from modelyard_api.domain.errors import Refusal, conflict, outdated, unavailable
+from modelyard_api.domain.errors import Refusal, conflict, name_taken, outdated, unavailable
 from modelyard_api.domain.naming import NameState, name_state
 
 SOURCE = "modelyard/api"
@@ -99,6 +99,22 @@ async def load(log: EventLog, aggregate: Aggregate, ident: int | str) -> list[Re
 async def held(log: EventLog, kind: Aggregate, name: str) -> NameState:
     """Who has the name now. Raises `Refusal` if the log does not answer."""
     return name_state(await load(log, Aggregate.NAME, name_id(kind, name)))
+
+
+async def renamed(
+    log: EventLog, kind: Aggregate, what: str, ident: int, before: str, name: str
+) -> list[Write]:
+    """Gives the old name back and takes the new one, if it differs; `what` it is, for people. Raises
+    `Refusal` if the name is taken."""
+    if name == before:
+        return []
+    state = await held(log, kind, name)
+    if state.held_by is not None:
+        raise name_taken(what, name)
+    return [
+        Write(NameReleased(kind=kind, name=before, released_by=ident), None),
+        Write(NameClaimed(kind=kind, name=name, claimed_by=ident), state.seq),
+    ]
 
 
 def check_match(seq: int, if_match: int | None) -> None:

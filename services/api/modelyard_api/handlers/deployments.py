@@ -20,14 +20,14 @@ from modelyard_contracts.events import (
 )
 from modelyard_eventlog.log import EventLog, Write
 from modelyard_runtime.clock import Now
-from modelyard_runtime.secrets import Sealer, Unsealable
+from modelyard_runtime.secrets import Sealer
 
 from modelyard_api.domain import deployment as deployments
 from modelyard_api.domain import route as routes
 from modelyard_api.domain.deployment import NO_TOKENS, Deployment, HubTokens
 from modelyard_api.domain.errors import invalid, name_taken, not_found, unavailable
 from modelyard_api.domain.route import Route
-from modelyard_api.handlers.commanding import Commander, Done, carry_out, check_match, held, load
+from modelyard_api.handlers.commanding import Commander, Done, carry_out, check_match, held, load, renamed
 from modelyard_api.handlers.gpu_selection import check_selection
 from modelyard_api.handlers.routes import load_route, rename_writes
 from modelyard_api.ports import Directory, Paths
@@ -106,7 +106,7 @@ class DeploymentHandler:
             if command.gpu_selector != state.spec.gpu_selector:
                 await check_selection(self.log, command.gpu_selector, state.cluster_id)
             decided = deployments.decide_update(
-                command, state, seal=self.sealer.seal, same=self._same, hub_tokens=hub_tokens
+                command, state, seal=self.sealer.seal, same=self.sealer.holds, hub_tokens=hub_tokens
             )
             if not decided:
                 return Done(ident=ident, seq=state.seq)
@@ -120,7 +120,9 @@ class DeploymentHandler:
                     and updated.spec.source is Source.LOCAL_PATH
                 ):
                     await self._check_path(updated.spec.local_path or "")
-                writes += await self._renames(state, updated)
+                writes += await renamed(
+                    self.log, Aggregate.DEPLOYMENT, "deployment", ident, state.name, updated.name
+                )
                 writes += await self._route_follows(events, state, updated)
             return writes
 
@@ -191,29 +193,6 @@ class DeploymentHandler:
         if state is None or state.deleted:
             raise not_found(f"model {ident}")
         return state
-
-    def _same(self, sealed: str, clear: str) -> bool:
-        try:
-            return self.sealer.unseal(sealed) == clear
-        except Unsealable:
-            return False
-
-    async def _renames(self, state: Deployment, updated: DeploymentUpdated) -> list[Write]:
-        if updated.name == state.name:
-            return []
-        name = await held(self.log, Aggregate.DEPLOYMENT, updated.name)
-        if name.held_by is not None:
-            raise name_taken("deployment", updated.name)
-        return [
-            Write(
-                NameReleased(kind=Aggregate.DEPLOYMENT, name=state.name, released_by=state.deployment_id),
-                None,
-            ),
-            Write(
-                NameClaimed(kind=Aggregate.DEPLOYMENT, name=updated.name, claimed_by=state.deployment_id),
-                name.seq,
-            ),
-        ]
 
     async def _route_follows(
         self, events: Sequence[Recorded[Any]], state: Deployment, updated: DeploymentUpdated

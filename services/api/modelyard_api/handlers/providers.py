@@ -9,12 +9,12 @@ from modelyard_contracts.events import NameClaimed, NameReleased
 from modelyard_contracts.routing import ProviderCreate, ProviderUpdate
 from modelyard_eventlog.log import EventLog, Write
 from modelyard_runtime.clock import Now
-from modelyard_runtime.secrets import Sealer, Unsealable
+from modelyard_runtime.secrets import Sealer
 
 from modelyard_api.domain import provider as providers
 from modelyard_api.domain.errors import conflict, name_taken, not_found
 from modelyard_api.domain.provider import Provider
-from modelyard_api.handlers.commanding import Commander, Done, carry_out, check_match, held, load
+from modelyard_api.handlers.commanding import Commander, Done, carry_out, check_match, held, load, renamed
 from modelyard_api.ports import Directory
 
 
@@ -46,11 +46,14 @@ class ProviderHandler:
     async def update(self, ident: int, command: ProviderUpdate, by: Commander, if_match: int | None) -> Done:
         async def decide() -> Sequence[Write] | Done:
             state = await self._alive(ident)
-            changed = providers.decide_update(command, state, seal=self.sealer.seal, same=self._same)
+            changed = providers.decide_update(command, state, seal=self.sealer.seal, same=self.sealer.holds)
             if changed is None:
                 return Done(ident=ident, seq=state.seq)
             check_match(state.seq, if_match)
-            return [Write(changed, state.seq), *await self._renamed(ident, state.said.name, changed.name)]
+            renaming = await renamed(
+                self.log, Aggregate.PROVIDER, "model provider", ident, state.said.name, changed.name
+            )
+            return [Write(changed, state.seq), *renaming]
 
         return await carry_out(self.log, decide, lambda: ident, by, self.now)
 
@@ -68,26 +71,9 @@ class ProviderHandler:
 
         return await carry_out(self.log, decide, lambda: ident, by, self.now)
 
-    async def _renamed(self, ident: int, before: str, name: str) -> list[Write]:
-        if name == before:
-            return []
-        state = await held(self.log, Aggregate.PROVIDER, name)
-        if state.held_by is not None:
-            raise name_taken("model provider", name)
-        return [
-            Write(NameReleased(kind=Aggregate.PROVIDER, name=before, released_by=ident), None),
-            Write(NameClaimed(kind=Aggregate.PROVIDER, name=name, claimed_by=ident), state.seq),
-        ]
-
     async def _alive(self, ident: int) -> Provider:
         start: Provider | None = None
         state = reduce(providers.evolve, await load(self.log, Aggregate.PROVIDER, ident), start)
         if state is None or state.deleted:
             raise not_found(f"model provider {ident}")
         return state
-
-    def _same(self, sealed: str, clear: str) -> bool:
-        try:
-            return self.sealer.unseal(sealed) == clear
-        except Unsealable:
-            return False

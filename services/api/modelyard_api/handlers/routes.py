@@ -20,7 +20,7 @@ from modelyard_runtime.clock import Now
 from modelyard_api.domain import route as routes
 from modelyard_api.domain.errors import invalid, name_taken, not_found
 from modelyard_api.domain.route import Route
-from modelyard_api.handlers.commanding import Commander, Done, carry_out, check_match, held, load
+from modelyard_api.handlers.commanding import Commander, Done, carry_out, check_match, held, load, renamed
 from modelyard_api.ports import Directory
 
 
@@ -118,13 +118,5 @@ async def load_route(log: EventLog, ident: int) -> Route | None:
 
 
 async def rename_writes(log: EventLog, route: Route, name: str) -> list[Write]:
-    """Gives a route's old name back and takes the new one, if it differs. Raises `Refusal` if it is taken."""
-    if name == route.name:
-        return []
-    state = await held(log, Aggregate.ROUTE, name)
-    if state.held_by is not None:
-        raise name_taken("route", name)
-    return [
-        Write(NameReleased(kind=Aggregate.ROUTE, name=route.name, released_by=route.route_id), None),
-        Write(NameClaimed(kind=Aggregate.ROUTE, name=name, claimed_by=route.route_id), state.seq),
-    ]
+    """Raises `Refusal` if the name is taken."""
+    return await renamed(log, Aggregate.ROUTE, "route", route.route_id, route.name, name)
