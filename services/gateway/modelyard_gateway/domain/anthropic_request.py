@@ -6,12 +6,14 @@ https://docs.claude.com/en/api/messages and https://platform.openai.com/docs/api
 import json
 from typing import Any
 
+from modelyard_backends import protocols
+
 from modelyard_gateway.domain.refusals import Refusal, bad_request
 
 Json = dict[str, Any]
 
-MESSAGES = b"/v1/messages"
-COUNT_TOKENS = b"/v1/messages/count_tokens"
+MESSAGES = protocols.MESSAGES.encode()
+COUNT_TOKENS = protocols.COUNT_TOKENS.encode()
 CHAT = b"/v1/chat/completions"
 
 ALIKE = {"max_tokens": "max_tokens", "temperature": "temperature", "top_p": "top_p", "stop_sequences": "stop"}

@@ -5,7 +5,8 @@ row. The table says which instances there are; a route's plan joins the two, and
 table has changed, so that a request allocates nothing.
 """
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterator
+from itertools import chain
 from typing import NamedTuple
 
 from modelyard_contracts.events import Affinity, FallbackStatus, RouteTarget
@@ -56,6 +57,14 @@ class Plan:
         """Requests in flight at each of its slots."""
         self.fallbacks = fallbacks
         self.total = shares[-1].until if shares else 0
+
+    def slots(self) -> Iterator[Slot]:
+        """Those that take a share of the requests."""
+        return (slot for share in self.shares for slot in share.slots)
+
+    def all_slots(self) -> Iterator[Slot]:
+        """And those that are fallen back to."""
+        return chain(self.slots(), (slot for fallback in self.fallbacks for slot in fallback.slots))
 
 
 # The two-dimensional low-discrepancy sequence of the plastic number (M. Roberts, "The unreasonable
@@ -111,7 +120,7 @@ class Balancer:
         if adapter is not None:
             tried = [
                 *tried,
-                *(slot for share in plan.shares for slot in share.slots if not slot.has(adapter)),
+                *(slot for slot in plan.slots() if not slot.has(adapter)),
             ]
         shares = plan.shares
         if len(shares) == 1 and len(shares[0].slots) == 1 and not tried and plan.most == BUSIEST:
@@ -153,17 +162,11 @@ class Balancer:
 
     def outside(self, route: Route, now: float) -> list[Slot]:
         """Those of a route that are providers'."""
-        plan = self._plan(route, now)
-        slots = [slot for share in plan.shares for slot in share.slots]
-        slots += [slot for fallback in plan.fallbacks for slot in fallback.slots]
-        return [slot for slot in slots if slot.provider_id is not None]
+        return [slot for slot in self._plan(route, now).all_slots() if slot.provider_id is not None]
 
     def speak(self, route: Route, path: bytes, now: float) -> bool:
         """Whether all of a route's speak Anthropic's protocol at the path."""
-        plan = self._plan(route, now)
-        slots = [slot for share in plan.shares for slot in share.slots]
-        slots += [slot for fallback in plan.fallbacks for slot in fallback.slots]
-        return all(slot.speaks(path) for slot in slots)
+        return all(slot.speaks(path) for slot in self._plan(route, now).all_slots())
 
     def listen(self, now: float, ejection: Ejection, silent_s: float) -> None:
         for slot in self._slots.values():
@@ -212,8 +215,9 @@ class Balancer:
     def is_full(self, route: Route) -> bool:
         """True if instances are there, and each has as many requests as it may."""
         plan = self._plans.get(route.id)
-        slots = [slot for share in plan.shares for slot in share.slots] if plan is not None else []
-        return plan is not None and bool(slots) and all(slot.in_flight >= plan.most for slot in slots)
+        if plan is None or not plan.shares:
+            return False
+        return all(slot.in_flight >= plan.most for slot in plan.slots())
 
     def _plan(self, route: Route, now: float) -> Plan:
         plan = self._plans.get(route.id)

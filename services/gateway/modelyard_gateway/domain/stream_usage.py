@@ -6,14 +6,13 @@ event comes before `[DONE]`, with the usage and no choices.
 
 import json
 import re
-from collections.abc import Callable
-from typing import Any
+
+from modelyard_gateway.domain.usage import SCAN
 
 PATHS = frozenset({b"/v1/chat/completions", b"/v1/completions"})
 """Their streams say no usage unless asked; all others do."""
 ASKING = b'"stream_options":{"include_usage":true},'
 OPTIONS = re.compile(rb'"stream_options"\s*:\s*').finditer
-SCAN: Callable[[str, int], tuple[Any, int]] = json.JSONDecoder().scan_once  # type: ignore[attr-defined]
 
 SAYS_USAGE = re.compile(rb'"usage"\s*:\s*\{').search
 NO_CHOICE = re.compile(rb'"choices"\s*:\s*\[\s*\]').search

@@ -12,7 +12,6 @@ from modelyard_eventlog.usage import UsageStream
 from modelyard_gateway.adapters.spool import Mark, Orphan, Spool, orphans
 from modelyard_gateway.domain.metered import IN_FLIGHT, NOTHING, tokens_and_basis
 from modelyard_gateway.domain.record import Record
-from modelyard_gateway.domain.tokens import Tokens
 
 logger = structlog.stdlib.get_logger()
 
@@ -56,10 +55,10 @@ class Meter:
             record.sent_to or 0,
         )
 
-    def finished(self, record: Record) -> Tokens | None:
-        """Gives what it took; None for a request that came to no route."""
+    def finished(self, record: Record) -> None:
+        """A request that came to no route is not counted."""
         if record.route_id is None or self._closed:
-            return None
+            return
         tokens, basis = tokens_and_basis(record)
         self._number += 1
         try:
@@ -85,7 +84,6 @@ class Meter:
         except OSError as error:
             self._lost += 1
             logger.error("usage is not counted: no room to keep it", lost=self._lost, error=str(error))
-        return tokens
 
     async def deliver(self, stream: UsageStream) -> None:
         """Without end."""

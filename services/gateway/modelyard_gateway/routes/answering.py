@@ -16,7 +16,6 @@ if TYPE_CHECKING:
 LINGER_S = 2.0
 """For how long what a refused client still sends is read and dropped, so that it gets to see the answer
 (RFC 9112 section 9.6)."""
-PIPELINED_BYTES = 64 * 1024
 
 
 class Answering(asyncio.Protocol):

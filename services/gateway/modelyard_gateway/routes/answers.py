@@ -5,9 +5,8 @@ from http import HTTPStatus
 from typing import Any, NamedTuple
 
 from modelyard_gateway.domain.anthropic_answer import KINDS
+from modelyard_gateway.domain.anthropic_request import MESSAGES
 from modelyard_gateway.domain.refusals import Refusal
-
-ANTHROPIC_PATH = b"/v1/messages"
 
 
 class Answer(NamedTuple):
@@ -20,7 +19,7 @@ class Answer(NamedTuple):
 
 def error_event(body: bytes, path: bytes) -> bytes:
     """An error amid a stream, as a server-sent event."""
-    kind = b"event: error\n" if path.startswith(ANTHROPIC_PATH) else b""
+    kind = b"event: error\n" if path.startswith(MESSAGES) else b""
     return kind + b"".join(b"data: %b\n" % line for line in body.splitlines()) + b"\n"
 
 
@@ -37,7 +36,7 @@ def refusal_answer(refusal: Refusal, path: bytes, request_id: bytes) -> Answer:
     if refusal.allow is not None:
         lines += b"Allow: %b\r\n" % refusal.allow.encode()
     error = {"message": refusal.message, "type": refusal.kind, "param": refusal.param, "code": refusal.code}
-    if not path.startswith(ANTHROPIC_PATH):
+    if not path.startswith(MESSAGES):
         return json_answer(refusal.status, {"error": error}, lines)
     kind = KINDS.get(refusal.status, "api_error")
     body = {

@@ -1,7 +1,6 @@
 """One client's connection: requests in, in order, answers out. HTTP/1.1 as RFC 9112 has it."""
 
 import asyncio
-from typing import TYPE_CHECKING
 
 from modelyard_gateway.domain import refusals
 from modelyard_gateway.domain.framing import Body, Chunked, Length, Malformed
@@ -10,12 +9,6 @@ from modelyard_gateway.domain.request_head import HEAD_END, RequestHead, bad_htt
 from modelyard_gateway.routes.answering import Answering
 from modelyard_gateway.routes.answers import Answer
 
-if TYPE_CHECKING:
-    pass
-
-LINGER_S = 2.0
-"""For how long what a refused client still sends is read and dropped, so that it gets to see the answer
-(RFC 9112 section 9.6)."""
 PIPELINED_BYTES = 64 * 1024
 
 
