@@ -46,22 +46,24 @@ class Surveys:
         self, state: InstanceState, paths: Mapping[int, PathSaid] | None, held: frozenset[int] = NOBODY
     ) -> Mapping[int, Rows]:
         """By worker."""
-        try:
-            demand = self._picture.demand(state, paths)
-        except BadParameters:
-            return self._of_all(Verdict("model"))
-        counts = counts_of(demand)
-        if isinstance(counts, Contradiction):
-            return self._of_all(Verdict("counts", counts.needed, counts.available))
-        survey, seen = self._known.get(_kind(state, held)) or (
-            Survey(self._picture.rooms, demand, counts, self._sizer, held, self._looks),
-            len(self._taken),
-        )
+        kind = _kind(state, held)
+        known = self._known.get(kind)
+        if known is None:
+            try:
+                demand = self._picture.demand(state, paths)
+            except BadParameters:
+                return self._of_all(Verdict("model"))
+            counts = counts_of(demand)
+            if isinstance(counts, Contradiction):
+                return self._of_all(Verdict("counts", counts.needed, counts.available))
+            survey = Survey(self._picture.rooms, demand, counts, self._sizer, held, self._looks)
+            known = survey, len(self._taken)
+        survey, seen = known
         for worker_id in {holding.worker for holding in self._taken[seen:]}:
             room = self._picture.rooms.room(worker_id)
             if room is not None:
                 survey.look_again(room)
-        self._known[_kind(state, held)] = survey, len(self._taken)
+        self._known[kind] = survey, len(self._taken)
         return survey.rows
 
     def _of_all(self, verdict: Verdict) -> Mapping[int, Rows]:
