@@ -1,11 +1,11 @@
 """The tokens that a user keeps at the api for Hugging Face and ModelScope."""
 
 import sys
-from enum import StrEnum
 from typing import Annotated
 
 import typer
 
+from modelyard_cli.commands.sources import Source
 from modelyard_cli.errors import UsageError
 from modelyard_cli.options import ApiKey, Format, Url, api_of
 from modelyard_cli.output import Output, say, show_json, show_table
@@ -14,12 +14,7 @@ hub_token_app = typer.Typer(no_args_is_help=True, help="Keep your tokens for gat
 PATH = "/v2/users/me/hub-tokens"
 
 
-class Hub(StrEnum):
-    HUGGINGFACE = "huggingface"
-    MODELSCOPE = "modelscope"
-
-
-HubOf = Annotated[Hub, typer.Argument(help="Whose token it is.")]
+HubOf = Annotated[Source, typer.Argument(help="Whose token it is.")]
 
 
 @hub_token_app.command("set")
