@@ -9,7 +9,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -28,6 +28,8 @@ RUN_VARIABLE = "MODELYARD_RUN"
 """In the environment of every process of a run: its directory, by which leftovers are known."""
 AGENT_VARIABLE = "MODELYARD_AGENT"
 """And whose run it is: agents in containers have directories of the same names."""
+ANOTHERS = ""
+"""In place of a run: the process is none of this agent's."""
 POLL_S = 0.01
 START_S = 10.0
 
@@ -115,24 +117,24 @@ class ProcessExecutor:
         return not (process.directory / "exit.json").exists()
 
     def listening(self, directory: Path) -> Listening | None:
-        report = _read(directory / REPORT)
+        report = read_record(directory / REPORT)
         if not report:
             return None
         address = urlsplit(str(report["address"]))
         return Listening(host=address.hostname or "", port=address.port or 0, version=str(report["version"]))
 
     def status(self, directory: Path) -> int | None:
-        return _read(directory / "exit.json").get("code")
+        return read_record(directory / "exit.json").get("code")
 
     def runs(self, instances: Path) -> frozenset[Path]:
-        found = {self._run_of(process.pid) or _left_of(process.pid) for process in psutil.process_iter()}
-        return frozenset(Path(run) for run in found if run and Path(run).parent.parent == instances)
+        found = {run for _, run in self._processes()}
+        return frozenset(Path(run) for run in found if Path(run).parent.parent == instances)
 
     def pids(self, directory: Path) -> frozenset[int]:
         return frozenset(process.pid for process in self._members(directory))
 
     def ours(self, pids: Collection[int]) -> frozenset[int]:
-        return frozenset(pid for pid in pids if self._run_of(pid) is not None)
+        return frozenset(pid for pid in pids if self._run_of(pid, {}) is not None)
 
     def fetching(self, directory: Path) -> bool:
         return False
@@ -175,21 +177,37 @@ class ProcessExecutor:
 
     def _members(self, directory: Path) -> list[psutil.Process]:
         """Every process of a run, wherever it moved to. Pids are used again, this name is not."""
-        run = str(directory)
-        return [
-            process
-            for process in psutil.process_iter()
-            if run in (self._run_of(process.pid), _left_of(process.pid))
-        ]
+        return [process for process, run in self._processes() if run == str(directory)]
 
-    def _run_of(self, pid: int) -> str | None:
-        """By its environment, or by that of its session's first process, the shim: who changes its title,
-        as vLLM's workers do, writes over its own."""
-        for asked in (pid, _session_of(pid)):
-            with suppress(psutil.NoSuchProcess, psutil.AccessDenied, psutil.ZombieProcess):
-                env = psutil.Process(asked).environ()
-                if RUN_VARIABLE in env:
-                    return env[RUN_VARIABLE] if env.get(AGENT_VARIABLE) == self._agent else None
+    def _processes(self) -> Iterator[tuple[psutil.Process, str]]:
+        """Those of any run of this agent, with the run."""
+        sessions: dict[int, str | None] = {0: ANOTHERS}
+        for process in psutil.process_iter():
+            run = self._run_of(process.pid, sessions)
+            if run is not None:
+                yield process, run
+
+    def _run_of(self, pid: int, sessions: dict[int, str | None]) -> str | None:
+        """By its environment, or by that of its session's first process, the shim: who changes its title, as
+        vLLM's workers do, writes over its own. Where the shim is gone too, by where it began. `sessions` is
+        what was found out of others."""
+        mark = self._mark_of(pid)
+        if mark is None:
+            session = _session_of(pid)
+            if session not in sessions:
+                alive = ANOTHERS if shim.start_ticks(session) else None
+                sessions[session] = self._mark_of(session) or alive
+            mark = sessions[session]
+            if mark is None:
+                mark = _left_of(pid, session)
+        return mark or None
+
+    def _mark_of(self, pid: int) -> str | None:
+        """The run that its environment names; None where it names none."""
+        with suppress(psutil.NoSuchProcess, psutil.AccessDenied, psutil.ZombieProcess):
+            env = psutil.Process(pid).environ()
+            if RUN_VARIABLE in env:
+                return env[RUN_VARIABLE] if env.get(AGENT_VARIABLE) == self._agent else ANOTHERS
         return None
 
     def _reap(self) -> None:
@@ -204,14 +222,11 @@ def _session_of(pid: int) -> int:
     return 0
 
 
-def _left_of(pid: int) -> str | None:
-    """The run of one whose shim is gone: it is where the shim began it, in the session of that name."""
-    session = _session_of(pid)
-    if session in (0, pid) or shim.start_ticks(session):
-        return None
+def _left_of(pid: int, session: int) -> str | None:
+    """The run of one whose session's first process is gone: if that was a shim, it began in its directory."""
     with suppress(psutil.NoSuchProcess, psutil.AccessDenied, psutil.ZombieProcess):
         directory: str = psutil.Process(pid).cwd()
-        if _read(Path(directory) / "shim.json").get("pid") == session:
+        if read_record(Path(directory) / "shim.json").get("pid") == session:
             return directory
     return None
 
@@ -236,8 +251,8 @@ def free_port(host: str) -> int:
 
 def _recorded(directory: Path) -> Process:
     """As the shim wrote it down; zeros where it did not."""
-    record = _read(directory / "shim.json")
-    pid = _read(directory / "child.json").get("pid", 0)
+    record = read_record(directory / "shim.json")
+    pid = read_record(directory / "child.json").get("pid", 0)
     return Process(directory, record.get("pid", 0), record.get("started", -1), pid)
 
 
@@ -247,7 +262,8 @@ def own_environment() -> dict[str, str]:
     return {**own, "PYTHONUNBUFFERED": "1"}
 
 
-def _read(path: Path) -> dict[str, Any]:
+def read_record(path: Path) -> dict[str, Any]:
+    """Empty where there is none that can be read."""
     try:
         found: dict[str, Any] = json.loads(path.read_text())
     except (OSError, ValueError):

@@ -19,7 +19,7 @@ from modelyard_runtime.private_files import write_private
 from modelyard_runtime.secrets import Sealer
 from modelyard_runtime.settings import BadSettings
 
-from modelyard_worker_agent.adapters.processes import own_environment
+from modelyard_worker_agent.adapters.processes import own_environment, read_record
 from modelyard_worker_agent.domain.relaying import is_numeric, known_as
 from modelyard_worker_agent.launchers import shim
 from modelyard_worker_agent.launchers.relay import RECORD
@@ -78,7 +78,7 @@ class Relay:
     def close_others(self, lives: Callable[[Path], bool]) -> None:
         """Every way to a run that lives no more: its port may soon be another's."""
         for path in self._directory.glob("*.way"):
-            if not lives(Path(_read(path).get("run", ""))):
+            if not lives(Path(read_record(path).get("run", ""))):
                 path.unlink(missing_ok=True)
 
     def _sealed(self, run: Path) -> str:
@@ -92,7 +92,7 @@ class Relay:
         return self._directory / f"{known_as(token.encode())}.way"
 
     def _record(self) -> dict[str, Any]:
-        return _read(self._directory / RECORD)
+        return read_record(self._directory / RECORD)
 
     def _is_alive(self, record: dict[str, Any]) -> bool:
         return bool(record) and shim.start_ticks(record["pid"]) == record["started"] != 0
@@ -147,11 +147,3 @@ class Relay:
 def _build() -> str:
     """Another one after an upgrade."""
     return f"{BUILD}@{Path(BUILD).stat().st_mtime_ns}"
-
-
-def _read(path: Path) -> dict[str, Any]:
-    try:
-        found: dict[str, Any] = json.loads(path.read_text())
-    except (OSError, ValueError):
-        return {}
-    return found
