@@ -40,7 +40,7 @@ def instance(ident: int, name: str, model_id: int, **fields: Any) -> Json:
     }
 
 
-def event(seq: int, kind: str) -> Json:
+def event(seq: int, kind: str, **data: Any) -> Json:
     return {
         "specversion": "1.0",
         "id": f"e{seq}",
@@ -49,7 +49,7 @@ def event(seq: int, kind: str) -> Json:
         "time": "2026-01-01T00:00:00Z",
         "sequence": seq,
         "actor": "user/1",
-        "data": {"deployment_id": 1},
+        "data": {"deployment_id": 1, **data},
     }
 
 
@@ -84,8 +84,8 @@ class FakeApi:
         if parts[0] == "model-sources":
             return refusal(404, f"{path} {query.get('path')}")
         if path == "/v2/events":
-            newest_first = query.get("order") == ["desc"]
-            return 200, {"items": self.events[::-1] if newest_first else self.events}
+            found = [one for one in self.events if one["type"] in query.get("type", [one["type"]])]
+            return 200, {"items": found[::-1] if query.get("order") == ["desc"] else found}
         if parts[0] == "model-instances" and parts[-1] == "logs":
             return 200, self.logs[int(parts[1])]
         if len(parts) == 3:

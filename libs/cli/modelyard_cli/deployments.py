@@ -57,6 +57,15 @@ def find(api: Api, name: str) -> Json:
     return found
 
 
+def replicas_before(api: Api, model: Json) -> int:
+    """How many it has, or had until it was stopped."""
+    if model["replicas"]:
+        return int(model["replicas"])
+    asked = {"subject": f"deployment/{model['id']}", "type": "DeploymentScaled", "order": "desc", "limit": 1}
+    scaled = api.get("/v2/events", **asked)["items"]
+    return int(scaled[0]["data"]["previous_replicas"]) if scaled else 1
+
+
 def find_or_none(api: Api, name: str) -> Json | None:
     matches = api.items("/v2/models", search=name)
     return next((model for model in matches if model["name"] == name), None)

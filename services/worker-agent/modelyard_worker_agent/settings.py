@@ -10,7 +10,8 @@ from pydantic import Field, SecretStr
 
 
 class WorkerSettings(NatsSettings, HubSettings):
-    """The agent of one machine: starts model servers and keeps watch over them."""
+    """The agent of one machine: starts model servers and keeps watch over them. `modelyard worker drain NAME`
+    and `modelyard worker resume NAME` are asked of the api and take no settings."""
 
     api: str = Field("http://127.0.0.1:7700", description="URL of the api, to join with.")
     join_token: SecretStr | None = Field(None, description="The installation's join token.")

@@ -40,7 +40,10 @@ def api() -> Iterator[FakeApi]:
     fake = FakeApi(
         models=[model(1, "chat"), model(2, "chat-2", replicas=0, ready_replicas=0)],
         instances=[instance(7, "chat-abcde", 1), instance(8, "chat-fghij", 1, state="error")],
-        events=[event(1, "DeploymentRequested"), event(2, "DeploymentScaled")],
+        events=[
+            event(1, "DeploymentRequested"),
+            event(2, "DeploymentScaled", replicas=0, previous_replicas=2),
+        ],
         logs={7: "loaded\n", 9: "gone\n"},
     )
     with serving(fake):
@@ -101,9 +104,28 @@ def test_lists_are_tables_or_json(shell: Shell) -> None:
 
 
 def test_stop_start_and_scale_set_the_replicas(shell: Shell, api: FakeApi) -> None:
-    for command, replicas in ((("stop", "chat"), 0), (("start", "chat"), 1), (("scale", "chat", "3"), 3)):
-        shell.ok(*command)
+    for command, replicas in (
+        ("stop chat", 0),
+        ("start chat --replicas 1", 1),
+        ("scale chat 3", 3),
+        ("stop chat", 0),
+    ):
+        shell.ok(*command.split())
         assert api.asked[-1] == ("PUT", "/v2/models/1", {"replicas": replicas})
+
+
+def test_start_gives_back_as_many_replicas_as_there_were(shell: Shell, api: FakeApi) -> None:
+    shell.ok("start", "chat-2")
+    assert api.asked[-1] == ("PUT", "/v2/models/2", {"replicas": 2})
+    api.models[1].update(replicas=0)
+    api.events.clear()
+    shell.ok("start", "chat-2")
+    assert api.asked[-1] == ("PUT", "/v2/models/2", {"replicas": 1})
+
+
+def test_a_deployment_of_which_some_instances_run_is_partly_ready(shell: Shell, api: FakeApi) -> None:
+    api.models[0].update(replicas=2)
+    assert " partly ready " in shell.ok("ls")
 
 
 def test_delete_takes_a_deployment_or_an_instance(shell: Shell, api: FakeApi) -> None:

@@ -16,7 +16,13 @@ NOW = {"at_seq": 50, "workers_in_all": 2, "verdicts": [], "remedies": []}
 
 
 def told(**changes: Any) -> list[str]:
-    base = {"name": "chat-abcde", "state": "running", "worker_name": "w1", "message": None}
+    base = {
+        "name": "chat-abcde",
+        "state": "running",
+        "worker_name": "w1",
+        "state_message": None,
+        "message": None,
+    }
     return list(lines({**base, "decision": None, "now": NOW, **changes}, NAMES))
 
 
@@ -46,6 +52,13 @@ def test_a_placement_is_told_with_its_scores_and_what_stood_against_the_others()
         "    w1 cuda:0: fits, score 90.50 (workers 50.00)",
         "    w2, worker 3, worker 4 and 5 more: vram: has 1.0 GiB to 2.0 GiB, 24.0 GiB needed",
     ]
+
+
+def test_an_instance_in_error_says_why() -> None:
+    assert (
+        told(state="error", state_message="bad argument: --nix")[0]
+        == "chat-abcde: error on w1: bad argument: --nix"
+    )
 
 
 def test_every_device_is_told_of_where_that_is_asked_for() -> None:

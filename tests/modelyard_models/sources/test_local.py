@@ -57,3 +57,11 @@ def test_paths_that_cannot_be_meant_are_refused(tmp_path: Path) -> None:
     (tmp_path / "config.json").write_text("{")
     with pytest.raises(BadAnswer, match=r"config\.json is not valid JSON"):
         inspect(SOURCE, at(Source.LOCAL_PATH, str(tmp_path)))
+
+
+def test_a_file_that_is_cut_short_is_named_once(tmp_path: Path) -> None:
+    path = tmp_path / "tiny.gguf"
+    path.write_bytes(b"GGUF")
+    with pytest.raises(BadAnswer) as refused:
+        inspect(SOURCE, at(Source.LOCAL_PATH, str(path)))
+    assert str(refused.value).startswith(f"{path}: ends within its header")

@@ -80,7 +80,9 @@ def stop(name: Name, url: Url = None, api_key: ApiKey = None, output: Format = O
 
 def start(
     name: Name,
-    replicas: Annotated[int, typer.Option(min=1, help="How many instances to run.")] = 1,
+    replicas: Annotated[
+        int | None, typer.Option(min=1, help="How many instances to run; if not given, as many as before.")
+    ] = None,
     wait: Wait = False,
     wait_timeout: WaitTimeout = 600,
     url: Url = None,
@@ -88,9 +90,10 @@ def start(
     output: Format = Output.TABLE,
 ) -> None:
     """Start a stopped deployment."""
-    ident = _set_replicas(name, replicas, url, api_key, output)
-    if wait:
-        deployments.wait_until_running(api_of(url, api_key), ident, timeout_s=wait_timeout, tell=note)
+    if replicas is None:
+        api = api_of(url, api_key)
+        replicas = deployments.replicas_before(api, deployments.find(api, name))
+    scale(name, replicas, wait, wait_timeout, url, api_key, output)
 
 
 def scale(

@@ -27,7 +27,10 @@ def explain(
 ) -> None:
     """Show why an instance is where it is, why not elsewhere, and what would make it fit."""
     api = api_of(url, api_key)
-    found = [api.get(f"/v2/model-instances/{one['id']}/explain") for one in _instances(api, name)]
+    found = [
+        {**api.get(f"/v2/model-instances/{one['id']}/explain"), "state_message": one["state_message"]}
+        for one in _instances(api, name)
+    ]
     names = {worker["id"]: worker["name"] for worker in api.items("/v2/workers")}
     for one in found:
         if full and one["decision"] is not None:
@@ -68,7 +71,8 @@ def _instances(api: Api, name: str) -> list[Json]:
 def lines(told: Json, names: Mapping[int, str]) -> Iterator[str]:
     """`names` of workers, by id."""
     where = f" on {told['worker_name']}" if told["worker_name"] else ""
-    yield f"{told['name']}: {told['state']}{where}"
+    why = f": {told['state_message']}" if told["state"] == "error" else ""
+    yield f"{told['name']}: {told['state']}{where}{why}"
     yield from _decided(told["decision"], names, full=told.get("looks"))
     yield from _as_of_now(told["now"], told["worker_name"])
     if told["message"]:

@@ -93,7 +93,9 @@ def _show_deployments(api: Api, models: list[Json]) -> None:
 def state_of(model: Json) -> str:
     if model["replicas"] == 0:
         return "stopped"
-    return "ready" if model["ready_replicas"] >= model["replicas"] else "not ready"
+    if model["ready_replicas"] >= model["replicas"]:
+        return "ready"
+    return "partly ready" if model["ready_replicas"] else "not ready"
 
 
 def location(model: Json) -> str:

@@ -14,7 +14,7 @@ SERVICES = {
     "worker": (
         "modelyard_worker_agent",
         "worker,llama-cpp",
-        "The agent of one machine, or: drain NAME.",
+        "The agent of one machine, or: drain NAME, resume NAME.",
     ),
 }
 

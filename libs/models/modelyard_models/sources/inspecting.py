@@ -38,6 +38,10 @@ class _Reader:
     source: ModelSource
     repository: Repository
 
+    def named(self, path: str) -> str:
+        """A local file is a repository of its own name."""
+        return self.repository.id if self.repository.file == path else f"{self.repository.id}/{path}"
+
     def part(self, path: str, start: int, length: int) -> bytes:
         return retried(lambda: self.source.read(self.repository, path, start, length))
 
@@ -53,11 +57,11 @@ class _Reader:
         try:
             facts = read_header(lambda start, stop: self.part(path, start, stop - start))
         except BadGguf as error:
-            raise BadAnswer(f"{self.repository.id}/{path}: {error}") from error
+            raise BadAnswer(f"{self.named(path)}: {error}") from error
         size, tensors = self.repository.sizes[path], sum(group.weight_bytes for group in facts.groups)
         if size < tensors * LEAST_OF_TENSORS:
             raise BadAnswer(
-                f"{self.repository.id}/{path} is cut short: it has {size} bytes, its tensors take {tensors}"
+                f"{self.named(path)} is cut short: it has {size} bytes, its tensors take {tensors}"
             )
         return facts
 
@@ -65,7 +69,7 @@ class _Reader:
         """The header: a length of 8 bytes, then JSON (the layout's own documentation)."""
         begin = self.part(path, 0, FIRST_HEADER_BYTES)
         if len(begin) < LENGTH.size:
-            raise BadAnswer(f"{self.repository.id}/{path} ends within its header")
+            raise BadAnswer(f"{self.named(path)} ends within its header")
         (length,) = LENGTH.unpack_from(begin)
         if length > MOST_HEADER_BYTES:
             raise self.too_large(f"the header of {path}", length, MOST_HEADER_BYTES)
@@ -73,7 +77,7 @@ class _Reader:
         rest = self.part(path, len(begin), end - len(begin)) if end > len(begin) else b""
         header = (begin + rest)[LENGTH.size : end]
         if len(header) < length:
-            raise BadAnswer(f"{self.repository.id}/{path} ends within its header")
+            raise BadAnswer(f"{self.named(path)} ends within its header")
         return header
 
     def too_large(self, what: str, claimed: int, most: int) -> BadAnswer:

@@ -94,7 +94,7 @@ def _add_local(router: APIRouter) -> None:
         except SourceError as error:
             said, answer = await _of_workers(context, path)
             if answer is None or answer.facts is None:
-                lines = (f"path: {path} was not found", str(error), *said)
+                lines = (f"path: nobody can read a model at {path}", str(error), *said)
                 raise Refusal(404, "NotFound", "\n".join(lines)) from error
             view, facts = {"id": path, **view_of_facts(answer.facts), "worker": answer.worker}, answer.facts
         else:
