@@ -64,4 +64,4 @@ def test_a_file_that_is_cut_short_is_named_once(tmp_path: Path) -> None:
     path.write_bytes(b"GGUF")
     with pytest.raises(BadAnswer) as refused:
         inspect(SOURCE, at(Source.LOCAL_PATH, str(path)))
-    assert str(refused.value).startswith(f"{path}: ends within its header")
+    assert str(refused.value).startswith(f"{path}: the file ends within its header")
