@@ -19,6 +19,7 @@ from modelyard_gateway.main import main
 from modelyard_gateway_facts import cause, fold, route, running, stopping
 from modelyard_gateway_process import REQUEST, GatewayProcess, gateway, happen
 from modelyard_gateway_world import ModelServer, Seen, a_key, bound, model_servers, read_body
+from modelyard_runtime import keys
 from modelyard_runtime.listening import listen
 from starlette.types import Receive, Send
 
@@ -144,6 +145,31 @@ async def test_several_processes_share_the_port_and_one_that_dies_is_replaced(
         await process.until_status(200)
         process.process.send_signal(signal.SIGTERM)
         assert await process.end() == 0
+
+
+async def test_whichever_process_is_asked_tells_of_a_request(own_nats_server: NatsServer) -> None:
+    """Of the same gateway, of another one; and not to another user."""
+    tiny, someone = ModelServer("tiny"), keys.generate()
+    url = own_nats_server.url
+    async with model_servers(tiny), gateway(url, "--workers", "2") as process, gateway(url) as other:
+        facts = (a_key(), a_key(2, someone, user_id=2), route(1, "tiny"), running(10, port=tiny.port))
+        await happen(url, *facts)
+        await process.until_status(200)
+        await process.until_asked(200)
+        await other.until_asked(200)
+        served = await process.client.post("/v1/completions", json=REQUEST, headers={"X-Request-Id": "mine"})
+        assert served.status_code == 200
+        for asked in (process, other):
+            for _ in range(8):
+                fresh = {"Connection": "close"}
+                told = await asked.client.get("/v2/requests/mine", headers=fresh)
+                assert (told.status_code, told.json()["instance_id"]) == (200, 10)
+        bearer = {"Authorization": f"Bearer {someone.text()}"}
+        assert (await other.client.get("/v2/requests/mine", headers=bearer)).status_code == 404
+        own_nats_server.kill()
+        async with asyncio.timeout(20):
+            while (await other.client.get("/v2/requests/mine")).status_code != 503:
+                await asyncio.sleep(0.02)
 
 
 async def test_a_running_stream_may_finish_when_the_gateway_is_stopped(own_nats_server: NatsServer) -> None:

@@ -1,4 +1,4 @@
-"""What gateways tell each other of the limits they hold callers to."""
+"""What gateways tell each other of the limits they hold callers to, and ask each other."""
 
 from modelyard_contracts.base import Contract
 
@@ -22,3 +22,11 @@ class QuotaCounts(Contract):
     part: int
     shares: dict[str, QuotaShare]
     """By `k<key>`, `u<user>`, `r<route>`."""
+
+
+class RequestAsked(Contract):
+    """Whoever served the request answers with what became of it; all others are silent."""
+
+    request_id: str
+    user_id: int | None
+    """Whose request it must be; None: anybody's."""

@@ -22,6 +22,9 @@ ALL_FIRED_TIMERS = "timer.fired.>"
 ALL_USAGE = "usage.*"
 ALL_QUOTAS = "quota.*.*"
 
+GATEWAYS = "ask.gateway.request"
+"""Every process of every gateway hears it."""
+
 
 def event(aggregate: Aggregate, ident: str) -> str:
     return f"evt.{aggregate}.{ident}"

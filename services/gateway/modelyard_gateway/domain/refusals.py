@@ -44,8 +44,13 @@ def missing_model(message: str) -> Refusal:
 
 
 def request_not_found(request_id: str) -> Refusal:
-    message = f"No request {request_id} of yours is remembered by this gateway."
+    message = f"No request {request_id} of yours is remembered by any gateway."
     return Refusal(404, message, kind=INVALID, code="request_not_found")
+
+
+def others_unknown(request_id: str) -> Refusal:
+    message = f"This process did not serve request {request_id}, and cannot ask others while NATS is away."
+    return Refusal(503, message, kind=UNAVAILABLE, code="not_ready", retry_after_s=1)
 
 
 def no_websocket() -> Refusal:

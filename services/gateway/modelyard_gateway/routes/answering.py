@@ -9,6 +9,7 @@ from modelyard_gateway.domain.request_head import RequestHead
 from modelyard_gateway.domain.response_head import ResponseHead, status_line
 from modelyard_gateway.handlers.exchange import Exchange
 from modelyard_gateway.routes.answers import Answer, error_event, refusal_answer
+from modelyard_gateway.routes.later import Later
 
 if TYPE_CHECKING:
     from modelyard_gateway.routes.front import Front
@@ -30,7 +31,7 @@ class Answering(asyncio.Protocol):
 
     def __init__(self, front: "Front") -> None:
         self._front = front
-        self._exchange: Exchange | None = None
+        self._exchange: Exchange | Later | None = None
         self._head: RequestHead | None = None
         """Of the request that is being answered."""
         self._body: Body | None = None
@@ -116,7 +117,7 @@ class Answering(asyncio.Protocol):
         if self._early:
             self.write(error_event(answer.body, path), True)
         else:
-            self._answer(answer)
+            self.answer(answer)
 
     def cut(self) -> None:
         """The answer stays unfinished, which the client must be able to tell from a whole one."""
@@ -149,7 +150,7 @@ class Answering(asyncio.Protocol):
     def half_close(self) -> None:
         self.transport.write_eof()
 
-    def _answer(self, answer: Answer) -> None:
+    def answer(self, answer: Answer) -> None:
         self._drop_body()
         lines = b"%bContent-Length: %d\r\n" % (answer.lines, len(answer.body))
         head = self._head_text(status_line(answer.status), lines)

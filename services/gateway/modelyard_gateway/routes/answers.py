@@ -23,8 +23,11 @@ def error_event(body: bytes, path: bytes) -> bytes:
     return kind + b"".join(b"data: %b\n" % line for line in body.splitlines()) + b"\n"
 
 
+JSON = b"Content-Type: application/json\r\n"
+
+
 def json_answer(status: int, body: Any, lines: bytes = b"") -> Answer:
-    return Answer(status, json.dumps(body).encode(), b"Content-Type: application/json\r\n" + lines)
+    return Answer(status, json.dumps(body).encode(), JSON + lines)
 
 
 def refusal_answer(refusal: Refusal, path: bytes, request_id: bytes) -> Answer:

@@ -88,7 +88,7 @@ class ClientConnection(Answering):
             self.refuse(refusal)
             return
         if isinstance(opened, Answer):
-            self._answer(opened)
+            self.answer(opened)
             return
         self._exchange = opened
         if done:

@@ -5,6 +5,8 @@ from collections.abc import Callable
 from email.utils import formatdate
 from urllib.parse import parse_qs, unquote_to_bytes
 
+from modelyard_contracts.quotas import RequestAsked
+
 from modelyard_gateway.domain import refusals
 from modelyard_gateway.domain.headers import Known
 from modelyard_gateway.domain.limits import Limits
@@ -16,10 +18,11 @@ from modelyard_gateway.domain.refusals import missing_model
 from modelyard_gateway.domain.request_head import RequestHead, parse_request
 from modelyard_gateway.domain.table import Route, RoutingTable
 from modelyard_gateway.handlers.exchange import Exchange
-from modelyard_gateway.handlers.ledger import Ledger
+from modelyard_gateway.handlers.lookup import Lookup
 from modelyard_gateway.handlers.plane import Plane
-from modelyard_gateway.routes.answers import Answer, json_answer
+from modelyard_gateway.routes.answers import JSON, Answer, json_answer
 from modelyard_gateway.routes.connection import ClientConnection
+from modelyard_gateway.routes.later import Later
 
 OWNER = "modelyard"
 MODELS = b"/v1/models"
@@ -35,12 +38,12 @@ class Front:
         plane: Plane,
         table: RoutingTable,
         readiness: Readiness,
-        ledger: Ledger,
+        lookup: Lookup,
         *,
         new_id: Callable[[], bytes],
     ) -> None:
         self._plane = plane
-        self._ledger = ledger
+        self._lookup = lookup
         self._table = table
         self._readiness = readiness
         self.new_id = new_id
@@ -56,7 +59,7 @@ class Front:
     def connection(self) -> ClientConnection:
         return ClientConnection(self)
 
-    def open(self, connection: ClientConnection, head: RequestHead) -> Exchange | Answer:
+    def open(self, connection: ClientConnection, head: RequestHead) -> Exchange | Later | Answer:
         """Raises `Refusal`."""
         kind = head.meaning.kind
         if kind is Kind.INFERENCE:
@@ -67,6 +70,8 @@ class Front:
             return self._proxied(connection, head)
         if kind is Kind.REALTIME:
             return self._realtime(connection, head)
+        if head.meaning.target.startswith(REQUESTS):
+            return self._request(connection, head)
         return self._local(head, head.meaning.target)
 
     def _exchange(self, connection: ClientConnection, head: RequestHead) -> Exchange:
@@ -109,8 +114,6 @@ class Front:
             return json_answer(200, {"status": "ok"})
         if path == b"/readyz":
             return self._ready()
-        if path.startswith(REQUESTS):
-            return self._request(head, path[len(REQUESTS) :])
         if path != MODELS and not path.startswith(MODELS + b"/"):
             raise refusals.unknown_url(head.method.decode(), _text(head.path))
         if head.method not in (b"GET", b"HEAD"):
@@ -137,13 +140,18 @@ class Front:
         meta |= {"running_instances": running, "route_id": route.id}
         return {**model_object(route), "meta": meta}
 
-    def _request(self, head: RequestHead, request_id: bytes) -> Answer:
+    def _request(self, connection: ClientConnection, head: RequestHead) -> Later | Answer:
         """What became of a request of the same user."""
         key = self._plane.gate.admit(head.presented)
-        record = self._ledger.find(request_id)
-        if record is None or record.user_id != key.user_id:
-            raise refusals.request_not_found(_text(request_id))
-        return json_answer(200, record.view())
+        ident = _text(head.meaning.target[len(REQUESTS) :])
+        asked = RequestAsked(request_id=ident, user_id=key.user_id)
+        found = self._lookup.own(asked)
+        if found is not None:
+            return Answer(200, found, JSON)
+        return Later(self._elsewhere(asked), connection.answer, connection.refuse)
+
+    async def _elsewhere(self, asked: RequestAsked) -> Answer:
+        return Answer(200, await self._lookup.elsewhere(asked), JSON)
 
     def _ready(self) -> Answer:
         """Ready as long as it can route, even from a table that no longer changes; `halted` tells."""
