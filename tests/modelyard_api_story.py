@@ -14,6 +14,7 @@ from modelyard_contracts.events import (
     DeploymentRequested,
     FailureCause,
     InstanceFailed,
+    InstanceGivenUp,
     InstanceRequested,
     InstanceRestartScheduled,
     InstanceRunning,
@@ -179,6 +180,12 @@ def fails(ident: int, deployment_id: int, worker_id: int = 1) -> list[Event]:
             instance_id=ident, deployment_id=deployment_id, attempt=1, streak=1, delay_s=5, restart_at=START
         ),
     ]
+
+
+def gives_up(ident: int, deployment_id: int) -> Event:
+    return InstanceGivenUp(
+        instance_id=ident, deployment_id=deployment_id, cause=FailureCause.BAD_ARGUMENT, failures=3
+    )
 
 
 def whole_story() -> Sequence[Event]:

@@ -36,6 +36,8 @@ def instance(ident: int, name: str, model_id: int, **fields: Any) -> Json:
         "state_message": None,
         "worker_name": "vm",
         "restart_count": 0,
+        "failure_cause": None,
+        "given_up": False,
         **fields,
     }
 

@@ -16,6 +16,7 @@ from modelyard_contracts.events import (
     InstanceDeletionRequested,
     InstanceDownloading,
     InstanceFailed,
+    InstanceGivenUp,
     InstanceRemoved,
     InstanceRequested,
     InstanceRestartScheduled,
@@ -200,6 +201,10 @@ def restart_scheduled(
         delay_s=delay_s,
         restart_at=at(delay_s),
     )
+
+
+def given_up(ident: int = 5) -> InstanceGivenUp:
+    return InstanceGivenUp(instance_id=ident, deployment_id=3, cause=FailureCause.BAD_ARGUMENT, failures=3)
 
 
 def deletion_requested(ident: int = 5) -> InstanceDeletionRequested:

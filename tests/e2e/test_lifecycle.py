@@ -132,22 +132,24 @@ async def _kill(pid: int) -> None:
     await asyncio.to_thread(os.kill, pid, signal.SIGKILL)
 
 
-async def test_a_failing_instance_is_restarted_with_growing_delays(
+async def test_what_cannot_start_is_tried_three_times_and_replaced_once_it_is_changed(
     api: httpx.AsyncClient, tiny_model: Path
 ) -> None:
     broken = tiny_model.with_name("broken.gguf")
     broken.write_bytes(tiny_model.read_bytes().replace(b"llama", b"lxama"))
     model = await deploy(api, broken, "broken")
-    await until_instances(
-        api, model["id"], lambda items: len(items) == 1 and items[0]["restart_count"] >= 2, seconds=90
+    [instance] = await until_instances(
+        api, model["id"], lambda items: len(items) == 1 and items[0]["given_up"], seconds=90
     )
-    [instance] = await instances(api, model["id"])
+    assert (instance["failure_cause"], instance["restart_count"]) == ("unsupported_model", 2)
     events = await story(api, f"instance/{instance['id']}")
     failed = next(event["data"] for event in events if event["type"] == "InstanceFailed")
     assert failed["exit_code"] not in (0, None)
     assert failed["last_lines"]
     delays = [event["data"]["delay_s"] for event in events if event["type"] == "InstanceRestartScheduled"]
     assert delays[1] > delays[0] * 1.4
+    await api.put(f"/v2/models/{model['id']}", json={"local_path": str(tiny_model)})
+    await until_instances(api, model["id"], running_count(1), seconds=90)
     await api.delete(f"/v2/models/{model['id']}")
 
 

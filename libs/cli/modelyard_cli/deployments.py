@@ -6,6 +6,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from modelyard_contracts.events import HOPELESS
+
 from modelyard_cli.client import Api, Json
 from modelyard_cli.errors import CliError, UsageError
 
@@ -77,7 +79,10 @@ def instances_of(api: Api, model_id: int) -> list[Json]:
 
 
 def wait_until_running(api: Api, model_id: int, *, timeout_s: float, tell: Callable[[str], None]) -> None:
-    """Until as many instances run as are wished for; says each change. Raises `CliError` on time-out."""
+    """Until as many instances run as are wished for; says each change.
+
+    Raises `CliError` on time-out, and at once where one fails of what starting again does not mend.
+    """
     said: dict[int, str] = {}
     deadline = time.monotonic() + timeout_s
     while True:
@@ -91,12 +96,13 @@ def wait_until_running(api: Api, model_id: int, *, timeout_s: float, tell: Calla
         running = sum(instance["state"] == "running" for instance in instances)
         if running >= model["replicas"]:
             return
+        hint = f"'modelyard logs {model['name']}' shows what its model server says."
+        lost = [one for one in instances if one["given_up"] or one["failure_cause"] in HOPELESS]
+        if lost:
+            raise CliError(f"{model['name']} does not run: {progress(lost[0])}", hint=hint)
         if time.monotonic() > deadline:
             why = "; ".join(said.values()) or "it has no instance yet"
-            raise CliError(
-                f"{model['name']} does not run after {timeout_s:g} s: {why}",
-                hint=f"'modelyard logs {model['name']}' shows what its model server says.",
-            )
+            raise CliError(f"{model['name']} does not run after {timeout_s:g} s: {why}", hint=hint)
         time.sleep(POLL_S)
 
 

@@ -87,6 +87,17 @@ def test_a_refusal_is_one_sentence_on_standard_error(shell: Shell) -> None:
     assert done.stderr == "modelyard: name: 'chat' is taken\n"
 
 
+@pytest.mark.parametrize("fields", [{"failure_cause": "bad_argument"}, {"given_up": True}])
+def test_waiting_ends_at_once_where_starting_again_does_not_help(
+    shell: Shell, api: FakeApi, fields: dict[str, object]
+) -> None:
+    broken = instance(9, "new-abcde", 3, state="error", state_message="bad argument: --nope", **fields)
+    api.instances.append(broken)
+    done = shell.run("deploy", "/models/new.gguf", "--wait")
+    assert done.returncode == 1
+    assert "new does not run: new-abcde: error (bad argument: --nope)" in done.stderr
+
+
 def test_lists_are_tables_or_json(shell: Shell) -> None:
     lines = shell.ok("ls").splitlines()
     assert lines[0].split() == ["NAME", "READY", "STATE", "SOURCE", "/", "WORKER"]

@@ -12,6 +12,7 @@ from modelyard_scheduler_world import (
     deletion_requested,
     deployment,
     failed,
+    given_up,
     requested,
     reserved,
     running,
@@ -117,6 +118,16 @@ def test_one_that_waits_as_the_deployment_was_before_is_replaced_by_one_as_it_is
     )
     given = (deployment(replicas=2), *runs(5), requested(6), changed)
     assert plan(*given) == ReplicasPlan(request=1, stop=(Stop(6, "outdated"),))
+
+
+def test_one_that_was_given_up_is_replaced_once_the_deployment_is_another() -> None:
+    changed = DeploymentUpdated(
+        deployment_id=3, name="chat3", spec=SPEC.model_copy(update={"backend_parameters": ("--jinja",)})
+    )
+    given = (deployment(), requested(5), scheduled(5), starting(ident=5), failed(ident=5))
+    assert plan(*given, changed) == ReplicasPlan()
+    assert plan(*given, given_up(5)) == ReplicasPlan()
+    assert plan(*given, given_up(5), changed) == ReplicasPlan(request=1, stop=(Stop(5, "outdated"),))
 
 
 # --- drains ----------------------------------------------------------------------------------------

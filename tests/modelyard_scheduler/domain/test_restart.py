@@ -3,8 +3,8 @@ from datetime import timedelta
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from modelyard_contracts.events import FailureCause
-from modelyard_scheduler.domain.restart import RestartPolicy, delay, next_restart
+from modelyard_contracts.events import HOPELESS, FailureCause
+from modelyard_scheduler.domain.restart import RestartPolicy, delay, next_restart, stays_failed
 from modelyard_scheduler_world import (
     SPEC,
     START,
@@ -64,6 +64,28 @@ def test_nothing_is_restarted_that_should_not_be() -> None:
     assert next_restart(instance(*RUNS), START, POLICY, jitter=0.5) is None
     backs_off = instance(*RUNS, failed(), restart_scheduled())
     assert next_restart(backs_off, START, POLICY, jitter=0.5) is None
+
+
+@pytest.mark.parametrize("cause", sorted(HOPELESS))
+def test_what_starting_again_does_not_mend_is_given_up_after_three_tries(cause: FailureCause) -> None:
+    given = [requested(), scheduled(), starting(), failed(cause=cause)]
+    for attempt in (1, 2):
+        assert not stays_failed(instance(*given))
+        given += [restart_scheduled(attempt, streak=attempt), starting(attempt), failed(attempt, cause=cause)]
+    state = instance(*given)
+    assert stays_failed(state)
+    assert next_restart(state, START, POLICY, jitter=0.5) is None
+
+
+def test_what_has_run_before_is_never_given_up() -> None:
+    given = (*RUNS, failed(), restart_scheduled(7, streak=7), starting(7))
+    assert not stays_failed(instance(*given, failed(7, cause=FailureCause.MODEL_NOT_FOUND)))
+
+
+def test_what_may_heal_is_never_given_up() -> None:
+    given = (requested(), scheduled(), starting(), failed(), restart_scheduled(7, streak=7), starting(7))
+    for cause in set(FailureCause) - HOPELESS:
+        assert not stays_failed(instance(*given, failed(7, cause=cause)))
 
 
 def test_what_ended_with_its_worker_starts_again_at_once_and_counts_as_no_failure() -> None:

@@ -1,6 +1,6 @@
 """What the scheduler states and tells after a failure."""
 
-from modelyard_contracts.events import FailureCause, InstanceRestartScheduled
+from modelyard_contracts.events import FailureCause, InstanceGivenUp, InstanceRestartScheduled
 from modelyard_scheduler_cluster import Cluster
 from modelyard_scheduler_world import (
     SPEC,
@@ -112,8 +112,11 @@ async def test_what_is_to_stay_failed_or_to_go_is_not_started_again(cluster: Clu
         await scheduler.decider.feed.catch_up()
         await scheduler.restarts.restart(1)
         await scheduler.restarts.restart(2)
+        await scheduler.restarts.restart(1)
     assert await cluster.facts(InstanceRestartScheduled) == []
     assert cluster.outside.alarms == {}
+    [given_up] = await cluster.facts(InstanceGivenUp)
+    assert (given_up.instance_id, given_up.cause, given_up.failures) == (1, FailureCause.CRASHED, 1)
 
 
 async def test_restarting_twice_schedules_one_restart(cluster: Cluster) -> None:

@@ -30,6 +30,7 @@ from modelyard_contracts.events.deployments import (
 )
 from modelyard_contracts.events.fleet import FleetEvent, FleetStormDetected, FleetStormEnded
 from modelyard_contracts.events.instances import (
+    HOPELESS,
     AgentInstanceEvent,
     Decision,
     FailureCause,
@@ -38,6 +39,7 @@ from modelyard_contracts.events.instances import (
     InstanceDownloading,
     InstanceEvent,
     InstanceFailed,
+    InstanceGivenUp,
     InstanceMemberPrepared,
     InstanceMemberStarted,
     InstanceMemoryMeasured,
@@ -117,6 +119,7 @@ EVENT_TYPES: dict[str, type[Event]] = {
         InstanceScheduled,
         InstanceUnschedulable,
         InstanceRestartScheduled,
+        InstanceGivenUp,
         InstanceDeletionRequested,
         InstanceStopping,
         InstanceRemoved,

@@ -7,8 +7,8 @@ from modelyard_contracts.base import Aggregate, Contract, Event, Instant, Owner
 from modelyard_contracts.deployments import Alike, Candidate, Claim, DeploymentSpec, Reason, Subordinate
 
 StopReason = Literal["scale_down", "deployment_deleted", "deletion_requested", "drained", "outdated"]
-"""`drained`: its worker is to be emptied, and its replacement runs. `outdated`: it was never placed, and the
-deployment has changed since."""
+"""`drained`: its worker is to be emptied, and its replacement runs. `outdated`: it was never placed or was
+given up, and the deployment has changed since."""
 
 
 class InstanceEvent(Event):
@@ -113,6 +113,39 @@ class InstanceRestartScheduled(InstanceEvent):
     restart_at: Instant
 
 
+class FailureCause(StrEnum):
+    MODEL_NOT_FOUND = "model_not_found"
+    UNSUPPORTED_MODEL = "unsupported_model"
+    BAD_ARGUMENT = "bad_argument"
+    OUT_OF_MEMORY = "out_of_memory"
+    PORT_IN_USE = "port_in_use"
+    DOWNLOAD_FAILED = "download_failed"
+    START_TIMEOUT = "start_timeout"
+    UNRESPONSIVE = "unresponsive"
+    KILLED = "killed"
+    CRASHED = "crashed"
+    EXITED = "exited"
+    """It ended with status 0 though nobody asked it to."""
+    WORKER_STOPPED = "worker_stopped"
+    """The agent ended it when it was itself shut down; no fault, so it is started again at once."""
+
+
+HOPELESS = frozenset(
+    {FailureCause.MODEL_NOT_FOUND, FailureCause.UNSUPPORTED_MODEL, FailureCause.BAD_ARGUMENT}
+)
+"""What starting again does not mend, unless it has run before."""
+
+
+class InstanceGivenUp(InstanceEvent):
+    """It failed and is not started again."""
+
+    owner: ClassVar[Owner] = Owner.SCHEDULER
+    cause: FailureCause
+    """Of its last failure."""
+    failures: int
+    """How many it had in a row."""
+
+
 class InstanceDeletionRequested(InstanceEvent):
     """Somebody asked for this very instance to go; the scheduler replaces it if replicas demand."""
 
@@ -215,23 +248,6 @@ class InstanceMemoryMeasured(AgentInstanceEvent):
     """Of `ram_bytes`, what is no part of a file."""
     claim: Claim
     """Of this worker: the estimate with its margin."""
-
-
-class FailureCause(StrEnum):
-    MODEL_NOT_FOUND = "model_not_found"
-    UNSUPPORTED_MODEL = "unsupported_model"
-    BAD_ARGUMENT = "bad_argument"
-    OUT_OF_MEMORY = "out_of_memory"
-    PORT_IN_USE = "port_in_use"
-    DOWNLOAD_FAILED = "download_failed"
-    START_TIMEOUT = "start_timeout"
-    UNRESPONSIVE = "unresponsive"
-    KILLED = "killed"
-    CRASHED = "crashed"
-    EXITED = "exited"
-    """It ended with status 0 though nobody asked it to."""
-    WORKER_STOPPED = "worker_stopped"
-    """The agent ended it when it was itself shut down; no fault, so it is started again at once."""
 
 
 class InstanceFailed(AgentInstanceEvent):

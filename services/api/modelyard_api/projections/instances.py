@@ -10,6 +10,7 @@ from modelyard_contracts.envelope import Recorded
 from modelyard_contracts.events import (
     InstanceDownloading,
     InstanceFailed,
+    InstanceGivenUp,
     InstanceMemberPrepared,
     InstanceMemberStarted,
     InstanceMemoryMeasured,
@@ -140,6 +141,8 @@ def _requested(data: InstanceRequested) -> View:
         "attempt": 0,
         "restart_count": 0,
         "last_restart_time": None,
+        "failure_cause": None,
+        "given_up": False,
         "gpu_type": None,
         "gpu_indexes": [],
         "computed_resource_claim": None,
@@ -190,6 +193,12 @@ def _restart_scheduled(event: Recorded[InstanceRestartScheduled], view: View) ->
     }
 
 
+def _given_up(event: Recorded[InstanceGivenUp], view: View) -> View:
+    times = "" if event.data.failures == 1 else f" after {event.data.failures} failures in a row"
+    message = f"{view['state_message'] or 'it failed'}; not started again{times}"
+    return {"state": "error", "state_message": message, "given_up": True}
+
+
 def _stopping(event: Recorded[InstanceStopping], _: View) -> View:
     return {"state": "stopping", "state_message": event.data.reason.replace("_", " ")}
 
@@ -199,6 +208,7 @@ def _downloading(event: Recorded[InstanceDownloading], _: View) -> View:
         **NOT_SERVING,
         "state": "downloading",
         "state_message": f"downloading {event.data.source}",
+        "failure_cause": None,
         "attempt": event.data.attempt,
         "download_progress": 0.0,
     }
@@ -209,6 +219,7 @@ def _starting(event: Recorded[InstanceStarting], view: View) -> View:
         **NOT_SERVING,
         "state": "starting",
         "state_message": None,
+        "failure_cause": None,
         "download_progress": 100.0,
         "attempt": event.data.attempt,
         "pid": event.data.pid,
@@ -277,6 +288,7 @@ def _failed(event: Recorded[InstanceFailed], view: View) -> View:
         **_with_member(view, NOT_YET),
         "state": "error",
         "state_message": message,
+        "failure_cause": event.data.cause.value,
         "attempt": event.data.attempt,
     }
 
@@ -289,6 +301,7 @@ CHANGES: dict[type[Event], Callable[[Recorded[Any], View], View]] = {
     InstanceScheduled: _scheduled,
     InstanceUnschedulable: _unschedulable,
     InstanceRestartScheduled: _restart_scheduled,
+    InstanceGivenUp: _given_up,
     InstanceStopping: _stopping,
     InstanceDownloading: _downloading,
     InstanceStarting: _starting,

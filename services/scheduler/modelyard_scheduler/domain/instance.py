@@ -25,6 +25,7 @@ from modelyard_contracts.events import (
     InstanceDeletionRequested,
     InstanceDownloading,
     InstanceFailed,
+    InstanceGivenUp,
     InstanceMemberPrepared,
     InstanceMemberStarted,
     InstanceMemoryMeasured,
@@ -56,6 +57,7 @@ InstanceFact = (
     | InstanceScheduled
     | InstanceUnschedulable
     | InstanceRestartScheduled
+    | InstanceGivenUp
     | InstanceDeletionRequested
     | InstanceStopping
     | InstanceRemoved
@@ -110,6 +112,7 @@ LIFE: Mapping[Phase, Mapping[type[InstanceFact], Phase]] = {
     },
     Phase.FAILED: {
         InstanceRestartScheduled: Phase.BACKING_OFF,
+        InstanceGivenUp: Phase.FAILED,
         InstanceStopping: Phase.STOPPING,
         InstanceRemoved: Phase.REMOVED,
     },
@@ -179,6 +182,9 @@ class InstanceState(NamedTuple):
     failure: FailureCause | None = None
     """Of its last failure."""
     failed_at: datetime | None = None
+    given_up: bool = False
+    """It has failed and is not started again."""
+    has_run: bool = False
     reasons: tuple[Reason, ...] = ()
     """Why it is unschedulable."""
     deletion_requested: bool = False
@@ -237,7 +243,12 @@ def evolve(state: InstanceState | None, recorded: Recorded[InstanceFact]) -> Ins
     if phase is None:
         return seen
     serves_at = (fact.host, fact.port) if isinstance(fact, InstanceRunning) else state.serves_at
-    return _entered(seen._replace(serves_at=serves_at if phase is Phase.RUNNING else None), fact, recorded)
+    entered = seen._replace(
+        serves_at=serves_at if phase is Phase.RUNNING else None,
+        has_run=state.has_run or phase is Phase.RUNNING,
+        given_up=isinstance(fact, InstanceGivenUp),
+    )
+    return _entered(entered, fact, recorded)
 
 
 def _requested(fact: InstanceRequested, recorded: Recorded[InstanceFact]) -> InstanceState:
@@ -300,6 +311,7 @@ def _entered(state: InstanceState, fact: InstanceFact, recorded: Recorded[Instan
             | InstanceDownloading()
             | InstanceStarting()
             | InstanceRunning()
+            | InstanceGivenUp()
             | InstanceUnready()
             | InstanceMemoryMeasured()
             | InstanceMemberStarted()

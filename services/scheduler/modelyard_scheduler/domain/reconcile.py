@@ -53,7 +53,7 @@ def replicas_plan(
     workers that are to be emptied.
 
     An instance whose deletion was asked for goes, and does not count: its replacement is requested along.
-    So does one that waits to be placed as its deployment was before it changed.
+    So does one that waits to be placed, or was given up, as its deployment was before it changed.
     """
     alive = [state for state in instances if state.phase not in LEAVING]
     if deployment is None or deployment.deleted:
@@ -99,7 +99,8 @@ def _drained(
 
 
 def _is_outdated(state: InstanceState, deployment: DeploymentState) -> bool:
-    return state.phase in UNPLACED and state.spec is not deployment.spec and state.spec != deployment.spec
+    idle = state.phase in UNPLACED or state.given_up
+    return idle and state.spec is not deployment.spec and state.spec != deployment.spec
 
 
 def worst_first(

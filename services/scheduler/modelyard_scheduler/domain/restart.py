@@ -3,11 +3,14 @@
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from modelyard_contracts.events import FailureCause
+from modelyard_contracts.events import HOPELESS, FailureCause
 
 from modelyard_scheduler.domain.instance import InstanceState, Phase
 
 JITTER_SHARE = 0.1
+HOPELESS_TRIES = 3
+"""Starts of what has never run, where starting again mends nothing: a cause is read from words, and may be
+mistaken once."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +42,7 @@ def next_restart(
         return None
     if state.failure is FailureCause.WORKER_STOPPED:
         return Restart(attempt=state.attempt + 1, streak=state.streak, delay_s=0.0, restart_at=now)
-    if not state.spec.restart_on_error:
+    if stays_failed(state):
         return None
     streak = 1 if state.healthy_s >= policy.reset_s else state.streak + 1
     delay_s = delay(streak, policy, jitter=jitter)
@@ -51,14 +54,20 @@ def next_restart(
     )
 
 
-def failed_for_good(state: InstanceState, now: datetime, grace_s: float) -> bool:
-    """Whether it failed longer ago than the grace and is not started again."""
+def stays_failed(state: InstanceState) -> bool:
+    """Whether a failed instance is not to be started again. What has run before may run again, whatever it
+    fails of now: a disk that is away for a while takes nothing down for good."""
+    if state.phase is not Phase.FAILED or state.failure is FailureCause.WORKER_STOPPED:
+        return False
+    if not state.spec.restart_on_error:
+        return True
+    return state.failure in HOPELESS and not state.has_run and state.streak + 1 >= HOPELESS_TRIES
+
+
+def may_give_back(state: InstanceState, now: datetime, grace_s: float) -> bool:
+    """Whether it was given up, and failed longer ago than the grace."""
     return (
-        state.phase is Phase.FAILED
-        and not state.spec.restart_on_error
-        and state.failure is not FailureCause.WORKER_STOPPED
-        and state.failed_at is not None
-        and now - state.failed_at >= timedelta(seconds=grace_s)
+        state.given_up and state.failed_at is not None and now - state.failed_at >= timedelta(seconds=grace_s)
     )
 
 

@@ -17,7 +17,7 @@ from modelyard_scheduler.domain.deployment import DeploymentState
 from modelyard_scheduler.domain.instance import UNPLACED, InstanceState, Phase, homes, may
 from modelyard_scheduler.domain.names import SUFFIX_ALPHABET, SUFFIX_LENGTH, instance_name
 from modelyard_scheduler.domain.reconcile import ReplicasPlan, Stop, replicas_plan
-from modelyard_scheduler.domain.restart import failed_for_good
+from modelyard_scheduler.domain.restart import may_give_back
 from modelyard_scheduler.domain.standing import draining, standings
 from modelyard_scheduler.domain.worker import WorkerPhase
 from modelyard_scheduler.handlers.deciding import AT_ONCE, Decider, Decision, because
@@ -137,14 +137,14 @@ class InstanceHandler:
             await self.wants.forget(some)
 
     async def give_back_claims(self, grace_s: float) -> None:
-        """What has failed for good holds its room no longer than the grace, so that somebody may look."""
+        """What was given up holds its room no longer than the grace, so that somebody may look."""
 
         def decide() -> Decision | None:
             opened: set[int] = set()
             over = [
                 state
                 for state in self.decider.picture.instances.values()
-                if failed_for_good(state, self.decider.now(), grace_s)
+                if may_give_back(state, self.decider.now(), grace_s)
             ]
             writes = [(state, write) for state in over[:AT_ONCE] for write in self._releases(state, opened)]
             return self.decider.about_many("give-back", writes)

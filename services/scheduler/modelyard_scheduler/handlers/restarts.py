@@ -1,14 +1,14 @@
-"""Starts failed instances again, each when its time has come."""
+"""Starts failed instances again, each when its time has come, or gives them up."""
 
 import random
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from modelyard_contracts.events import InstanceRestartScheduled
+from modelyard_contracts.events import InstanceGivenUp, InstanceRestartScheduled
 from modelyard_eventlog.log import Write
 
-from modelyard_scheduler.domain.instance import Phase
-from modelyard_scheduler.domain.restart import RestartPolicy, next_restart
+from modelyard_scheduler.domain.instance import InstanceState, Phase
+from modelyard_scheduler.domain.restart import Restart, RestartPolicy, next_restart, stays_failed
 from modelyard_scheduler.handlers.deciding import Decider, Decision, because
 from modelyard_scheduler.handlers.wants import WantsHandler
 from modelyard_scheduler.ports import Alarm
@@ -23,34 +23,50 @@ class RestartHandler:
     jitter: Callable[[], float] = random.random
 
     async def restart(self, instance_id: int) -> None:
-        """Schedules the restart that a failed instance is due, if any."""
+        """Schedules the restart that a failed instance is due, or says that there will be none."""
         jitter = self.jitter()
 
         def decide() -> Decision | None:
             state = self.decider.picture.instances.get(instance_id)
-            due = next_restart(state, self.decider.now(), self.policy, jitter=jitter) if state else None
-            if state is None or due is None or state.deletion_requested:
+            if state is None or state.deletion_requested:
                 return None
-            restart = InstanceRestartScheduled(
-                instance_id=instance_id,
-                deployment_id=state.deployment_id,
-                attempt=due.attempt,
-                streak=due.streak,
-                delay_s=due.delay_s,
-                restart_at=due.restart_at,
-            )
-            cause = because(
-                f"restart/{instance_id}/{due.attempt}",
-                correlation_id=state.correlation_id,
-                causation_id=state.last_event_id,
-                actor=state.actor,
-                time=self.decider.now(),
-                traceparent=state.traceparent,
-            )
-            return Decision([Write(restart, state.seq)], cause)
+            if stays_failed(state):
+                return self._given_up(state)
+            due = next_restart(state, self.decider.now(), self.policy, jitter=jitter)
+            return self._restart(state, due) if due else None
 
         if await self.decider.state(decide):
             await self.wake(instance_id)
+
+    def _given_up(self, state: InstanceState) -> Decision | None:
+        if state.given_up or state.failure is None:
+            return None
+        given_up = InstanceGivenUp(
+            instance_id=state.instance_id,
+            deployment_id=state.deployment_id,
+            cause=state.failure,
+            failures=state.streak + 1,
+        )
+        return self.decider.about(state, "give-up", [Write(given_up, state.seq)])
+
+    def _restart(self, state: InstanceState, due: Restart) -> Decision:
+        restart = InstanceRestartScheduled(
+            instance_id=state.instance_id,
+            deployment_id=state.deployment_id,
+            attempt=due.attempt,
+            streak=due.streak,
+            delay_s=due.delay_s,
+            restart_at=due.restart_at,
+        )
+        cause = because(
+            f"restart/{state.instance_id}/{due.attempt}",
+            correlation_id=state.correlation_id,
+            causation_id=state.last_event_id,
+            actor=state.actor,
+            time=self.decider.now(),
+            traceparent=state.traceparent,
+        )
+        return Decision([Write(restart, state.seq)], cause)
 
     async def wake(self, instance_id: int) -> None:
         """Tells the worker of a restart that is due, or sets the timer for it."""
