@@ -96,13 +96,16 @@ class FakeApi:
             return 200, next(one for one in self.models if one["id"] == int(parts[1]))
         kept = {**self.kept, "models": self.models, "model-instances": self.instances}.get(parts[0], [])
         word = query.get("search", [""])[0]
-        return 200, listed([one for one in kept if word in one["name"]])
+        return 200, listed([one for one in kept if word in one.get("name", word)])
 
     def _write(self, method: str, path: str, body: Json) -> tuple[int, Any]:
         if method == "DELETE" or path.startswith("/v2/users/me/hub-tokens/"):
             return 200, None
         if path == "/v2/api-keys":
             return 200, {"id": 4, "name": body["name"], "value": KEY}
+        if path.endswith("/access"):
+            items = [one for one in self.kept["users"] if {"id": one["id"]} in body["users"]]
+            return 200, {"access_policy": body["access_policy"], "items": items}
         if path.endswith("/limits"):
             return 200, {"id": int(path.split("/")[3]), "limits": body}
         if method == "PUT":

@@ -90,9 +90,54 @@ async def test_targets_are_added_changed_made_a_fallback_and_deleted_and_keep_th
     assert (await api.get(f"/v2/model-route-targets/{own['id']}")).status_code == 404
 
 
+async def test_whom_a_route_is_for_sees_and_calls_it_and_nobody_else(
+    stack: Stack, api: httpx.AsyncClient, server: ModelServer
+) -> None:
+    ann = await made(api, "users", username="ann-of-routes", password="first-Password-1")
+    async with httpx.AsyncClient(base_url=stack.api_url, timeout=20) as hers:
+        login = {"username": "ann-of-routes", "password": "first-Password-1"}
+        session = (await hers.post("/auth/login", json=login)).json()["access_token"]
+        hers.headers["Authorization"] = f"Bearer {session}"
+        key = await made(hers, "api-keys", name="of ann", allowed_model_names=["other"])
+        url = f"http://127.0.0.1:{server.port}/v1"
+        provider = await made(api, "model-providers", name="of some", base_url=url)
+        target = {"provider_id": provider["id"], "overridden_model_name": "m"}
+        fields = {"name": "of-some", "targets": [target], "access_policy": "allowed_principals"}
+        route = await made(api, "model-routes", **fields)
+        path = f"/v2/model-routes/{route['id']}"
+        assert (await hers.get("/v2/my-models", params={"search": "of-some"})).json()["items"] == []
+        assert (await hers.get(path)).status_code == 404
+        assert (await hers.post(f"{path}/access", json={})).status_code == 403
+        named = await api.post(f"{path}/access", json={"users": [{"id": ann["id"]}]})
+        assert [user["username"] for user in named.json()["items"]] == ["ann-of-routes"]
+        assert (await api.get(f"{path}/access")).json() == named.json()
+        [mine] = (await hers.get("/v2/my-models", params={"search": "of-some"})).json()["items"]
+        assert (mine["access_policy"], mine["allowed_user_ids"]) == ("allowed_principals", [ann["id"]])
+        wrong = await api.post(f"{path}/access", json={"users": [{"id": 999_999}]})
+        assert (wrong.status_code, "user 999999" in wrong.json()["message"]) == (422, True)
+        async with httpx.AsyncClient(base_url=stack.gateway_url, timeout=20) as calling:
+            calling.headers["Authorization"] = f"Bearer {key['value']}"
+            await answers(calling, "of-some", 403)
+            models = {"allowed_model_names": ["of-some"]}
+            assert (await hers.put(f"/v2/api-keys/{key['id']}", json=models)).status_code == 200
+            await answers(calling, "of-some")
+            await api.put(path, json={"name": "of-few", "allowed_user_ids": [ann["id"]]})
+            await answers(calling, "of-few")
+            shown = (await hers.get(f"/v2/api-keys/{key['id']}")).json()
+            assert shown["allowed_model_names"] == ["of-few"]
+            await api.post(f"{path}/access", json={"users": []})
+            await answers(calling, "of-few", 403)
+            del calling.headers["Authorization"]
+            await answers(calling, "of-few", 401)
+            await api.post(f"{path}/access", json={"access_policy": "public"})
+            await answers(calling, "of-few")
+
+
 @pytest.mark.parametrize(
     ("fields", "named"),
     [
+        ({"access_policy": "friends"}, "access_policy"),
+        ({"allowed_user_ids": [999_999]}, "allowed_user_ids"),
         ({"targets": [{}]}, "targets"),
         ({"targets": [{"model_id": 1, "provider_id": 1}]}, "targets"),
         ({"targets": [{"provider_id": 999_999, "overridden_model_name": "m"}]}, "provider 999999"),

@@ -7,6 +7,7 @@ from importlib.metadata import PackageNotFoundError, version
 import typer
 
 from modelyard_cli.commands import deployments, listing, sources
+from modelyard_cli.commands.access import access
 from modelyard_cli.commands.compose import compose_app
 from modelyard_cli.commands.demo import demo
 from modelyard_cli.commands.estimate import estimate
@@ -54,6 +55,7 @@ app.command()(replay)
 app.command()(simulate)
 app.command()(login)
 app.command()(limits)
+app.command()(access)
 app.command()(usage)
 app.add_typer(keys_app, name="keys")
 app.add_typer(compose_app, name="compose")

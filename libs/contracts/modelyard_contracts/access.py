@@ -15,6 +15,17 @@ class Scope(StrEnum):
     """Everything on the api."""
 
 
+class AccessPolicy(StrEnum):
+    """Who may call a route."""
+
+    PUBLIC = "public"
+    """Whoever asks, without a key, too."""
+    AUTHED = "authed"
+    """Every user."""
+    ALLOWED_PRINCIPALS = "allowed_principals"
+    """The users that it names, and admins."""
+
+
 EVERY_SCOPE = (Scope.INFERENCE, Scope.MANAGEMENT)
 
 Bound = Annotated[int, Field(ge=1, le=10**15, strict=True)]

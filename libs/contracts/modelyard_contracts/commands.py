@@ -237,15 +237,26 @@ def _every_scope(scope: object) -> object:
     return EVERY_SCOPE if scope == ["*"] else scope
 
 
+KeyScope = Annotated[tuple[Scope, ...], BeforeValidator(_every_scope), Field(min_length=1)]
+"""`"*"` stands for all of them."""
+
+
 class ApiKeyCreate(Command):
     name: PlainName
     description: Text | None = None
     expires_in: Annotated[int, Field(ge=0, le=10 * 366 * 24 * 3600)] | None = None
     """Seconds from now; null or 0 means never."""
     allowed_model_names: list[PlainName] | None = None
-    scope: Annotated[tuple[Scope, ...], BeforeValidator(_every_scope), Field(min_length=1)] = EVERY_SCOPE
-    """`"*"` stands for all of them."""
+    scope: KeyScope = EVERY_SCOPE
     limits: RateLimits = NO_LIMITS
+
+
+class ApiKeyUpdate(Command):
+    """Changes the fields that are present."""
+
+    description: Text = ""
+    allowed_model_names: list[PlainName] | None = None
+    scope: KeyScope = EVERY_SCOPE
 
 
 class Login(Command):

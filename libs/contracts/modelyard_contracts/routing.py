@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, Field, SecretStr, StringConstraints, field_validator, model_validator
 
+from modelyard_contracts.access import AccessPolicy
 from modelyard_contracts.commands import Command, PlainName, Text
 from modelyard_contracts.deployments import Category
 from modelyard_contracts.events import Affinity, FallbackStatus
@@ -17,11 +18,15 @@ ROUTE_NAME = r"^[A-Za-z0-9][A-Za-z0-9._:-]{0,127}$"
 URL_PATH = re.compile(r"[A-Za-z0-9._~!$&'()*+,;=:@%/-]*")
 API_KEY = re.compile(r"[\x21-\x7e]{1,4096}")
 MAX_TARGETS = 100
+MAX_USERS = 10_000
 
 RouteName = Annotated[str, StringConstraints(pattern=ROUTE_NAME)]
 ModelName = Annotated[str, StringConstraints(min_length=1, max_length=256, pattern=r"^[^\x00-\x1f]+$")]
 Weight = Annotated[int, Field(ge=0, le=10_000)]
 Seconds = Annotated[float, Field(gt=0, le=7 * 24 * 3600)]
+
+
+Users = Annotated[list[int], Field(max_length=MAX_USERS)]
 
 
 class TargetFields(Command):
@@ -81,6 +86,8 @@ class RouteFields(RouteOptionFields):
     categories: list[Category] = []
     description: Text | None = None
     meta: dict[str, Any] = {}
+    access_policy: AccessPolicy = AccessPolicy.AUTHED
+    allowed_user_ids: Users = []
 
 
 class RouteCreate(RouteFields):
@@ -89,6 +96,18 @@ class RouteCreate(RouteFields):
 
 class RouteUpdate(RouteFields):
     name: RouteName | None = None
+
+
+class UserRef(Command):
+    id: int
+
+
+class RouteAccess(Command):
+    """Who may call a route, as a whole."""
+
+    access_policy: AccessPolicy | None = None
+    """None: as it was."""
+    users: Annotated[list[UserRef], Field(max_length=MAX_USERS)] = []
 
 
 def _base_url(url: str) -> str:

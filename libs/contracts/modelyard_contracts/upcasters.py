@@ -40,6 +40,8 @@ UPCASTERS: dict[tuple[str, int], Upcaster] = {
     ("InstanceRemoved", 1): _wider,
     ("RouteChanged", 1): _numbered_targets,
     ("RouteCreated", 1): _numbered_targets,
+    ("RouteChanged", 2): _wider,
+    ("RouteCreated", 2): _wider,
     ("ModelInspected", 1): _wider,
     ("WorkerDevicesReserved", 1): _wider,
     ("WorkerDevicesReserved", 2): _wider,

@@ -198,6 +198,17 @@ def test_limits_that_are_not_given_stay(api: FakeApi, shell: Shell) -> None:
     assert "No user is named" in shell.run("limits", "user", "nobody").stderr
 
 
+def test_who_may_call_a_route_is_shown_and_said_by_name(api: FakeApi, shell: Shell) -> None:
+    api.kept["model-routes"] = [{"id": 3, "name": "chat"}]
+    api.kept["users"] = [{"id": 2, "username": "ann"}]
+    shown = shell.ok("access", "chat", "users", "ann")
+    said = {"access_policy": "allowed_principals", "users": [{"id": 2}]}
+    assert ("POST", "/v2/model-routes/3/access", said) in api.asked
+    assert shown.splitlines()[1].split("  ")[-1].strip() == "admins and ann"
+    assert "No user is named 'bob'" in shell.run("access", "chat", "users", "bob").stderr
+    assert "go with 'users'" in shell.run("access", "chat", "public", "ann").stderr
+
+
 def test_a_login_is_kept(shell: Shell) -> None:
     address = shell.environment.pop("MODELYARD_URL")
     key = shell.environment.pop("MODELYARD_API_KEY")

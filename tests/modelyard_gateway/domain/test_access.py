@@ -3,8 +3,8 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from modelyard_contracts.access import Scope
 from modelyard_gateway.domain.access import authenticate, may_call, presented
+from modelyard_gateway.domain.keys import Key
 from modelyard_gateway.domain.refusals import Refusal
-from modelyard_gateway.domain.table import Key
 from modelyard_gateway_facts import created_key, fold
 from modelyard_runtime import keys
 

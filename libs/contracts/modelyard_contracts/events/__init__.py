@@ -6,6 +6,8 @@ stream, and the scheduler admits them to the log after checking them (`docs/deci
 
 from modelyard_contracts.base import Event
 from modelyard_contracts.events.accounts import (
+    AllowedModels,
+    ApiKeyChanged,
     ApiKeyCreated,
     ApiKeyEvent,
     ApiKeyRevoked,
@@ -171,6 +173,7 @@ EVENT_TYPES: dict[str, type[Event]] = {
         UserHubTokenChanged,
         UserLimitsChanged,
         UserDeleted,
+        ApiKeyChanged,
         ApiKeyCreated,
         ApiKeyLimitsChanged,
         ApiKeyRevoked,

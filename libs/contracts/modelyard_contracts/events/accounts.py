@@ -3,7 +3,7 @@
 from typing import ClassVar
 
 from modelyard_contracts.access import EVERY_SCOPE, NO_LIMITS, RateLimits, Scope
-from modelyard_contracts.base import Aggregate, Event, Instant, Owner
+from modelyard_contracts.base import Aggregate, Contract, Event, Instant, Owner
 from modelyard_contracts.deployments import Source
 
 
@@ -61,6 +61,19 @@ class ApiKeyCreated(ApiKeyEvent):
     """None allows every model; an empty list allows none."""
     scope: tuple[Scope, ...] = EVERY_SCOPE
     limits: RateLimits = NO_LIMITS
+
+
+class AllowedModels(Contract):
+    names: tuple[str, ...] | None
+    """None allows every model; an empty list allows none."""
+
+
+class ApiKeyChanged(ApiKeyEvent):
+    """What changed of it; None: as it was. A renamed route keeps its place in `models`."""
+
+    description: str | None = None
+    models: AllowedModels | None = None
+    scope: tuple[Scope, ...] | None = None
 
 
 class ApiKeyRevoked(ApiKeyEvent):

@@ -3,6 +3,7 @@
 from enum import StrEnum
 from typing import Any, ClassVar
 
+from modelyard_contracts.access import AccessPolicy
 from modelyard_contracts.base import Aggregate, Contract, Event, Owner
 from modelyard_contracts.deployments import Category
 
@@ -68,7 +69,7 @@ class RouteEvent(Event):
 
 
 class RouteCreated(RouteEvent):
-    version: ClassVar[int] = 2
+    version: ClassVar[int] = 3
     name: str
     targets: tuple[RouteTarget, ...]
     generic_proxy: bool
@@ -78,10 +79,13 @@ class RouteCreated(RouteEvent):
     description: str | None = None
     meta: dict[str, Any] = {}
     options: RouteOptions = RouteOptions()
+    access_policy: AccessPolicy = AccessPolicy.AUTHED
+    allowed_user_ids: tuple[int, ...] = ()
+    """Of `ALLOWED_PRINCIPALS`."""
 
 
 class RouteChanged(RouteEvent):
-    version: ClassVar[int] = 2
+    version: ClassVar[int] = 3
     name: str
     targets: tuple[RouteTarget, ...]
     generic_proxy: bool
@@ -90,6 +94,9 @@ class RouteChanged(RouteEvent):
     description: str | None = None
     meta: dict[str, Any] = {}
     options: RouteOptions = RouteOptions()
+    access_policy: AccessPolicy = AccessPolicy.AUTHED
+    allowed_user_ids: tuple[int, ...] = ()
+    """Of `ALLOWED_PRINCIPALS`."""
 
 
 class RouteDeleted(RouteEvent):

@@ -16,6 +16,7 @@ from modelyard_contracts.events import (
 )
 from modelyard_contracts.routing import (
     MAX_TARGETS,
+    RouteAccess,
     RouteCreate,
     RouteFields,
     RouteUpdate,
@@ -75,6 +76,8 @@ def created(command: RouteCreate, *, route_id: int) -> RouteCreated:
         description=command.description,
         meta=command.meta,
         options=_options(command, RouteOptions()),
+        access_policy=command.access_policy,
+        allowed_user_ids=_users(command.allowed_user_ids),
     )
 
 
@@ -105,9 +108,28 @@ def decide_update(command: RouteUpdate, state: Route) -> RouteChanged | None:
             "description": command.description if "description" in said else was.description,
             "meta": command.meta if "meta" in said else was.meta,
             "options": _options(command, was.options),
+            "access_policy": command.access_policy if "access_policy" in said else was.access_policy,
+            "allowed_user_ids": (
+                _users(command.allowed_user_ids) if "allowed_user_ids" in said else was.allowed_user_ids
+            ),
         }
     )
     return None if changed == was else changed
+
+
+def decide_access(command: RouteAccess, state: Route) -> RouteChanged | None:
+    was = state.said
+    changed = was.model_copy(
+        update={
+            "access_policy": command.access_policy or was.access_policy,
+            "allowed_user_ids": _users([user.id for user in command.users]),
+        }
+    )
+    return None if changed == was else changed
+
+
+def _users(ids: Sequence[int]) -> tuple[int, ...]:
+    return tuple(sorted(set(ids)))
 
 
 def _options(command: RouteFields, before: RouteOptions) -> RouteOptions:
@@ -247,4 +269,6 @@ def _as_changed(data: RouteCreated) -> RouteChanged:
         description=data.description,
         meta=data.meta,
         options=data.options,
+        access_policy=data.access_policy,
+        allowed_user_ids=data.allowed_user_ids,
     )

@@ -8,6 +8,7 @@ from typing import Any
 from modelyard_contracts.base import Aggregate, Event
 from modelyard_contracts.commands import (
     ApiKeyCreate,
+    ApiKeyUpdate,
     ClusterCreate,
     HubTokenChange,
     PasswordChange,
@@ -16,6 +17,8 @@ from modelyard_contracts.commands import (
 from modelyard_contracts.deployments import Source
 from modelyard_contracts.envelope import Recorded
 from modelyard_contracts.events import (
+    AllowedModels,
+    ApiKeyChanged,
     ApiKeyCreated,
     ApiKeyRevoked,
     ClusterCreated,
@@ -137,16 +140,33 @@ class AccountHandler:
             raise conflict("this Idempotency-Key made an API key before, whose secret was shown then")
         return done, key
 
+    async def update_key(
+        self, key_id: int, command: ApiKeyUpdate, by: Commander, *, user_id: int | None
+    ) -> Done:
+        """`user_id` limits it to that user's own keys."""
+        said = command.model_fields_set
+        names = command.allowed_model_names
+        models = AllowedModels(names=None if names is None else tuple(names))
+
+        async def decide() -> Sequence[Write] | Done:
+            events = await self._key(key_id, user_id)
+            changed = ApiKeyChanged(
+                key_id=key_id,
+                user_id=events[0].data.user_id,
+                description=command.description if "description" in said else None,
+                models=models if "allowed_model_names" in said else None,
+                scope=command.scope if "scope" in said else None,
+            )
+            return [Write(changed, events[-1].seq)] if said else Done(ident=key_id, seq=events[-1].seq)
+
+        return await carry_out(self.log, decide, lambda: key_id, by, self.now)
+
     async def revoke_key(self, key_id: int, by: Commander, *, user_id: int | None) -> Done:
         """`user_id` limits it to that user's own keys."""
 
         async def decide() -> Sequence[Write] | Done:
-            events = await load(self.log, Aggregate.API_KEY, key_id)
-            if not events or isinstance(events[-1].data, ApiKeyRevoked):
-                raise not_found(f"API key {key_id}")
+            events = await self._key(key_id, user_id)
             created = events[0].data
-            if user_id is not None and created.user_id != user_id:
-                raise not_found(f"API key {key_id}")
             revoked = ApiKeyRevoked(key_id=key_id, user_id=created.user_id, name=created.name)
             return [Write(revoked, events[-1].seq)]
 
@@ -171,6 +191,14 @@ class AccountHandler:
             e.data.password_hash for e in events if isinstance(e.data, UserCreated | UserPasswordChanged)
         ]
         return hashes[-1], events[-1].seq
+
+    async def _key(self, key_id: int, user_id: int | None) -> Sequence[Recorded[Any]]:
+        """A key that is good; of that user, if one is named."""
+        events = await load(self.log, Aggregate.API_KEY, key_id)
+        gone = not events or isinstance(events[-1].data, ApiKeyRevoked)
+        if gone or (user_id is not None and events[0].data.user_id != user_id):
+            raise not_found(f"API key {key_id}")
+        return events
 
     async def _alive(self, user_id: int) -> Sequence[Recorded[Any]]:
         events = await load(self.log, Aggregate.USER, user_id)

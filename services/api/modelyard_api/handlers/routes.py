@@ -12,8 +12,16 @@ from modelyard_contracts.events import (
     ProviderDeleted,
     RouteChanged,
     RouteDeleted,
+    UserDeleted,
 )
-from modelyard_contracts.routing import RouteCreate, RouteUpdate, TargetsAdd, TargetUpdate, TargetWish
+from modelyard_contracts.routing import (
+    RouteAccess,
+    RouteCreate,
+    RouteUpdate,
+    TargetsAdd,
+    TargetUpdate,
+    TargetWish,
+)
 from modelyard_eventlog.log import EventLog, Write
 from modelyard_runtime.clock import Now
 
@@ -32,6 +40,7 @@ class RouteHandler:
 
     async def create(self, command: RouteCreate, by: Commander) -> Done:
         await self._check_targets(command.targets)
+        await self._check_users("allowed_user_ids", command.allowed_user_ids)
         ident = 0
 
         async def decide() -> Sequence[Write] | Done:
@@ -51,7 +60,12 @@ class RouteHandler:
 
     async def update(self, ident: int, command: RouteUpdate, by: Commander, if_match: int | None) -> Done:
         await self._check_targets(command.targets)
+        await self._check_users("allowed_user_ids", command.allowed_user_ids)
         return await self._change(ident, lambda state: routes.decide_update(command, state), by, if_match)
+
+    async def set_access(self, ident: int, command: RouteAccess, by: Commander, if_match: int | None) -> Done:
+        await self._check_users("users", [user.id for user in command.users])
+        return await self._change(ident, lambda state: routes.decide_access(command, state), by, if_match)
 
     async def add_targets(self, ident: int, command: TargetsAdd, by: Commander) -> Done:
         await self._check_targets(command.targets)
@@ -110,6 +124,12 @@ class RouteHandler:
                 events = await load(self.log, Aggregate.PROVIDER, target.provider_id)
                 if not events or isinstance(events[-1].data, ProviderDeleted):
                     raise invalid(f"targets: provider {target.provider_id} does not exist")
+
+    async def _check_users(self, field: str, ids: Sequence[int]) -> None:
+        for ident in ids:
+            events = await load(self.log, Aggregate.USER, ident)
+            if not events or isinstance(events[-1].data, UserDeleted):
+                raise invalid(f"{field}: user {ident} does not exist")
 
 
 async def load_route(log: EventLog, ident: int) -> Route | None:

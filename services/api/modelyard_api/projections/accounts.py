@@ -3,6 +3,7 @@
 from modelyard_contracts.access import NO_LIMITS
 from modelyard_contracts.base import Aggregate, utc
 from modelyard_contracts.events import (
+    ApiKeyChanged,
     ApiKeyCreated,
     ApiKeyLimitsChanged,
     ApiKeyRevoked,
@@ -19,6 +20,8 @@ from modelyard_api.projections.rows import (
     BASE_SORTABLE,
     ReadModel,
     Row,
+    View,
+    affected,
     changed,
     created,
     removed,
@@ -89,8 +92,30 @@ def fold_api_key(event: AnyRecorded, row: Row | None) -> Row | None:
         return created(event, data.key_id, view, hidden)
     if row is None:
         return None
+    if isinstance(data, ApiKeyChanged):
+        return changed(event, row, _said(data))
     if isinstance(data, ApiKeyLimitsChanged):
         return changed(event, row, {"limits": data.limits.model_dump()})
     if isinstance(data, ApiKeyRevoked):
         return removed(event, row)
     raise TypeError(f"{event.type} is no event of an API key")
+
+
+def _said(data: ApiKeyChanged) -> View:
+    said: View = {}
+    if data.description is not None:
+        said["description"] = data.description
+    if data.models is not None:
+        said["allowed_model_names"] = None if data.models.names is None else list(data.models.names)
+    if data.scope is not None:
+        said["scope"] = [scope.value for scope in data.scope]
+    return said
+
+
+def with_renamed_route(event: AnyRecorded, key: Row, before: str, after: str) -> Row:
+    """A key that may call the route may call it under its new name."""
+    names = key.view["allowed_model_names"] or ()
+    if before not in names:
+        return key
+    now = [after if name == before else name for name in names]
+    return affected(event, key, {"allowed_model_names": now})

@@ -180,6 +180,7 @@ class Picture:
             self._refresh_routes(event, step, steps)
         elif step.model is routes.ROUTES and step.after.removed_at is None:
             self._refresh_route(event, step.after, steps)
+            self._rename_in_keys(event, step, steps)
         elif step.model is workers.WORKERS:
             self._mark_instances(event, step, steps)
             self._drop_files(event, step.after, steps)
@@ -230,6 +231,14 @@ class Picture:
             lambda ident: self.find(providers.PROVIDERS, ident),
         )
         self._affect(routes.ROUTES, route, after, steps)
+
+    def _rename_in_keys(self, event: AnyRecorded, step: Step, steps: list[Step]) -> None:
+        before, after = step.before, step.after
+        if before is None or before.view["name"] == after.view["name"]:
+            return
+        for key in tuple(self._rows[accounts.API_KEYS.resource].values()):
+            renamed = accounts.with_renamed_route(event, key, before.view["name"], after.view["name"])
+            self._affect(accounts.API_KEYS, key, renamed, steps)
 
     def _mark_instances(self, event: AnyRecorded, step: Step, steps: list[Step]) -> None:
         was = step.before is not None and workers.reachable(step.before)

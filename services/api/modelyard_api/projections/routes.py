@@ -54,6 +54,8 @@ def fold(event: AnyRecorded, row: Row | None) -> Row | None:
         "generic_proxy": data.generic_proxy,
         "created_model_id": data.created_model_id,
         **data.options.model_dump(mode="json"),
+        "access_policy": str(data.access_policy),
+        "allowed_user_ids": list(data.allowed_user_ids),
         "targets": len(data.targets),
         "ready_targets": 0,
         "route_targets": [_target(data, target) for target in data.targets],

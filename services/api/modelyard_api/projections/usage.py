@@ -118,6 +118,8 @@ NAMES = {
     "route": (ROUTE_TABLE, ROUTE_TABLE.c.name),
 }
 """Where the name of a group is; of what was deleted, the last one it had."""
+NOBODY = {"user": "anonymous", "key": "anonymous"}
+"""Calls of public routes without a key."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,7 +176,7 @@ def _view(asked: Question, row: Mapping[str, Any]) -> View:
             continue
         view[f"{group}_id"] = row[f"{group}_id"] or None
         if group in NAMES:
-            view[f"{group}_name"] = row[f"{group}_name"]
+            view[f"{group}_name"] = row[f"{group}_name"] if row[f"{group}_id"] else NOBODY.get(group)
     view |= {name: int(row[name]) for name in COUNTS}
     view["mean_duration_s"] = _mean(row["duration_s"], view["requests"] - view["in_flight"])
     view["mean_first_token_s"] = _mean(row["first_token_s"], view["streams"])

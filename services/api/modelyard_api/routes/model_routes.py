@@ -8,6 +8,7 @@ from modelyard_contracts.routing import (
     FallbackSet,
     ProviderCreate,
     ProviderUpdate,
+    RouteAccess,
     RouteCreate,
     RouteUpdate,
     TargetsAdd,
@@ -19,7 +20,8 @@ from modelyard_api.domain.errors import invalid, not_found
 from modelyard_api.domain.route import TARGETS_PER_ROUTE
 from modelyard_api.handlers.commanding import Done
 from modelyard_api.projections import lists, queries
-from modelyard_api.projections.lists import Listing, Page
+from modelyard_api.projections.accounts import USERS
+from modelyard_api.projections.lists import Condition, Listing, Page
 from modelyard_api.projections.providers import PROVIDERS
 from modelyard_api.projections.routes import ROUTES
 from modelyard_api.projections.rows import View
@@ -86,6 +88,27 @@ def _add_routes(router: APIRouter) -> None:
     ) -> None:
         await settle(context, response, await context.handlers.routes.delete(ident, by, if_match))
 
+    @router.get("/v2/model-routes/{ident}/access")
+    async def get_access(ident: int, context: ContextOf, request: Request, _: AdminOf) -> Json:
+        await wait_for(context, request)
+        found = await queries.view(context.db, ROUTES.resource, ident)
+        if found is None:
+            raise not_found(f"model route {ident}")
+        return await _access(context, found[0])
+
+    @router.post("/v2/model-routes/{ident}/access")
+    async def set_access(
+        ident: int,
+        command: RouteAccess,
+        context: ContextOf,
+        response: Response,
+        _: AdminOf,
+        by: CommanderOf,
+        if_match: IfMatchOf,
+    ) -> Json:
+        done = await context.handlers.routes.set_access(ident, command, by, if_match)
+        return await _access(context, await answer(context, response, ROUTES.resource, done))
+
     @router.post("/v2/model-routes/{ident}/add-targets")
     async def add_targets(
         ident: int,
@@ -97,6 +120,14 @@ def _add_routes(router: APIRouter) -> None:
     ) -> Json:
         done = await context.handlers.routes.add_targets(ident, command, by)
         return await answer(context, response, ROUTES.resource, done)
+
+
+async def _access(context: Context, route: View) -> Json:
+    """Who may call a route, with the users by name."""
+    named = Condition(lambda c: c.id.in_(route["allowed_user_ids"]), lambda view: True)
+    users = await lists.read(context.db, USERS, Listing((named,), (("id", False),), 0, 1))
+    items = [{name: user[name] for name in ("id", "username", "full_name")} for user in users.views]
+    return {"access_policy": route["access_policy"], "items": items}
 
 
 def _add_targets(router: APIRouter) -> None:

@@ -3,6 +3,8 @@
 from collections.abc import Sequence
 
 from fastapi import APIRouter, Request, Response
+from modelyard_contracts.access import AccessPolicy
+from sqlalchemy import or_
 
 from modelyard_api.domain.errors import forbidden, not_found
 from modelyard_api.projections import lists, queries
@@ -10,6 +12,7 @@ from modelyard_api.projections.folding import BY_RESOURCE, READ_MODELS
 from modelyard_api.projections.instances import INSTANCES
 from modelyard_api.projections.lists import Condition, Listing
 from modelyard_api.projections.model_files import MODEL_FILES, coming, instance_coming
+from modelyard_api.projections.routes import ROUTES
 from modelyard_api.projections.rows import ReadModel, View
 from modelyard_api.projections.worker_use import in_use
 from modelyard_api.projections.workers import WORKERS
@@ -46,13 +49,14 @@ def read_router() -> APIRouter:
     resources = APIRouter(prefix="/v2")
     for model in READ_MODELS:
         _add_resource(resources, model)
+    _add_list(resources, ROUTES, "my-models")
     _add_instances_of_model(resources)
     router.include_router(resources)
     return router
 
 
-def _add_resource(router: APIRouter, model: ReadModel) -> None:
-    @router.get(f"/{model.resource}", name=f"list {model.resource}", response_model=None)
+def _add_list(router: APIRouter, model: ReadModel, name: str) -> None:
+    @router.get(f"/{name}", name=f"list {name}", response_model=None)
     async def list_resource(request: Request, context: ContextOf, caller: CallerOf) -> Response:
         listing = restricted(listing_of(request, model), model, caller)
         await wait_for(context, request)
@@ -60,6 +64,10 @@ def _add_resource(router: APIRouter, model: ReadModel) -> None:
             return await watch(context, model, listing, number(request.query_params, "since"))
         page = await lists.read(context.db, model, listing)
         return enveloped(page, listing, shown(context, model, page.views))
+
+
+def _add_resource(router: APIRouter, model: ReadModel) -> None:
+    _add_list(router, model, model.resource)
 
     @router.get(f"/{model.resource}/{{ident}}", name=f"get {model.resource}", response_model=None)
     async def get_resource(ident: int, request: Request, context: ContextOf, caller: CallerOf) -> Response:
@@ -86,13 +94,28 @@ EVERYTHING = Listing((), (("id", False),), 0, 1)
 
 
 def restricted(listing: Listing, model: ReadModel, caller: Caller) -> Listing:
-    """Users are the admins' business, and so are other people's keys. Raises `Refusal` (403)."""
-    if caller.is_admin or model.resource not in ("users", "api-keys"):
+    """Users are the admins' business, and so are other people's keys, and routes that the caller may not
+    call. Raises `Refusal` (403)."""
+    if caller.is_admin or model.resource not in ("users", "api-keys", "model-routes"):
         return listing
     if model.resource == "users":
         raise forbidden("only an admin may see the users")
     own = Condition(lambda c: c.user_id == caller.user_id, lambda view: view["user_id"] == caller.user_id)
-    return Listing((*listing.conditions, own), listing.sort, listing.page, listing.per_page)
+    only = own if model.resource == "api-keys" else callable_by(caller.user_id)
+    return Listing((*listing.conditions, only), listing.sort, listing.page, listing.per_page)
+
+
+def callable_by(user_id: int) -> Condition:
+    """The routes that a user who is no admin may call."""
+    return Condition(
+        lambda c: or_(
+            c.view["access_policy"].astext != AccessPolicy.ALLOWED_PRINCIPALS.value,
+            c.view["allowed_user_ids"].contains([user_id]),
+        ),
+        lambda view: (
+            view["access_policy"] != AccessPolicy.ALLOWED_PRINCIPALS or user_id in view["allowed_user_ids"]
+        ),
+    )
 
 
 def _add_instances_of_model(router: APIRouter) -> None:

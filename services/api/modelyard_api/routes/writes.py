@@ -3,6 +3,7 @@
 from fastapi import APIRouter, Response
 from modelyard_contracts.commands import (
     ApiKeyCreate,
+    ApiKeyUpdate,
     ClusterCreate,
     DeploymentCreate,
     PasswordChange,
@@ -112,6 +113,19 @@ def _add_accounts(router: APIRouter) -> None:
     ) -> Json:
         done, key = await context.handlers.accounts.create_key(caller.user_id, command, by)
         return {**await answer(context, response, "api-keys", done), "value": key.text()}
+
+    @router.put("/api-keys/{ident}")
+    async def update_key(
+        ident: int,
+        command: ApiKeyUpdate,
+        context: ContextOf,
+        response: Response,
+        caller: CallerOf,
+        by: CommanderOf,
+    ) -> Json:
+        owner = None if caller.is_admin else caller.user_id
+        done = await context.handlers.accounts.update_key(ident, command, by, user_id=owner)
+        return await answer(context, response, "api-keys", done)
 
     @router.delete("/api-keys/{ident}")
     async def revoke_key(

@@ -7,8 +7,8 @@ from typing import NamedTuple
 
 from modelyard_runtime import keys
 
-from modelyard_gateway.domain.refusals import Refusal, out_of_scope, unauthenticated
-from modelyard_gateway.domain.table import Key
+from modelyard_gateway.domain.keys import ANONYMOUS, Key
+from modelyard_gateway.domain.refusals import Refusal, model_not_allowed, out_of_scope, unauthenticated
 
 NOBODY = "0" * 64
 """Compared against where the access key is unknown, so that this takes as long as a wrong secret."""
@@ -42,7 +42,7 @@ def authenticate(
 ) -> Key | Refusal:
     """In constant time for whatever secret."""
     if shown is None:
-        return unauthenticated(f"No API key was given. {HELP}")
+        return no_key()
     if shown is MALFORMED:
         return unauthenticated(f"The API key is malformed. {HELP}")
     key = known.get(shown.access_key)
@@ -54,6 +54,14 @@ def authenticate(
     if not key.may_infer:
         return out_of_scope()
     return key
+
+
+def no_key() -> Refusal:
+    return unauthenticated(f"No API key was given. {HELP}")
+
+
+def not_allowed(key: Key, model_name: str) -> Refusal:
+    return no_key() if key.key_id == ANONYMOUS else model_not_allowed(model_name)
 
 
 def may_call(key: Key, model_name: str) -> bool:

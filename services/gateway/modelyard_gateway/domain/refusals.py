@@ -44,7 +44,7 @@ def missing_model(message: str) -> Refusal:
 
 
 def request_not_found(request_id: str) -> Refusal:
-    message = f"No request {request_id} of yours is remembered by any gateway."
+    message = f"No request {request_id} that you may ask for is remembered by any gateway."
     return Refusal(404, message, kind=INVALID, code="request_not_found")
 
 

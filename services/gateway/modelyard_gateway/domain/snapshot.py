@@ -4,9 +4,10 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from modelyard_gateway.domain.allowances import Allowances
-from modelyard_gateway.domain.table import Endpoint, Key, Provider, Route, RoutingTable, Served
+from modelyard_gateway.domain.keys import Key
+from modelyard_gateway.domain.table import Endpoint, Provider, Route, RoutingTable, Served
 
-SHAPE = 4
+SHAPE = 5
 """Another number means another shape: such a snapshot is not read."""
 
 
@@ -25,6 +26,7 @@ class Snapshot:
     keys: tuple[Key, ...]
     deleted_users: tuple[int, ...]
     allowances: Allowances
+    admins: tuple[int, ...]
 
 
 def snapshot_of(table: RoutingTable, log_created: datetime) -> Snapshot:
@@ -41,6 +43,7 @@ def snapshot_of(table: RoutingTable, log_created: datetime) -> Snapshot:
         keys=tuple(table.keys.by_access_key.values()),
         deleted_users=tuple(sorted(table.keys.deleted_users)),
         allowances=Allowances(dict(table.allowances.of_user), dict(table.allowances.of_route)),
+        admins=tuple(sorted(table.admins)),
     )
 
 
@@ -55,6 +58,7 @@ def restore(snapshot: Snapshot) -> RoutingTable:
     instances.silent_workers.update(snapshot.silent_workers)
     for endpoint in snapshot.endpoints:
         instances.put(endpoint)
+    table.admins.update(snapshot.admins)
     table.keys.deleted_users.update(snapshot.deleted_users)
     for key in snapshot.keys:
         table.keys.put(key)

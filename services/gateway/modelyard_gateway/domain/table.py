@@ -9,14 +9,11 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
-from modelyard_contracts.access import NO_LIMITS, RateLimits, Scope
+from modelyard_contracts.access import AccessPolicy
 from modelyard_contracts.envelope import Recorded
 from modelyard_contracts.events import (
     AgentInstanceEvent,
-    ApiKeyCreated,
     ApiKeyEvent,
-    ApiKeyLimitsChanged,
-    ApiKeyRevoked,
     InstanceDownloading,
     InstanceEvent,
     InstanceFailed,
@@ -37,6 +34,7 @@ from modelyard_contracts.events import (
     RouteEvent,
     RouteOptions,
     RouteTarget,
+    UserCreated,
     UserDeleted,
     WorkerDeleted,
     WorkerEvent,
@@ -47,6 +45,7 @@ from modelyard_contracts.events import (
 )
 
 from modelyard_gateway.domain.allowances import AllowanceEvent, Allowances
+from modelyard_gateway.domain.keys import ANONYMOUS, Key, Keys
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +63,10 @@ class Route:
     falls_back: bool = False
     """Some target is asked only where others could not answer."""
     meta: dict[str, Any] = field(default_factory=dict, compare=False)
+    public: bool = False
+    """May be called without a key."""
+    only_for: frozenset[int] | None = None
+    """The users who may call it, admins aside; None: every user."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,24 +106,12 @@ class Served:
     backend: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Key:
-    key_id: int
-    user_id: int
-    access_key: str
-    secret_hash: str
-    expires_at: datetime | None
-    allowed_model_names: frozenset[str] | None
-    """None allows every model; an empty set allows none."""
-    may_infer: bool = True
-    """False for a key that is for management alone."""
-    limits: RateLimits | None = None
-
-
 @dataclass
 class Routes:
     by_id: dict[int, Route] = field(default_factory=dict)
     by_name: dict[str, Route] = field(default_factory=dict)
+    anonymous: Key | None = None
+    """What stands for the key of those who show none; None where nothing is public."""
 
     def apply(self, event: RouteEvent, time: datetime) -> None:
         known = self.by_id.get(event.route_id)
@@ -132,6 +123,8 @@ class Routes:
             case RouteDeleted() if known is not None:
                 self._forget_name(known)
                 del self.by_id[known.id]
+                if known.public:
+                    self._note_public()
             case _:
                 pass
 
@@ -141,6 +134,12 @@ class Routes:
             self._forget_name(known)
         self.by_id[route.id] = route
         self.by_name[route.name] = route
+        if route.public or (known is not None and known.public):
+            self._note_public()
+
+    def _note_public(self) -> None:
+        names = frozenset(route.name for route in self.by_id.values() if route.public)
+        self.anonymous = Key(ANONYMOUS, ANONYMOUS, "", "", None, names) if names else None
 
     def _forget_name(self, route: Route) -> None:
         """The name may be another route's by now: two routes can swap names in one batch."""
@@ -160,6 +159,12 @@ def _route(event: RouteCreated | RouteChanged, created: datetime) -> Route:
         options=None if event.options == NO_OPTIONS else event.options,
         falls_back=any(target.fallback_status_codes for target in event.targets),
         meta=event.meta,
+        public=event.access_policy is AccessPolicy.PUBLIC,
+        only_for=(
+            frozenset(event.allowed_user_ids)
+            if event.access_policy is AccessPolicy.ALLOWED_PRINCIPALS
+            else None
+        ),
     )
 
 
@@ -270,66 +275,6 @@ class Instances:
 
 
 @dataclass
-class Keys:
-    by_access_key: dict[str, Key] = field(default_factory=dict)
-    _by_id: dict[int, Key] = field(default_factory=dict)
-    _ids_of_user: dict[int, set[int]] = field(default_factory=dict)
-    deleted_users: set[int] = field(default_factory=set)
-    """A key that was made while its user was being deleted must not work."""
-
-    def apply(self, event: ApiKeyEvent) -> None:
-        match event:
-            case ApiKeyCreated() if event.user_id not in self.deleted_users:
-                self.put(_key(event))
-            case ApiKeyLimitsChanged() if event.key_id in self._by_id:
-                self.put(replace(self._by_id[event.key_id], limits=_any(event.limits)))
-            case ApiKeyRevoked():
-                self._drop(event.key_id)
-            case _:
-                pass
-
-    def drop_user(self, user_id: int) -> None:
-        self.deleted_users.add(user_id)
-        for key_id in tuple(self._ids_of_user.get(user_id, ())):
-            self._drop(key_id)
-
-    def put(self, key: Key) -> None:
-        self._drop(key.key_id)
-        self.by_access_key[key.access_key] = key
-        self._by_id[key.key_id] = key
-        self._ids_of_user.setdefault(key.user_id, set()).add(key.key_id)
-
-    def _drop(self, key_id: int) -> None:
-        key = self._by_id.pop(key_id, None)
-        if key is None:
-            return
-        if self.by_access_key.get(key.access_key) is key:
-            del self.by_access_key[key.access_key]
-        ids = self._ids_of_user[key.user_id]
-        ids.discard(key_id)
-        if not ids:
-            del self._ids_of_user[key.user_id]
-
-
-def _key(event: ApiKeyCreated) -> Key:
-    names = event.allowed_model_names
-    return Key(
-        key_id=event.key_id,
-        user_id=event.user_id,
-        access_key=event.access_key,
-        secret_hash=event.secret_hash,
-        expires_at=event.expires_at,
-        allowed_model_names=None if names is None else frozenset(names),
-        may_infer=Scope.INFERENCE in event.scope,
-        limits=_any(event.limits),
-    )
-
-
-def _any(limits: RateLimits) -> RateLimits | None:
-    return None if limits == NO_LIMITS else limits
-
-
-@dataclass
 class RoutingTable:
     """`seq` is the last event in it; earlier ones change nothing when they come again. `changes` grows
     with whatever may change where a request goes."""
@@ -341,6 +286,7 @@ class RoutingTable:
     keys: Keys = field(default_factory=Keys)
     allowances: Allowances = field(default_factory=Allowances)
     providers: dict[int, Provider] = field(default_factory=dict)
+    admins: set[int] = field(default_factory=set)
 
     def apply(self, recorded: Recorded[Any]) -> None:
         if recorded.seq <= self.seq:
@@ -351,7 +297,7 @@ class RoutingTable:
         match recorded.data:
             case RouteEvent() as event:
                 self.changes += 1
-                self.routes.apply(event, recorded.time)
+                self._apply_route(event, recorded.time)
             case InstanceEvent() as event:
                 self.changes += 1
                 self.instances.apply(event)
@@ -363,17 +309,31 @@ class RoutingTable:
                 self.instances.apply_worker(event)
             case ApiKeyEvent() as event:
                 self.keys.apply(event)
+            case UserCreated(is_admin=True) as event:
+                self.admins.add(event.user_id)
             case UserDeleted() as event:
+                self.admins.discard(event.user_id)
                 self.keys.drop_user(event.user_id)
             case _:
                 pass
+
+    def _apply_route(self, event: RouteEvent, time: datetime) -> None:
+        before = self.routes.by_id.get(event.route_id)
+        self.routes.apply(event, time)
+        after = self.routes.by_id.get(event.route_id)
+        if before is not None and after is not None and before.name != after.name:
+            self.keys.rename_model(before.name, after.name)
+
+    def may_call(self, key: Key, route: Route) -> bool:
+        """As far as its own access goes; what the key itself may call is another matter."""
+        return route.only_for is None or key.user_id in route.only_for or key.user_id in self.admins
 
     def forget(self) -> None:
         """As if nothing had been applied: the log is another one than it came from."""
         self.seq = 0
         self.changes += 1
         self.routes, self.instances, self.keys, self.providers = Routes(), Instances(), Keys(), {}
-        self.allowances = Allowances()
+        self.allowances, self.admins = Allowances(), set()
 
     def endpoints(self, route: Route) -> Iterator[tuple[RouteTarget, Endpoint]]:
         for target in route.targets:

@@ -13,6 +13,7 @@ from modelyard_contracts.events import Affinity
 from modelyard_gateway.adapters.upstream import Receiver, UpstreamConnection
 from modelyard_gateway.domain import refusals
 from modelyard_gateway.domain.affinity import affinity_key
+from modelyard_gateway.domain.keys import Key
 from modelyard_gateway.domain.limits import Limits, limits_of
 from modelyard_gateway.domain.model_name import Echo, Found, Scan
 from modelyard_gateway.domain.quota import Share
@@ -21,7 +22,7 @@ from modelyard_gateway.domain.refusals import Refusal
 from modelyard_gateway.domain.request_head import RequestHead
 from modelyard_gateway.domain.response_head import ResponseHead
 from modelyard_gateway.domain.slot import Slot, Trust
-from modelyard_gateway.domain.table import Key, Route
+from modelyard_gateway.domain.table import Route
 from modelyard_gateway.domain.usage import UsageSeen
 from modelyard_gateway.handlers.plane import Plane
 

@@ -6,10 +6,11 @@ from modelyard_contracts.access import RateLimits
 from modelyard_contracts.quotas import QuotaCounts, QuotaShare
 
 from modelyard_gateway.domain import refusals
+from modelyard_gateway.domain.keys import Key
 from modelyard_gateway.domain.metered import tokens_and_basis
 from modelyard_gateway.domain.quota import Share, Used, excess, header_lines, used
 from modelyard_gateway.domain.record import Record
-from modelyard_gateway.domain.table import Key, Route, RoutingTable
+from modelyard_gateway.domain.table import Route, RoutingTable
 
 OWN = ""
 AT_ONCE = 2000
