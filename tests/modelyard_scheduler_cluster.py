@@ -17,7 +17,7 @@ from modelyard_placement.demand import PathSaid
 from modelyard_scheduler.domain.fleet import FleetPolicy, Presence
 from modelyard_scheduler.domain.restart import RestartPolicy
 from modelyard_scheduler.handlers.admission import Admission
-from modelyard_scheduler.handlers.deciding import Decider, because
+from modelyard_scheduler.handlers.deciding import Decider
 from modelyard_scheduler.handlers.fleet import FleetHandler
 from modelyard_scheduler.handlers.instances import InstanceHandler
 from modelyard_scheduler.handlers.model_files import ModelFileHandler
@@ -95,9 +95,8 @@ class OvertakenLog(InMemoryEventLog):
 
 def caused(time: datetime) -> Cause:
     """The cause of something that others state."""
-    return because(
-        f"told-{next(_numbers)}", correlation_id="story", causation_id="why", actor="user/1", time=time
-    )
+    ident = f"told-{next(_numbers)}"
+    return Cause(ident, actor="user/1", source="test", time=time, correlation_id="story", causation_id="why")
 
 
 class Clock:

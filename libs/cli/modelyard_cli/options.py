@@ -16,7 +16,9 @@ ApiKey = Annotated[
     str | None,
     typer.Option("--api-key", envvar="MODELYARD_API_KEY", help="API key to use.", show_default=False),
 ]
-Format = Annotated[Output, typer.Option("--output", "-o", help="A table for people, or the api's JSON.")]
+Format = Annotated[
+    Output, typer.Option("--output", "-o", help="A table for people, or all of it as JSON or YAML.")
+]
 StateDirectory = Annotated[
     Path | None,
     typer.Option(

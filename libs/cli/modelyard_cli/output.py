@@ -1,4 +1,4 @@
-"""Tables for people, JSON for scripts."""
+"""Tables for people, JSON or YAML for scripts."""
 
 import json
 from collections.abc import Sequence
@@ -11,6 +11,7 @@ import typer
 class Output(StrEnum):
     TABLE = "table"
     JSON = "json"
+    YAML = "yaml"
 
 
 def say(text: str) -> None:
@@ -22,8 +23,16 @@ def note(text: str) -> None:
     typer.echo(text, err=True)
 
 
-def show_json(value: Any) -> None:
-    typer.echo(json.dumps(value, indent=2, ensure_ascii=False))
+def show_data(value: Any, output: Output) -> None:
+    """As JSON or YAML."""
+    say(as_yaml(value) if output is Output.YAML else json.dumps(value, indent=2, ensure_ascii=False))
+
+
+def as_yaml(value: Any) -> str:
+    import yaml
+
+    plain = json.loads(json.dumps(value))
+    return str(yaml.safe_dump(plain, sort_keys=False, allow_unicode=True)).rstrip()
 
 
 def show_table(columns: Sequence[str], rows: Sequence[Sequence[object]]) -> None:

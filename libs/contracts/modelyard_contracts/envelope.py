@@ -25,7 +25,7 @@ class UnknownEventType(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Cause:
-    """Who wants something and why. Event ids follow from `command_id`: the same command, the same ids.
+    """Who states something and why. Event ids follow from `command_id`: the same command, the same ids.
 
     `correlation_id` is the command that started the whole story, `causation_id` the command or event
     that led to this one.
@@ -33,6 +33,7 @@ class Cause:
 
     command_id: str
     actor: str
+    """As in `user/1`, `worker/3`, `system/scheduler`."""
     source: str
     time: datetime
     correlation_id: str

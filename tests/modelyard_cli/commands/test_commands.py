@@ -9,7 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+import yaml
 from conftest import free_port
+from modelyard_cli.commands.events import line
 from modelyard_cli_fake_api import KEY, FakeApi, event, instance, model, serving
 
 
@@ -111,6 +113,7 @@ def test_lists_are_tables_or_json(shell: Shell) -> None:
         "chat-abcde",
         "chat-fghij",
     ]
+    assert [one["name"] for one in yaml.safe_load(shell.ok("ls", "-o", "yaml"))] == ["chat", "chat-2"]
     assert shell.ok("ls", "workers") == "There are no workers.\n"
 
 
@@ -155,12 +158,29 @@ def test_logs_of_a_deployment_are_those_of_the_instance_that_runs(shell: Shell) 
 
 
 def test_events_are_lines_or_cloud_events(shell: Shell) -> None:
-    assert [line.split()[2] for line in shell.ok("events").splitlines()] == [
-        "DeploymentRequested",
-        "DeploymentScaled",
-    ]
+    header, *shown = shell.ok("events").splitlines()
+    assert header.split() == ["SEQ", "TIME", "EVENT", "SUBJECT", "SAID", "BY", "DATA"]
+    assert [line.split()[2] for line in shown] == ["DeploymentRequested", "DeploymentScaled"]
+    assert shown[1].endswith("user/1           replicas=0 previous_replicas=2")
     lines = shell.ok("events", "-o", "json").splitlines()
     assert [json.loads(line)["sequence"] for line in lines] == [1, 2]
+    documents = yaml.safe_load_all(shell.ok("events", "-o", "yaml"))
+    assert [one["sequence"] for one in documents] == [1, 2]
+
+
+def test_an_event_shows_its_data_in_whole_words_and_counts_what_is_long() -> None:
+    data = {"spec": {"a" * 50: 1, "b" * 50: 2}, "categories": ["llm"], "why": None, "text": "x\ny" * 100}
+    shown = line(event(3, "DeploymentUpdated", **data))
+    assert 'spec={2 fields} categories=["llm"] text=x y' in shown
+    assert "deployment_id" not in shown
+    assert "why" not in shown
+    assert shown.endswith("…")
+
+
+def test_where_there_are_no_events_it_is_said_on_standard_error(shell: Shell) -> None:
+    done = shell.run("events", "--subject", "deployment/99", "--type", "InstanceFailed")
+    assert (done.returncode, done.stdout) == (0, "")
+    assert done.stderr == "No event was found of deployment/99.\n"
 
 
 def test_a_key_is_the_only_thing_on_standard_output(shell: Shell, api: FakeApi) -> None:

@@ -133,7 +133,7 @@ async def test_every_statement_says_what_it_was_decided_on(cluster: Cluster) -> 
     for event in (await cluster.story())[-3:]:
         assert (event.source, event.actor, event.correlation_id) == (
             "modelyard/scheduler",
-            "user/1",
+            "system/scheduler",
             "story",
         )
     [reserved] = await cluster.facts(WorkerDevicesReserved)

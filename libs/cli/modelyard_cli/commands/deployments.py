@@ -7,7 +7,7 @@ import typer
 from modelyard_cli import deployments
 from modelyard_cli.errors import CliError, UsageError
 from modelyard_cli.options import ApiKey, Format, Url, api_of
-from modelyard_cli.output import Output, note, say, show_json
+from modelyard_cli.output import Output, note, say, show_data
 
 Name = Annotated[str, typer.Argument(help="Name of the deployment.")]
 Replicas = Annotated[int, typer.Option(min=0, help="How many instances to run.")]
@@ -65,8 +65,8 @@ def deploy(
     if wait:
         deployments.wait_until_running(api, model["id"], timeout_s=wait_timeout, tell=note)
         model = api.get(f"/v2/models/{model['id']}")
-    if output is Output.JSON:
-        show_json(model)
+    if output is not Output.TABLE:
+        show_data(model, output)
     elif wait:
         say(f"{model['name']} is running.")
     else:
@@ -140,8 +140,8 @@ def _set_replicas(name: str, replicas: int, url: str | None, api_key: str | None
     api = api_of(url, api_key)
     ident: int = deployments.find(api, name)["id"]
     model = api.put(f"/v2/models/{ident}", {"replicas": replicas})
-    if output is Output.JSON:
-        show_json(model)
+    if output is not Output.TABLE:
+        show_data(model, output)
     else:
         say(f"{name} is stopped." if replicas == 0 else f"{name} runs with {replicas} replica(s).")
     return ident

@@ -19,7 +19,7 @@ from modelyard_cli.gpus import layout_of
 from modelyard_cli.memory_need import as_json, show_need
 from modelyard_cli.model_facts import facts_of_config, facts_of_model, facts_that_fit
 from modelyard_cli.options import Format
-from modelyard_cli.output import Output, show_json
+from modelyard_cli.output import Output, show_data
 
 DOES_NOT_FIT = 3
 
@@ -100,8 +100,8 @@ def estimate(
         need = need_of(facts)
     except (BadParameters, UnknownBackend) as error:
         raise UsageError(f"{error}.") from error
-    if output is Output.JSON:
-        show_json({**as_json(need), "model_file": facts.file, "model_file_reason": why})
+    if output is not Output.TABLE:
+        show_data({**as_json(need), "model_file": facts.file, "model_file_reason": why}, output)
     else:
         show_need(facts, need, layout, why)
     if not need.fits:

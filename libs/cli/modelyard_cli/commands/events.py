@@ -11,9 +11,13 @@ import typer
 from modelyard_cli.client import Api, Json
 from modelyard_cli.errors import CliError
 from modelyard_cli.options import ApiKey, Format, Url, api_of
-from modelyard_cli.output import Output, note
+from modelyard_cli.output import Output, as_yaml, note, say
 
 RETRY_S = 1.0
+SHOWN = 60
+"""Characters of an object or a list that is shown as it is."""
+LONGEST = 200
+"""Characters of a text."""
 
 
 def events(
@@ -24,30 +28,63 @@ def events(
         typer.Option(help="Only about this, such as deployment/3 with all that is its; repeat."),
     ] = None,
     since: Annotated[int | None, typer.Option(min=0, help="Only beyond this sequence.")] = None,
-    limit: Annotated[int, typer.Option(min=1, help="At most so many, without --follow.")] = 100,
+    limit: Annotated[int, typer.Option(min=1, max=1000, help="At most so many, without --follow.")] = 100,
     url: Url = None,
     api_key: ApiKey = None,
     output: Format = Output.TABLE,
 ) -> None:
-    """Show what happened, who did it and why; as JSON, one CloudEvent a line."""
+    """Show what happened and who said so; with -o json, whole CloudEvents, one a line, with their causes."""
     api = api_of(url, api_key)
     params: dict[str, Any] = {"type": type_ or [], "subject": subject or []}
     if since is not None:
         params["since"] = since
+    found = _follow(api, params) if follow else _page(api, params, limit)
     try:
-        found = _follow(api, params) if follow else _page(api, params, limit)
-        for event in found:
-            typer.echo(json.dumps(event, ensure_ascii=False) if output is Output.JSON else line(event))
+        shown = _show(found, output)
     except KeyboardInterrupt:
         raise typer.Exit(130) from None
+    if not shown:
+        of = f" of {' or '.join(subject)}" if subject else ""
+        note(f"No event was found{of}.")
+
+
+def _show(found: Iterator[Json], output: Output) -> int:
+    """How many there were."""
+    shown = 0
+    for event in found:
+        if output is Output.TABLE:
+            say(line(event) if shown else f"{HEADER}\n{line(event)}")
+        else:
+            say(json.dumps(event, ensure_ascii=False) if output is Output.JSON else f"---\n{as_yaml(event)}")
+        shown += 1
+    return shown
 
 
 def line(event: Json) -> str:
-    data = json.dumps(event.get("data", {}), ensure_ascii=False, separators=(",", ":"))
-    shortened = data if len(data) <= 160 else data[:159] + "…"
-    seq = event.get("sequence", event.get("seq", ""))
-    actor = event.get("actor", "")
-    return f"{seq:>7}  {event['time']}  {event['type']:<24} {event['subject']:<18} {actor:<16} {shortened}"
+    told = " ".join(_told(event["data"], but=event["subject"].rpartition("/")[2]))
+    return _columns(
+        str(event["sequence"]), event["time"], event["type"], event["subject"], event["actor"], told
+    )
+
+
+def _columns(seq: str, time_: str, type_: str, subject: str, actor: str, told: str) -> str:
+    return f"{seq:>7}  {time_:<27}  {type_:<24} {subject:<18} {actor:<16} {told}".rstrip()
+
+
+HEADER = _columns("SEQ", "TIME", "EVENT", "SUBJECT", "SAID BY", "DATA")
+
+
+def _told(data: Json, *, but: str) -> Iterator[str]:
+    """What an event says, without what its subject says and what it leaves open. What is long is counted."""
+    for name, value in data.items():
+        if value in (None, "", [], {}) or (name.endswith("_id") and str(value) == but):
+            continue
+        text = (
+            value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+        )
+        if isinstance(value, dict | list) and len(text) > SHOWN:
+            text = f"{{{len(value)} fields}}" if isinstance(value, dict) else f"[{len(value)} items]"
+        yield f"{name}={text if len(text) <= LONGEST else text[: LONGEST - 1] + '…'}".replace("\n", " ")
 
 
 def _page(api: Api, params: dict[str, Any], limit: int) -> Iterator[Json]:

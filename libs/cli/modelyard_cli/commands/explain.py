@@ -10,7 +10,7 @@ from modelyard_cli.client import Api, Json
 from modelyard_cli.commands.replay import at_decision
 from modelyard_cli.errors import CliError
 from modelyard_cli.options import ApiKey, Format, Url, api_of
-from modelyard_cli.output import Output, gib, say, show_json
+from modelyard_cli.output import Output, gib, say, show_data
 
 NAMED = 3
 BYTES = frozenset({"vram", "ram", "disk"})
@@ -35,8 +35,8 @@ def explain(
     for one in found:
         if full and one["decision"] is not None:
             one["looks"] = _looks(api, one["decision"])
-    if output is Output.JSON:
-        show_json(found)
+    if output is not Output.TABLE:
+        show_data(found, output)
         return
     for one in found:
         for line in lines(one, names):

@@ -11,7 +11,7 @@ from modelyard_cli.commands.logs import show_log
 from modelyard_cli.commands.sources import Source, SourceOption
 from modelyard_cli.errors import CliError
 from modelyard_cli.options import ApiKey, Format, Url, api_of
-from modelyard_cli.output import Output, gib, note, say, show_json, show_table
+from modelyard_cli.output import Output, gib, note, say, show_data, show_table
 
 files_app = typer.Typer(no_args_is_help=True, help="Models on workers' disks.")
 PATH = "/v2/model-files"
@@ -30,8 +30,8 @@ def ls(
     api = api_of(url, api_key)
     wanted = {} if worker is None else {"worker_id": workers.find(api, worker)["id"]}
     found = sorted(api.items(PATH, **wanted), key=lambda file: file["id"])
-    if output is Output.JSON:
-        show_json(found)
+    if output is not Output.TABLE:
+        show_data(found, output)
         return
     if not found:
         say("There are no model files.")

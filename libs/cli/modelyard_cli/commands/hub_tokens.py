@@ -8,7 +8,7 @@ import typer
 from modelyard_cli.commands.sources import Source
 from modelyard_cli.errors import UsageError
 from modelyard_cli.options import ApiKey, Format, Url, api_of
-from modelyard_cli.output import Output, say, show_json, show_table
+from modelyard_cli.output import Output, say, show_data, show_table
 
 hub_token_app = typer.Typer(no_args_is_help=True, help="Keep your tokens for gated models of the hubs.")
 PATH = "/v2/users/me/hub-tokens"
@@ -35,8 +35,8 @@ def set_(hub: HubOf, url: Url = None, api_key: ApiKey = None) -> None:
 def list_(url: Url = None, api_key: ApiKey = None, output: Format = Output.TABLE) -> None:
     """Show for which hubs you keep a token, never the token."""
     kept = api_of(url, api_key).get(PATH)
-    if output is Output.JSON:
-        show_json(kept)
+    if output is not Output.TABLE:
+        show_data(kept, output)
         return
     show_table(("HUB", "TOKEN"), [(hub, "kept" if is_set else "none") for hub, is_set in kept.items()])
 

@@ -10,7 +10,7 @@ from modelyard_cli.client import Api
 from modelyard_cli.config import Target, resolve, save_login
 from modelyard_cli.errors import UsageError
 from modelyard_cli.options import ApiKey, Format, Url, api_of
-from modelyard_cli.output import Output, note, say, show_json, show_table
+from modelyard_cli.output import Output, note, say, show_data, show_table
 
 keys_app = typer.Typer(no_args_is_help=True, help="Make, list and revoke API keys.")
 
@@ -62,8 +62,8 @@ def create(
     if model:
         body["allowed_model_names"] = model
     made = api_of(url, api_key).post("/v2/api-keys", body)
-    if output is Output.JSON:
-        show_json(made)
+    if output is not Output.TABLE:
+        show_data(made, output)
         return
     note(f"Key {made['id']} ({name}); it is not shown again:")
     say(made["value"])
@@ -73,8 +73,8 @@ def create(
 def list_(url: Url = None, api_key: ApiKey = None, output: Format = Output.TABLE) -> None:
     """List API keys, without their secrets."""
     items = sorted(api_of(url, api_key).items("/v2/api-keys"), key=lambda item: item["id"])
-    if output is Output.JSON:
-        show_json(items)
+    if output is not Output.TABLE:
+        show_data(items, output)
         return
     rows = [
         (

@@ -8,7 +8,7 @@ import typer
 from modelyard_cli.client import Api, Json
 from modelyard_cli.errors import CliError
 from modelyard_cli.options import ApiKey, Format, Url, api_of
-from modelyard_cli.output import Output, show_json, show_table
+from modelyard_cli.output import Output, show_data, show_table
 
 
 class Limited(StrEnum):
@@ -41,8 +41,8 @@ def limits(
     given = {column: value or None for column, value in zip(COLUMNS, said, strict=True) if value is not None}
     if given:
         found = api.put(f"{PATHS[kind]}/{found['id']}/limits", {**found["limits"], **given})
-    if output is Output.JSON:
-        show_json(found["limits"])
+    if output is not Output.TABLE:
+        show_data(found["limits"], output)
     else:
         rows = [(column.replace("_", " "), found["limits"][column] or "any number") for column in COLUMNS]
         show_table((f"{kind} {found['id']}".upper(), "AT MOST"), rows)

@@ -9,7 +9,7 @@ import typer
 from modelyard_cli import deployments
 from modelyard_cli.client import Api, Json
 from modelyard_cli.options import ApiKey, Format, Url, api_of
-from modelyard_cli.output import Output, gib, say, show_json, show_table
+from modelyard_cli.output import Output, gib, say, show_data, show_table
 
 Row = Sequence[object]
 
@@ -38,8 +38,8 @@ def ls(
     """List deployments with their instances, or instances, workers, routes."""
     api = api_of(url, api_key)
     items = sorted(api.items(PATHS[resource]), key=lambda item: item["id"])
-    if output is Output.JSON:
-        show_json(items)
+    if output is not Output.TABLE:
+        show_data(items, output)
     elif not items:
         say(f"There are no {resource}.")
     elif resource is Resource.DEPLOYMENTS:
@@ -59,8 +59,8 @@ def show(
     api = api_of(url, api_key)
     model = deployments.find(api, name)
     instances = deployments.instances_of(api, model["id"])
-    if output is Output.JSON:
-        show_json({**model, "instances": instances})
+    if output is not Output.TABLE:
+        show_data({**model, "instances": instances}, output)
         return
     show_table(("FIELD", "VALUE"), [(field, _plain(value)) for field, value in model.items()])
     for instance in instances:

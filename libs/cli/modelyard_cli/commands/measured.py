@@ -2,7 +2,7 @@
 
 from modelyard_cli.client import Json
 from modelyard_cli.options import ApiKey, Format, Url, api_of
-from modelyard_cli.output import Output, gib, say, show_json, show_table
+from modelyard_cli.output import Output, gib, say, show_data, show_table
 
 COLUMNS = (
     "MODEL",
@@ -21,8 +21,8 @@ COLUMNS = (
 def measured(url: Url = None, api_key: ApiKey = None, output: Format = Output.TABLE) -> None:
     """Show what model servers were found to hold, beside what was estimated."""
     found = api_of(url, api_key).items("/v2/model-memory")
-    if output is Output.JSON:
-        show_json(found)
+    if output is not Output.TABLE:
+        show_data(found, output)
     elif not found:
         say("No instance has served for long enough to be measured.")
     else:

@@ -11,7 +11,7 @@ from modelyard_contracts.events import EVENT_TYPES
 from modelyard_cli.client import Api, Json
 from modelyard_cli.errors import CliError, UsageError
 from modelyard_cli.options import ApiKey, Format, Url, api_of
-from modelyard_cli.output import Output, say, show_json
+from modelyard_cli.output import Output, say, show_data
 
 if TYPE_CHECKING:
     from modelyard_scheduler.domain.replaying import Replay
@@ -74,8 +74,8 @@ def _needed(api: Api) -> Iterator[Json]:
 
 def _show(event: Json, replayed: Any, output: Output) -> None:
     again = replayed.again.model_dump(mode="json") if replayed.again is not None else None
-    if output is Output.JSON:
-        show_json({"identical": replayed.identical, "recorded": event["data"], "again": again})
+    if output is not Output.TABLE:
+        show_data({"identical": replayed.identical, "recorded": event["data"], "again": again}, output)
         return
     decision = replayed.recorded.decision
     where = f"{event['type']} of {event['subject']}, sequence {event['sequence']}"

@@ -19,7 +19,8 @@ from modelyard_placement.workload import read_workload
 
 from modelyard_cli.errors import UsageError
 from modelyard_cli.model_facts import facts_at
-from modelyard_cli.output import Output, gib, note, say, show_json, show_table
+from modelyard_cli.options import Format
+from modelyard_cli.output import Output, gib, note, say, show_data, show_table
 
 NOT_ALL_FIT = 3
 
@@ -33,9 +34,7 @@ def simulate(
         PlacementStrategy | None,
         typer.Option(help="Place everything by this strategy, and compare with what was asked."),
     ] = None,
-    output: Annotated[
-        Output, typer.Option("--output", "-o", help="A table for people, or JSON.")
-    ] = Output.TABLE,
+    output: Format = Output.TABLE,
 ) -> None:
     """Say which deployments would fit where, with claims and reasons. Ends with 0 if all fit, else with 3."""
     fates: dict[str, Fate] = {**dict.fromkeys(drain or (), "drained"), **dict.fromkeys(lose or (), "lost")}
@@ -48,11 +47,11 @@ def simulate(
         asked = run_simulation(there, demands, fates, sizer) if policy else None
     except BadInput as error:
         raise UsageError(f"{cluster}: {error}") from error
-    if output is Output.JSON:
+    if output is not Output.TABLE:
         view = simulation_view(result)
         if asked:
             view["figures"]["as_asked"] = simulation_view(asked)["figures"]["after"]
-        show_json(view)
+        show_data(view, output)
     else:
         _show(result, asked)
     if not result.all_fit:

@@ -16,7 +16,7 @@ from modelyard_cli.direct import inspect_directly, search_directly
 from modelyard_cli.errors import UsageError
 from modelyard_cli.model_facts import coordinates_in
 from modelyard_cli.options import ApiKey, Format, Url, api_of
-from modelyard_cli.output import Output, gib, say, show_json, show_table
+from modelyard_cli.output import Output, gib, say, show_data, show_table
 
 MOST_FILES = 30
 
@@ -58,8 +58,8 @@ def search(
         asked = {"search": text, "sort": sort.value, "task": task, "page": page, "format": file_format}
         given = {name: value for name, value in asked.items() if value is not None}
         found = api_of(url, api_key).get(f"/v2/model-sources/{source}/search", **given)
-    if output is Output.JSON:
-        show_json(found)
+    if output is not Output.TABLE:
+        show_data(found, output)
     elif not found["items"]:
         say(f"{source} has no {'more models' if page > 1 else 'model'} named like {text!r}.")
     else:
@@ -91,8 +91,8 @@ def inspect(
         named = {"revision": revision, "file": at.file}
         given = {name: value for name, value in named.items() if value is not None}
         found = api_of(url, api_key).get(f"/v2/model-sources/{source}/models/{quote(at.repo)}", **given)
-    if output is Output.JSON:
-        show_json(found)
+    if output is not Output.TABLE:
+        show_data(found, output)
     else:
         _show(found)
 

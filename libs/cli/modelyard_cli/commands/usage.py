@@ -9,7 +9,7 @@ import typer
 from modelyard_cli.client import Json
 from modelyard_cli.commands.keys import seconds
 from modelyard_cli.options import ApiKey, Format, Url, api_of
-from modelyard_cli.output import Output, say, show_json, show_table
+from modelyard_cli.output import Output, say, show_data, show_table
 
 
 class By(StrEnum):
@@ -48,8 +48,8 @@ def usage(
     found = api_of(url, api_key).get(
         "/v2/usage", group_by=",".join(groups), timezone=timezone, **{"from": start.isoformat()}, **only
     )["items"]
-    if output is Output.JSON:
-        show_json(found)
+    if output is not Output.TABLE:
+        show_data(found, output)
     elif not found:
         say("Nothing was used.")
     else:

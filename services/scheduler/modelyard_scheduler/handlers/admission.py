@@ -104,7 +104,7 @@ class Admission:
             expected, causation_id = picture.workers[event.worker_id].seq, observation.causation_id
         cause = Cause(
             command_id=observation.id,
-            actor=observation.actor,
+            actor=f"worker/{event.worker_id}",
             source=f"modelyard/worker-agent/{observation.worker_id}",
             time=observation.observed_at,
             correlation_id=observation.correlation_id,

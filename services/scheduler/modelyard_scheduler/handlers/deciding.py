@@ -35,13 +35,12 @@ def because(
     *,
     correlation_id: str,
     causation_id: str,
-    actor: str,
     time: datetime,
     traceparent: str | None = None,
 ) -> Cause:
     return Cause(
         command_id=command_id,
-        actor=actor,
+        actor=SYSTEM,
         source=SOURCE,
         time=time,
         correlation_id=correlation_id,
@@ -81,7 +80,6 @@ class Decider:
             command_id,
             correlation_id=state.correlation_id,
             causation_id=state.last_event_id,
-            actor=state.actor,
             time=self.now(),
             traceparent=state.traceparent,
         )

@@ -31,7 +31,7 @@ from modelyard_scheduler.domain.fleet import (
 )
 from modelyard_scheduler.domain.foreign import foreign_to_state
 from modelyard_scheduler.domain.worker import WorkerPhase, WorkerState
-from modelyard_scheduler.handlers.deciding import SYSTEM, Decider, Decision, because
+from modelyard_scheduler.handlers.deciding import Decider, Decision, because
 
 logger = structlog.stdlib.get_logger()
 
@@ -150,7 +150,6 @@ class FleetHandler:
             command_id,
             correlation_id=command_id,
             causation_id=command_id,
-            actor=SYSTEM,
             time=self.decider.now(),
         )
         return Decision([Write(event, expected_seq)], cause)

@@ -16,7 +16,7 @@ from modelyard_scheduler.domain.picture import Picture
 from modelyard_scheduler.domain.restart import RestartPolicy, delay
 from modelyard_scheduler.domain.uninspected import is_own_path, models_of, uninspected
 from modelyard_scheduler.domain.worker import WorkerPhase
-from modelyard_scheduler.handlers.deciding import SYSTEM, Decider, Decision, because
+from modelyard_scheduler.handlers.deciding import Decider, Decision, because
 from modelyard_scheduler.ports import Models, NotInspected
 
 logger = structlog.stdlib.get_logger()
@@ -127,7 +127,6 @@ class InspectionHandler:
             command_id,
             correlation_id=command_id,
             causation_id=command_id,
-            actor=SYSTEM,
             time=self.decider.now(),
         )
         return Decision([Write(ModelInspected(coordinates=coordinates, facts=facts), 0)], cause)

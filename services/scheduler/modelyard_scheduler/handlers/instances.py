@@ -86,7 +86,6 @@ class InstanceHandler:
             command_id,
             correlation_id=deployment.correlation_id,
             causation_id=deployment.last_event_id,
-            actor=deployment.actor,
             time=self.decider.now(),
             traceparent=deployment.traceparent,
         )

@@ -62,7 +62,6 @@ class RestartHandler:
             f"restart/{state.instance_id}/{due.attempt}",
             correlation_id=state.correlation_id,
             causation_id=state.last_event_id,
-            actor=state.actor,
             time=self.decider.now(),
             traceparent=state.traceparent,
         )

@@ -28,15 +28,13 @@ class Outbox:
         self._more.set()
 
     async def say(self, event: Event, *, of: Want, ident: str) -> None:
-        self._keep(event, ident, of.correlation_id, of.actor, of.traceparent)
+        self._keep(event, ident, of.correlation_id, of.traceparent)
 
     def say_of_worker(self, event: Event, *, ident: str) -> None:
         """A fact about this machine itself."""
-        self._keep(event, ident, ident, f"worker/{self._worker_id}")
+        self._keep(event, ident, ident)
 
-    def _keep(
-        self, event: Event, ident: str, correlation_id: str, actor: str, traceparent: str | None = None
-    ) -> None:
+    def _keep(self, event: Event, ident: str, correlation_id: str, traceparent: str | None = None) -> None:
         observation = Observation(
             id=ident,
             worker_id=self._worker_id,
@@ -46,7 +44,7 @@ class Outbox:
             observed_at=self._now(),
             correlation_id=correlation_id,
             causation_id=correlation_id,
-            actor=actor,
+            actor=f"worker/{self._worker_id}",
             traceparent=traceparent,
         )
         path = self._directory / f"{self._next:012}.json"
