@@ -7,7 +7,7 @@ import typer
 
 from modelyard_cli.errors import CliError
 from modelyard_cli.options import ApiKey, Format, Url, api_of
-from modelyard_cli.output import Output, show_json, show_table
+from modelyard_cli.output import Output, show_data, show_table
 
 ROUTES = "/v2/model-routes"
 
@@ -53,8 +53,8 @@ def access(
         told = api.post(path, {"access_policy": POLICIES[whom], "users": named})
     else:
         told = api.get(path)
-    if output is Output.JSON:
-        show_json(told)
+    if output is not Output.TABLE:
+        show_data(told, output)
     else:
         names = ", ".join(user["username"] for user in told["items"])
         who = SAID[told["access_policy"]]
