@@ -4,16 +4,18 @@ from datetime import UTC, datetime, timedelta
 
 from modelyard_contracts.access import EVERY_SCOPE, NO_LIMITS, RateLimits, Scope
 from modelyard_contracts.base import Event
-from modelyard_contracts.deployments import DeploymentSpec, LoraAdapter, Source
+from modelyard_contracts.deployments import Claim, DeploymentSpec, LoraAdapter, Source
 from modelyard_contracts.envelope import Cause, Recorded
 from modelyard_contracts.events import (
     ApiKeyCreated,
     ApiKeyRevoked,
+    Decision,
     FailureCause,
     InstanceFailed,
     InstanceRemoved,
     InstanceRequested,
     InstanceRunning,
+    InstanceScheduled,
     InstanceStarting,
     InstanceStopped,
     InstanceStopping,
@@ -150,14 +152,27 @@ def requested(
     )
 
 
-def starting(instance_id: int, attempt: int = 0, backend: str | None = None) -> InstanceStarting:
+def scheduled(instance_id: int, devices: int) -> InstanceScheduled:
+    return InstanceScheduled(
+        instance_id=instance_id,
+        deployment_id=1,
+        worker_id=1,
+        worker_name="w",
+        claim=Claim(vram_bytes={f"cuda:{n}": 1 for n in range(devices)}),
+        decision=Decision(policy="spread/1", decided_at_seq=1),
+    )
+
+
+def starting(
+    instance_id: int, attempt: int = 0, backend: str | None = None, command: tuple[str, ...] = ("x",)
+) -> InstanceStarting:
     return InstanceStarting(
         instance_id=instance_id,
         deployment_id=1,
         worker_id=1,
         attempt=attempt,
         pid=1,
-        command=("x",),
+        command=command,
         backend=backend,
     )
 

@@ -9,7 +9,17 @@ from modelyard_gateway.domain.balance import Balancer
 from modelyard_gateway.domain.limits import Ejection
 from modelyard_gateway.domain.slot import Address, Slot, Trust
 from modelyard_gateway.domain.table import RoutingTable
-from modelyard_gateway_facts import fold, recorded, route, route_to, running, silent, stopping
+from modelyard_gateway_facts import (
+    fold,
+    recorded,
+    route,
+    route_to,
+    running,
+    scheduled,
+    silent,
+    starting,
+    stopping,
+)
 
 ONCE = Ejection(failures=1, for_s=10.0, longest_s=60.0)
 THRICE = Ejection(failures=3, for_s=10.0, longest_s=60.0)
@@ -226,3 +236,47 @@ def test_requests_of_one_prefix_go_to_one_instance_and_say_why() -> None:
     found = {stand.balancer.pick(stand.table.routes.by_id[1], (), 0.0, None, 7) for _ in range(20)}
     assert len(found) == 1
     assert stand.balancer.reason == "same prefix"
+
+
+def taken_by(stand: Stand, requests: int) -> list[int]:
+    """How many of them each instance has in the end, if none ends."""
+    slots = [stand.slot(ident) for ident in (1, 2)]
+    for _ in range(requests):
+        slot = stand.pick()
+        assert slot is not None
+        slot.in_flight += 1
+    return [slot.in_flight for slot in slots]
+
+
+def test_an_instance_with_more_devices_takes_more_and_the_reason_says_so() -> None:
+    stand = Stand(route(1, "a"), scheduled(1, 4), scheduled(2, 1), running(1), running(2))
+    assert taken_by(stand, 50) == [40, 10]
+    assert stand.balancer.reason.startswith("least requests in flight for its capacity (")
+    assert stand.balancer.reason.endswith((" (devices: 4)", " (devices: 1)"))
+
+
+def test_what_runs_at_a_time_counts_before_devices_but_only_where_it_is_known_of_all() -> None:
+    def of(instance_id: int, command: str) -> Event:
+        return starting(instance_id, backend="vLLM", command=tuple(command.split()))
+
+    there = (running(1), running(2))
+    known = of(1, "vllm --max-num-seqs 16"), of(2, "vllm --max-num-seqs 48")
+    assert taken_by(Stand(route(1, "a"), scheduled(1, 4), *known, *there), 40) == [10, 30]
+    known = of(1, "vllm --max-num-seqs 256"), of(2, "vllm")
+    stand = Stand(route(1, "a"), *known, *there)
+    assert taken_by(stand, 40) == [20, 20]
+    assert stand.balancer.reason == "least requests in flight"
+
+
+def test_affinity_leaves_a_smaller_instance_at_a_smaller_load() -> None:
+    options = RouteOptions(affinity=Affinity.PREFIX)
+    at_one = route_to(RouteTarget(deployment_id=1), name="a", options=options)
+    stand = Stand(at_one, scheduled(1, 4), scheduled(2, 1), running(1), running(2))
+    stand.pick()
+    for key in range(1000):
+        slot = stand.balancer.pick(
+            stand.table.routes.by_id[1], (), 0.0, None, key * 0x9E3779B97F4A7C15 % 2**64
+        )
+        assert slot is not None
+        slot.in_flight += 1
+    assert stand.slot(2).in_flight <= 1000 * 1.25 / 5 + 1

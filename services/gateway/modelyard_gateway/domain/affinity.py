@@ -46,11 +46,13 @@ class Ring:
         self._places = [place for _, place in points]
 
     def find(self, key: int, tried: Collection[Slot], now: float, most: int, bound: float) -> Slot | None:
-        """The first one behind the key that is well and has no more than `bound` times the mean load."""
+        """The first one behind the key that is well and has no more than `bound` times the mean load for
+        its capacity."""
         running = sum(slot.in_flight for slot in self._slots)
-        most = min(most, math.ceil(bound * (running + 1) / len(self._slots)))
+        allowed = bound * (running + 1) / sum(slot.capacity for slot in self._slots)
         for slot in self._from(key):
-            if slot.in_flight < most and slot not in tried and slot.trust(now) is Trust.GOOD:
+            room = slot.in_flight < min(most, math.ceil(allowed * slot.capacity))
+            if room and slot not in tried and slot.trust(now) is Trust.GOOD:
                 return slot
         return None
 

@@ -12,6 +12,7 @@ from typing import NamedTuple
 from modelyard_contracts.events import Affinity, FallbackStatus, RouteTarget
 
 from modelyard_gateway.domain.affinity import Ring
+from modelyard_gateway.domain.capacity import compared
 from modelyard_gateway.domain.limits import Ejection
 from modelyard_gateway.domain.slot import BUSIEST, Outside, Slot, Trust
 from modelyard_gateway.domain.table import Endpoint, Route, RoutingTable
@@ -111,9 +112,9 @@ class Balancer:
         adapter: str | None = None,
         key: int | None = None,
     ) -> Slot | None:
-        """The target by its weight, then its instance with the fewest requests in flight; a target of
-        weight 0 takes none. With an adapter, only instances that serve it. With a key, the instance
-        where others with that key went, if it is well and not too busy."""
+        """The target by its weight, then its instance with the fewest requests in flight for its
+        capacity; a target of weight 0 takes none. With an adapter, only instances that serve it. With a
+        key, the instance where others with that key went, if it is well and not too busy."""
         plan = self._plan(route, now)
         if not plan.shares:
             return None
@@ -137,6 +138,7 @@ class Balancer:
         share = shares[0] if len(shares) == 1 else _share_at(plan, self._turn * TARGET_STEP % 1)
         found = least(share.slots, place, tried, now, plan.most)
         if found is not None and found.trust(now) is Trust.GOOD:
+            self.reason = found.by_capacity or self.reason
             return found
         return self._of_all(plan, place, tried, now)
 
@@ -243,7 +245,9 @@ class Balancer:
 
     def _slots_of(self, target: RouteTarget, now: float) -> list[Slot]:
         if target.deployment_id is not None:
-            return [self._slot(at, now) for at in self._table.instances.of(target.deployment_id)]
+            slots = [self._slot(at, now) for at in self._table.instances.of(target.deployment_id)]
+            _compare(slots)
+            return slots
         provider = self._table.providers.get(target.provider_id or 0)
         if provider is None or target.overridden_model_name is None:
             return []
@@ -295,11 +299,19 @@ def least(
         rank: float = slot.in_flight
         if rank >= most:
             continue
-        if slot.doubtful or slot.ejections or slot.cold_until > now:
+        if slot.doubtful or slot.ejections or slot.cold_until > now or slot.capacity < 1:
             rank = slot.rank(now)
         if rank < best_rank:
             best, best_rank = slot, rank
     return best
+
+
+def _compare(slots: list[Slot]) -> None:
+    """Instances of one deployment, by what each can carry."""
+    found = compared([slot.place.capacity for slot in slots if isinstance(slot.place, Endpoint)])
+    differ = any(share < 1 for share, _ in found)
+    for slot, (share, by) in zip(slots, found, strict=True):
+        slot.differs(share, by if differ else "")
 
 
 def _share_at(plan: Plan, place: float) -> Share:

@@ -47,9 +47,9 @@ class Slot:
     """One endpoint, or one model at a provider. Times are on one monotonic clock, in seconds."""
 
     __slots__ = (
-        "address", "anthropic", "base", "cold_s", "cold_until", "doubtful", "ejected_until", "ejections",
-        "failures", "heard_at", "in_flight", "instance_id", "lines", "opening", "place", "probing",
-        "provider_id", "said", "stalled", "tunnels",
+        "address", "anthropic", "base", "by_capacity", "capacity", "cold_s", "cold_until", "doubtful",
+        "ejected_until", "ejections", "failures", "heard_at", "in_flight", "instance_id", "lines",
+        "opening", "place", "probing", "provider_id", "said", "stalled", "tunnels",
     )  # fmt: skip
 
     def __init__(self, place: Endpoint | Outside, secret: str | None = None) -> None:
@@ -69,6 +69,10 @@ class Slot:
         self.in_flight = 0
         self.tunnels = 0
         """Of those in flight: they may be silent."""
+        self.capacity = 1.0
+        """Its share of what the largest of its siblings can carry."""
+        self.by_capacity = ""
+        """Why it is picked where siblings differ; empty where they do not."""
         self.heard_at = 0.0
         self.cold_until = self.cold_s = 0.0
         self.failures = 0
@@ -114,12 +118,18 @@ class Slot:
         return Trust.DOUBTFUL if self.doubtful else Trust.GOOD
 
     def rank(self, now: float) -> float:
-        """The lower, the sooner it is picked: its load, as if it were higher while it is cold."""
-        load: float = self.in_flight
+        """The lower, the sooner it is picked: its load for its capacity, as if it were higher while it is
+        cold."""
+        load = self.in_flight / self.capacity
         if self.cold_until > now:
             warmth = max(COLDEST, 1 - (self.cold_until - now) / self.cold_s)
             load = (load + 1) / warmth - 1
         return load + self.trust(now) * BUSIEST
+
+    def differs(self, capacity: float, by: str) -> None:
+        """From its siblings, by what it can carry."""
+        self.capacity = capacity
+        self.by_capacity = f"least requests in flight for its capacity ({by})" if by else ""
 
     def has(self, adapter: str) -> bool:
         served = self.place.served if isinstance(self.place, Endpoint) else None

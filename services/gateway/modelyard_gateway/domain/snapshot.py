@@ -4,10 +4,11 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from modelyard_gateway.domain.allowances import Allowances
+from modelyard_gateway.domain.capacity import Capacity
 from modelyard_gateway.domain.keys import Key
 from modelyard_gateway.domain.table import Endpoint, Provider, Route, RoutingTable, Served
 
-SHAPE = 5
+SHAPE = 6
 """Another number means another shape: such a snapshot is not read."""
 
 
@@ -22,6 +23,7 @@ class Snapshot:
     endpoints: tuple[Endpoint, ...]
     stopping: tuple[int, ...]
     served: dict[int, Served]
+    capacities: dict[int, Capacity]
     silent_workers: tuple[int, ...]
     keys: tuple[Key, ...]
     deleted_users: tuple[int, ...]
@@ -39,6 +41,7 @@ def snapshot_of(table: RoutingTable, log_created: datetime) -> Snapshot:
         endpoints=tuple(table.instances.endpoints.values()),
         stopping=tuple(sorted(table.instances.stopping)),
         served=dict(table.instances.served),
+        capacities=dict(table.instances.capacities),
         silent_workers=tuple(sorted(table.instances.silent_workers)),
         keys=tuple(table.keys.by_access_key.values()),
         deleted_users=tuple(sorted(table.keys.deleted_users)),
@@ -55,6 +58,7 @@ def restore(snapshot: Snapshot) -> RoutingTable:
     instances = table.instances
     instances.stopping.update(snapshot.stopping)
     instances.served.update(snapshot.served)
+    instances.capacities.update(snapshot.capacities)
     instances.silent_workers.update(snapshot.silent_workers)
     for endpoint in snapshot.endpoints:
         instances.put(endpoint)

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
+from modelyard_backends.concurrency import sequences_at_once
 from modelyard_contracts.access import AccessPolicy
 from modelyard_contracts.envelope import Recorded
 from modelyard_contracts.events import (
@@ -20,6 +21,7 @@ from modelyard_contracts.events import (
     InstanceRemoved,
     InstanceRequested,
     InstanceRunning,
+    InstanceScheduled,
     InstanceStarting,
     InstanceStopped,
     InstanceStopping,
@@ -45,6 +47,7 @@ from modelyard_contracts.events import (
 )
 
 from modelyard_gateway.domain.allowances import AllowanceEvent, Allowances
+from modelyard_gateway.domain.capacity import UNKNOWN, Capacity
 from modelyard_gateway.domain.keys import ANONYMOUS, Key, Keys
 
 
@@ -94,6 +97,7 @@ class Endpoint:
     """Sealed; with it, the address is the agent's relay."""
     version: str = ""
     """Of its backend."""
+    capacity: Capacity = UNKNOWN
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,12 +196,17 @@ class Instances:
     stopping: set[int] = field(default_factory=set)
     """Asked to stop: a late word that one of them runs does not bring it back."""
     served: dict[int, Served] = field(default_factory=dict)
+    capacities: dict[int, Capacity] = field(default_factory=dict)
 
     def apply(self, event: InstanceEvent) -> None:
         match event:
             case InstanceRequested():
                 adapters = tuple(adapter.lora_name for adapter in event.spec.lora_list)
                 self.served[event.instance_id] = Served(event.deployment_name, adapters, event.spec.backend)
+            case InstanceScheduled():
+                parts = (event.claim, *(one.claim for one in event.subordinates))
+                devices = sum(len(part.vram_bytes) for part in parts)
+                self.capacities[event.instance_id] = Capacity(devices=max(1, devices))
             case InstanceRunning():
                 self._runs(event)
             case InstanceStopping():
@@ -206,6 +215,7 @@ class Instances:
             case InstanceRemoved():
                 self.stopping.discard(event.instance_id)
                 self.served.pop(event.instance_id, None)
+                self.capacities.pop(event.instance_id, None)
                 self._drop(event.instance_id)
             case InstanceFailed() | InstanceStopped() | InstanceUnready():
                 self._does_not_run(event)
@@ -214,6 +224,9 @@ class Instances:
                 served = self.served.get(event.instance_id)
                 if served is not None and event.backend is not None:
                     self.served[event.instance_id] = replace(served, backend=event.backend)
+                known = self.capacities.get(event.instance_id, UNKNOWN)
+                sequences = sequences_at_once(event.backend, event.command)
+                self.capacities[event.instance_id] = replace(known, sequences=sequences)
             case InstanceDownloading():
                 self._does_not_run(event)
             case _:
@@ -247,6 +260,7 @@ class Instances:
             served=self.served.get(event.instance_id),
             relay_token=event.relay_token,
             version=event.backend_version,
+            capacity=self.capacities.get(event.instance_id, UNKNOWN),
         )
         self.put(endpoint)
 
