@@ -13,6 +13,7 @@ import pytest
 from conftest import NatsServer
 from modelyard_contracts.usage import Basis, Metered, unpacked
 from modelyard_eventlog.usage import UsageStream
+from modelyard_gateway.adapters.spool import Spool, forget_abandoned
 from modelyard_gateway_facts import route, running
 from modelyard_gateway_process import GatewayProcess, gateway, happen
 from modelyard_gateway_world import a_key
@@ -123,3 +124,13 @@ async def test_the_sum_is_what_the_model_server_counted_though_the_gateway_is_ki
     assert 0 <= made <= MADE * len(open_ended), (made, read, len(open_ended))
     assert 0 <= read <= READ * len(open_ended), (made, read, len(open_ended))
     assert len(seen) >= 10
+
+
+def test_a_temporary_spool_of_a_killed_process_is_removed_by_the_next_and_no_other(tmp_path: Path) -> None:
+    left, held, other = tmp_path / "spool-1", tmp_path / "spool-2", tmp_path / "mine"
+    Spool(left, "a").close(keep=True)
+    running = Spool(held, "b")
+    other.mkdir()
+    forget_abandoned(tmp_path, "spool-")
+    assert sorted(tmp_path.iterdir()) == [other, held]
+    running.close(keep=False)

@@ -80,7 +80,8 @@ class GatewaySettings(NatsSettings):
     )
     usage_spool: Path | None = Field(
         None,
-        description="Directory that keeps what was counted until NATS has it; a temporary one if not set.",
+        description="Directory that keeps what was counted until NATS has it; a temporary one, "
+        "which does not outlive a kill, if not set.",
     )
     secret_key: str | None = Field(
         None,

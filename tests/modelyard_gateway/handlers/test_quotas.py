@@ -126,6 +126,7 @@ def would_come_in(quotas: Quotas) -> bool:
         return False
     for one in held:
         one.requests -= 1
+        one.recent_requests.add(-1)
         one.in_flight -= 1
     return True
 

@@ -6,6 +6,7 @@ no call to the system and outlives the process, however it ends. The disk is tol
 that much a power failure may cost.
 """
 
+import contextlib
 import fcntl
 import mmap
 import os
@@ -177,6 +178,17 @@ def orphans(root: Path) -> Iterator[Orphan]:
             os.close(lock)
         else:
             yield Orphan(directory, lock)
+
+
+def forget_abandoned(parent: Path, prefix: str) -> None:
+    """Removes this user's directories of spools that no process holds any more."""
+    for root in parent.glob(f"{prefix}*"):
+        with contextlib.suppress(OSError):
+            if root.is_symlink() or root.stat().st_uid != os.getuid():
+                continue
+            for orphan in orphans(root):
+                orphan.forget()
+            root.rmdir()
 
 
 def _segment(directory: Path, number: int) -> Path:

@@ -9,7 +9,7 @@ from modelyard_contracts.usage import PACKED, unpacked
 from modelyard_eventlog.log import LogUnavailable
 from modelyard_eventlog.usage import UsageStream
 
-from modelyard_gateway.adapters.spool import Mark, Orphan, Spool, orphans
+from modelyard_gateway.adapters.spool import Mark, Orphan, Spool, forget_abandoned, orphans
 from modelyard_gateway.domain.metered import IN_FLIGHT, NOTHING, tokens_and_basis
 from modelyard_gateway.domain.record import Record
 
@@ -20,14 +20,17 @@ ADOPT_EVERY = 20
 """Deliveries between two looks for what other processes left."""
 MESSAGE_BYTES = 1000 * PACKED.size
 SETTLE_S = 3.0
+TEMPORARY = "modelyard-usage-"
 
 
 class Meter:
     """`root` holds the spools of all processes of a machine's gateways; without one, the spool is a
-    temporary directory that nobody takes up after a kill."""
+    temporary directory, which after a kill is removed by the next that needs one."""
 
     def __init__(self, root: Path | None, process: str) -> None:
-        self._temporary = tempfile.TemporaryDirectory(prefix="modelyard-usage-") if root is None else None
+        if root is None:
+            forget_abandoned(Path(tempfile.gettempdir()), TEMPORARY)
+        self._temporary = tempfile.TemporaryDirectory(prefix=TEMPORARY) if root is None else None
         self._root = Path(self._temporary.name) if self._temporary is not None else root or Path()
         self._spool = Spool(self._root, process)
         self._number = 0

@@ -39,15 +39,14 @@ class Quotas:
         found: list[tuple[RateLimits, Used, Share]] = []
         for who, name, limits in self._limits_of(key, route):
             shares = self._shares.setdefault(who, {OWN: Share()})
-            so_far = used(shares.values(), now)
+            so_far = _used(shares, now)
             over = excess(limits, so_far, now)
             if over is not None:
                 raise refusals.over_limit(name, over, header_lines([(limits, so_far)], now))
             found.append((limits, so_far, shares[OWN]))
         for _, _, share in found:
-            share.requests += 1
-            share.in_flight += 1
-        lines = header_lines([(limits, _one_more(so_far)) for limits, so_far, _ in found], now)
+            share.count_request()
+        lines = header_lines([(limits, so_far) for limits, so_far, _ in found], now)
         return tuple(share for _, _, share in found), lines
 
     def let_go(self, held: tuple[Share, ...], record: Record) -> None:
@@ -55,16 +54,14 @@ class Quotas:
         (read, made, _), _ = tokens_and_basis(record)
         for share in held:
             share.roll(now)
-            share.in_flight -= 1
-            share.tokens += read + made
-            share.tokens_of_day += read + made
+            share.count_tokens(read + made)
 
     def counts(self) -> Iterator[QuotaCounts]:
         """What this process counted, for the others; whoever is idle is forgotten."""
         now = self._wall()
         told: dict[str, QuotaShare] = {}
         for who, shares in tuple(self._shares.items()):
-            used(shares.values(), now)
+            _used(shares, now)
             for process in [name for name, share in shares.items() if name != OWN and share.idle()]:
                 del shares[process]
             own = shares[OWN]
@@ -99,8 +96,8 @@ class Quotas:
             yield f"r{route.id}", f"model '{route.name}'", allowances.of_route[route.id]
 
 
-def _one_more(so_far: Used) -> Used:
-    return so_far._replace(requests=so_far.requests + 1)
+def _used(shares: dict[str, Share], now: float) -> Used:
+    return used(shares[OWN], (share for process, share in shares.items() if process != OWN), now)
 
 
 def _told(share: Share) -> QuotaShare:
