@@ -12,7 +12,6 @@ from modelyard_contracts.events import (
     ClusterCreated,
     Decision,
     DeploymentRequested,
-    FailureCause,
     InstanceFailed,
     InstanceGivenUp,
     InstanceRequested,
@@ -29,6 +28,7 @@ from modelyard_contracts.events import (
     WorkerReady,
     WorkerRegistered,
 )
+from modelyard_contracts.failures import FailureCause
 from modelyard_contracts.inventory import GpuDevice, Inventory
 from modelyard_eventlog.log import EventLog, Write
 

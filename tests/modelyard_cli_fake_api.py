@@ -22,6 +22,18 @@ def model(ident: int, name: str, **fields: Any) -> Json:
         "local_path": f"/models/{name}.gguf",
         "replicas": 1,
         "ready_replicas": 1,
+        "description": None,
+        "model_file": None,
+        "meta": {},
+        "backend": "llama.cpp",
+        "backend_parameters": [],
+        "env": {},
+        "worker_selector": {},
+        "worker_selector_expressions": [],
+        "gpu_selector": None,
+        "placement_strategy": "spread",
+        "restart_on_error": True,
+        "categories": ["llm"],
         **fields,
     }
 
@@ -38,7 +50,24 @@ def instance(ident: int, name: str, model_id: int, **fields: Any) -> Json:
         "restart_count": 0,
         "failure_cause": None,
         "given_up": False,
+        "backend_version": "b1",
+        "injected_backend_parameters": [],
+        "distributed_servers": None,
+        "computed_resource_claim": None,
+        "gpu_type": None,
         **fields,
+    }
+
+
+def route(ident: int, name: str, model_id: int) -> Json:
+    target = {"model_id": model_id, "model_name": "chat", "provider_name": None}
+    return {
+        "id": ident,
+        "name": name,
+        "targets": 1,
+        "ready_targets": 1,
+        "generic_proxy": True,
+        "route_targets": [target],
     }
 
 

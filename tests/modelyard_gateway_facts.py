@@ -10,7 +10,6 @@ from modelyard_contracts.events import (
     ApiKeyCreated,
     ApiKeyRevoked,
     Decision,
-    FailureCause,
     InstanceFailed,
     InstanceRemoved,
     InstanceRequested,
@@ -27,6 +26,7 @@ from modelyard_contracts.events import (
     WorkerLost,
     WorkerSilent,
 )
+from modelyard_contracts.failures import FailureCause
 from modelyard_gateway.domain.table import RoutingTable
 
 NO_OPTIONS = RouteOptions()

@@ -10,7 +10,6 @@ from random import Random
 from modelyard_contracts.base import Aggregate, Event
 from modelyard_contracts.envelope import Cause
 from modelyard_contracts.events import (
-    FailureCause,
     InstanceFailed,
     InstanceMemberPrepared,
     InstanceMemberStarted,
@@ -20,6 +19,7 @@ from modelyard_contracts.events import (
     WorkerInventoryChanged,
     WorkerReady,
 )
+from modelyard_contracts.failures import FailureCause
 from modelyard_contracts.messages import FileWant, Heartbeat, Observation, Want
 from modelyard_eventlog.leases import LeaseLost
 from modelyard_eventlog.log import AnyRecorded, Appended, LogPosition, LogUnavailable, Write

@@ -12,7 +12,6 @@ from modelyard_contracts.events import (
     DeploymentDeleted,
     DeploymentRequested,
     DeploymentScaled,
-    FailureCause,
     InstanceDeletionRequested,
     InstanceDownloading,
     InstanceFailed,
@@ -36,6 +35,7 @@ from modelyard_contracts.events import (
     WorkerRegistered,
     WorkerSilent,
 )
+from modelyard_contracts.failures import FailureCause
 from modelyard_contracts.inventory import Inventory
 from modelyard_contracts.models import ModelFacts, ModelFormat, coordinates_of
 from modelyard_placement.claims import UNKNOWN_RAM_BYTES

@@ -7,8 +7,6 @@ from contextlib import contextmanager
 from typing import Any
 
 import httpx
-from modelyard_runtime.settings import BadSettings
-from modelyard_runtime.trust import trusting
 
 from modelyard_cli.config import Target
 from modelyard_cli.errors import CliError, UsageError
@@ -106,7 +104,13 @@ class Api:
 
 def _trusted() -> ssl.SSLContext | bool:
     """Raises `UsageError`."""
+    ca = os.environ.get("MODELYARD_CA")
+    if not ca:
+        return True
+    from modelyard_runtime.settings import BadSettings
+    from modelyard_runtime.trust import trusting
+
     try:
-        return trusting(os.environ.get("MODELYARD_CA")) or True
+        return trusting(ca) or True
     except BadSettings as error:
         raise UsageError(str(error)) from error

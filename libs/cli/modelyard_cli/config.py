@@ -45,6 +45,12 @@ def resolve(url: str | None, api_key: str | None, state_dir: Path | None = None)
     return Target(url, api_key)
 
 
+def gateway_beside(api: str) -> str | None:
+    """The gateway of the stack on this machine, if that is its api."""
+    addresses = StateDir(_state_dir()).addresses()
+    return addresses.gateway if addresses is not None and addresses.api == api else None
+
+
 def _login() -> Target | None:
     try:
         kept = json.loads(login_file().read_text())

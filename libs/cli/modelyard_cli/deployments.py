@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from modelyard_contracts.events import HOPELESS
+from modelyard_contracts.failures import HOPELESS
 
 from modelyard_cli.client import Api, Json
 from modelyard_cli.errors import CliError, UsageError
@@ -97,7 +97,7 @@ def wait_until_running(api: Api, model_id: int, *, timeout_s: float, tell: Calla
         if running >= model["replicas"]:
             return
         hint = f"'modelyard logs {model['name']}' shows what its model server says."
-        lost = [one for one in instances if one["given_up"] or one["failure_cause"] in HOPELESS]
+        lost = [one for one in instances if one.get("given_up") or one.get("failure_cause") in HOPELESS]
         if lost:
             raise CliError(f"{model['name']} does not run: {progress(lost[0])}", hint=hint)
         if time.monotonic() > deadline:

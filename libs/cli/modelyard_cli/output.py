@@ -50,8 +50,9 @@ def table(columns: Sequence[str], rows: Sequence[Sequence[object]]) -> list[str]
     ]
 
 
-def gib(size: int | None) -> str | None:
-    return None if size is None else f"{size / 1024**3:.1f} GiB"
+def size_text(size: int) -> str:
+    """Of bytes, in GiB; in MiB below one."""
+    return f"{size / 1024**3:.1f} GiB" if size >= 1024**3 else f"{size / 1024**2:.1f} MiB"
 
 
 def _cell(value: object) -> str:

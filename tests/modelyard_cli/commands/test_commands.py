@@ -12,7 +12,7 @@ import pytest
 import yaml
 from conftest import free_port
 from modelyard_cli.commands.events import line
-from modelyard_cli_fake_api import KEY, FakeApi, event, instance, model, serving
+from modelyard_cli_fake_api import KEY, FakeApi, event, instance, model, route, serving
 
 
 @dataclass
@@ -115,6 +115,40 @@ def test_lists_are_tables_or_json(shell: Shell) -> None:
     ]
     assert [one["name"] for one in yaml.safe_load(shell.ok("ls", "-o", "yaml"))] == ["chat", "chat-2"]
     assert shell.ok("ls", "workers") == "There are no workers.\n"
+
+
+def test_routes_tell_targets_from_instances(shell: Shell, api: FakeApi) -> None:
+    api.kept["model-routes"] = [route(4, "prod", 1)]
+    header, row = shell.ok("ls", "routes").splitlines()
+    assert header.split() == ["ID", "NAME", "READY", "TARGETS", "GENERIC", "PROXY", "TARGETS"]
+    assert row.split(maxsplit=4) == ["4", "prod", "1/1", "yes", "chat (1 of 1 instances)"]
+
+
+def test_show_tells_how_a_deployment_stands_who_set_what_and_where_to_call_it(
+    shell: Shell, api: FakeApi
+) -> None:
+    api.kept["model-routes"] = [route(4, "prod", 1), route(5, "other", 2)]
+    meta = {"parameters": 135_000_000, "size": 3 << 30, "n_ctx": 2048, "architectures": ["llama"]}
+    api.models[0].update(meta=meta, backend_parameters=["--ctx-size=512"])
+    claim = {"ram": 1 << 29, "vram": {"0": 4 << 30}}
+    api.instances[0].update(
+        injected_backend_parameters=["--n-gpu-layers", "9"], computed_resource_claim=claim, gpu_type="cuda"
+    )
+    shown = shell.ok("show", "chat")
+    for part in (
+        "chat: ready, 1 of 1 instances run",
+        "  source     /models/chat.gguf",
+        "  model      llama, 135.0 M parameters, 3.0 GiB, context of 2048 tokens",
+        "  parameter  --ctx-size=512  (set by its deployment)",
+        "  parameter  --n-gpu-layers 9  (added by Modelyard to chat-abcde)",
+        '  call it    POST the gateway:/v1/chat/completions with "model": "prod"',
+        "  any path   the gateway:/model/proxy/4/...",
+        "chat-abcde  running  vm      cuda:0 4.0 GiB, RAM 512.0 MiB  0         -",
+    ):
+        assert part in shown.splitlines()
+    assert [one["name"] for one in yaml.safe_load(shell.ok("show", "chat", "-o", "yaml"))["instances"]] == [
+        *("chat-abcde", "chat-fghij"),
+    ]
 
 
 def test_stop_start_and_scale_set_the_replicas(shell: Shell, api: FakeApi) -> None:

@@ -7,11 +7,13 @@ import pytest
 from gguf_shapes import model_sizes, write_sparse
 from hub_server import hub_server, safetensors
 from modelyard_cli.errors import UsageError
-from modelyard_cli.main import app
+from modelyard_cli.main import app_for
 from modelyard_models_hub import fill
 from real_models import config_of
 from tiny_gguf import write_tiny_gguf
 from typer.testing import CliRunner, Result
+
+app = app_for("estimate")
 
 
 @pytest.fixture

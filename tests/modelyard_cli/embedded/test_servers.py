@@ -17,6 +17,7 @@ from modelyard_cli.embedded import nats, postgres
 from modelyard_cli.embedded.health import nats_answers, postgres_answers, until
 from modelyard_cli.embedded.leftovers import end_stray_postgres
 from modelyard_cli.embedded.processes import Child, Program
+from modelyard_cli.embedded.secrets import secrets_of
 from modelyard_cli.embedded.state import StateDir
 from modelyard_eventlog.connection import connect
 from modelyard_eventlog.provision import provision
@@ -101,7 +102,7 @@ async def test_nats_admits_the_credentials_of_its_state_only(root: Path) -> None
     state = StateDir(root / "state")
     state.make()
     port = free_port()
-    secrets = state.secrets()
+    secrets = secrets_of(state)
     credentials = nats.write_credentials(state, secrets, "api")
     assert credentials.stat().st_mode & 0o777 == 0o600
     async with asyncio.timeout(60):

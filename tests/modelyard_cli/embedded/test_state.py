@@ -2,6 +2,7 @@ import json
 from pathlib import Path
 
 import pytest
+from modelyard_cli.embedded.secrets import secrets_of
 from modelyard_cli.embedded.state import StateDir
 from modelyard_cli.errors import UsageError
 
@@ -14,8 +15,8 @@ def state(tmp_path: Path) -> StateDir:
 
 
 def test_secrets_are_made_once_and_for_their_owner_only(state: StateDir) -> None:
-    first = state.secrets()
-    assert state.secrets() == first
+    first = secrets_of(state)
+    assert secrets_of(state) == first
     for file in (state.secrets_file, state.initial_password):
         assert file.stat().st_mode & 0o777 == 0o600
     assert state.initial_password.read_text().strip() == first.first_password
@@ -26,14 +27,14 @@ def test_secrets_are_made_once_and_for_their_owner_only(state: StateDir) -> None
 def test_data_without_its_secrets_is_left_alone(state: StateDir) -> None:
     (state.nats / "jetstream").mkdir()
     with pytest.raises(UsageError, match="is missing, but there is data"):
-        state.secrets()
+        secrets_of(state)
 
 
 def test_damaged_secrets_are_said(state: StateDir) -> None:
-    state.secrets()
+    secrets_of(state)
     state.secrets_file.write_text(json.dumps({"secret_key": "x"}))
     with pytest.raises(UsageError, match="cannot be read"):
-        state.secrets()
+        secrets_of(state)
 
 
 def test_one_at_a_time(state: StateDir) -> None:

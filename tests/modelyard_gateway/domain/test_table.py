@@ -10,7 +10,6 @@ from modelyard_contracts.events import (
     ApiKeyCreated,
     ApiKeyLimitsChanged,
     ApiKeyRevoked,
-    FailureCause,
     InstanceDownloading,
     InstanceFailed,
     InstanceRemoved,
@@ -31,6 +30,7 @@ from modelyard_contracts.events import (
     WorkerRecovered,
     WorkerSilent,
 )
+from modelyard_contracts.failures import FailureCause
 from modelyard_gateway.domain.table import RoutingTable
 from modelyard_gateway_facts import (
     created_key,

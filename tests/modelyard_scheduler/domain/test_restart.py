@@ -3,7 +3,7 @@ from datetime import timedelta
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from modelyard_contracts.events import HOPELESS, FailureCause
+from modelyard_contracts.failures import HOPELESS, FailureCause
 from modelyard_scheduler.domain.restart import RestartPolicy, delay, next_restart, stays_failed
 from modelyard_scheduler_world import (
     SPEC,

@@ -1,6 +1,7 @@
 """What the scheduler states and tells after a failure."""
 
-from modelyard_contracts.events import FailureCause, InstanceGivenUp, InstanceRestartScheduled
+from modelyard_contracts.events import InstanceGivenUp, InstanceRestartScheduled
+from modelyard_contracts.failures import FailureCause
 from modelyard_scheduler_cluster import Cluster
 from modelyard_scheduler_world import (
     SPEC,

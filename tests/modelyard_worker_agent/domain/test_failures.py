@@ -1,7 +1,7 @@
 import signal
 
 import pytest
-from modelyard_contracts.events import FailureCause
+from modelyard_contracts.failures import FailureCause
 from modelyard_worker_agent.domain.failures import classify
 
 

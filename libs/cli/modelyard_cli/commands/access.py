@@ -36,7 +36,6 @@ def access(
     api_key: ApiKey = None,
     output: Format = Output.TABLE,
 ) -> None:
-    """Show or change who may call a model: whoever asks, every user, or some users."""
     if users and whom is not Whom.USERS:
         raise CliError("Names of users go with 'users'.", hint=f"modelyard access {route} users NAME...")
     api = api_of(url, api_key)

@@ -9,9 +9,7 @@ from modelyard_runtime.clock import now
 
 from modelyard_cli.errors import UsageError
 
-compose_app = typer.Typer(
-    no_args_is_help=True, help="Secrets and keys of the compose stack (deploy/compose)."
-)
+compose_app = typer.Typer(no_args_is_help=True)
 
 
 @compose_app.command("secrets")

@@ -37,7 +37,6 @@ def demo(
     nats_port: NatsPort = 7702,
     verbose: Verbose = False,
 ) -> None:
-    """Start Modelyard, deploy a model, ask it a question, and go on serving. Ctrl-C stops it."""
     options = UpOptions(
         state_dir=directory(state_dir), api_port=api_port, gateway_port=gateway_port, nats_port=nats_port
     )

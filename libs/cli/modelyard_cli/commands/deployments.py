@@ -41,7 +41,6 @@ def deploy(
     api_key: ApiKey = None,
     output: Format = Output.TABLE,
 ) -> None:
-    """Serve a model."""
     api = api_of(url, api_key)
     optional: dict[str, Any] = {
         "description": description,
@@ -74,7 +73,6 @@ def deploy(
 
 
 def stop(name: Name, url: Url = None, api_key: ApiKey = None, output: Format = Output.TABLE) -> None:
-    """Stop a deployment: no instance runs, the deployment stays."""
     _set_replicas(name, 0, url, api_key, output)
 
 
@@ -89,7 +87,6 @@ def start(
     api_key: ApiKey = None,
     output: Format = Output.TABLE,
 ) -> None:
-    """Start a stopped deployment."""
     if replicas is None:
         api = api_of(url, api_key)
         replicas = deployments.replicas_before(api, deployments.find(api, name))
@@ -105,7 +102,6 @@ def scale(
     api_key: ApiKey = None,
     output: Format = Output.TABLE,
 ) -> None:
-    """Run so many instances of a deployment."""
     ident = _set_replicas(name, replicas, url, api_key, output)
     if wait:
         deployments.wait_until_running(api_of(url, api_key), ident, timeout_s=wait_timeout, tell=note)
@@ -119,7 +115,6 @@ def delete(
     url: Url = None,
     api_key: ApiKey = None,
 ) -> None:
-    """Delete a deployment with its instances and its route, or one instance."""
     api = api_of(url, api_key)
     if (name is None) == (instance is None):
         raise UsageError("Give the name of a deployment, or --instance with the name of an instance.")

@@ -77,7 +77,6 @@ def estimate(
     ] = None,
     output: Format = Output.TABLE,
 ) -> None:
-    """Show how much memory a model takes, part by part; exit status 0 if it fits, 3 if it does not."""
     layout = layout_of(gpus or ["cpu"])
     beside = Beside(
         adapters=tuple(facts_of_model(one, source) for one in lora or ()),

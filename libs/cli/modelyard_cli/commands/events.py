@@ -33,7 +33,6 @@ def events(
     api_key: ApiKey = None,
     output: Format = Output.TABLE,
 ) -> None:
-    """Show what happened and who said so; with -o json, whole CloudEvents, one a line, with their causes."""
     api = api_of(url, api_key)
     params: dict[str, Any] = {"type": type_ or [], "subject": subject or []}
     if since is not None:

@@ -10,7 +10,7 @@ from modelyard_cli.client import Api, Json
 from modelyard_cli.commands.replay import at_decision
 from modelyard_cli.errors import CliError
 from modelyard_cli.options import ApiKey, Format, Url, api_of
-from modelyard_cli.output import Output, gib, say, show_data
+from modelyard_cli.output import Output, say, show_data, size_text
 
 NAMED = 3
 BYTES = frozenset({"vram", "ram", "disk"})
@@ -25,7 +25,6 @@ def explain(
     ] = False,
     output: Format = Output.TABLE,
 ) -> None:
-    """Show why an instance is where it is, why not elsewhere, and what would make it fit."""
     api = api_of(url, api_key)
     found = [
         {**api.get(f"/v2/model-instances/{one['id']}/explain"), "state_message": one["state_message"]}
@@ -93,8 +92,8 @@ def _decided(event: Json | None, names: Mapping[int, str], *, full: list[Json] |
         return
     yield f"  Placed on {event['worker_name']}, decided {made}."
     claim = event["claim"]
-    parts = [f"{device} {gib(size)}" for device, size in sorted(claim["vram_bytes"].items())]
-    yield "    takes " + ", ".join([*parts, f"{gib(claim['ram_bytes'])} of main memory"])
+    parts = [f"{device} {size_text(size)}" for device, size in sorted(claim["vram_bytes"].items())]
+    yield "    takes " + ", ".join([*parts, f"{size_text(claim['ram_bytes'])} of main memory"])
     for rank, candidate in enumerate(decision["best"]):
         yield f"    {'chosen' if rank == 0 else 'next'}: {_place(candidate)}"
     yield from (f"    not {reason['worker']}: {reason['message']}" for reason in decision["against"])
@@ -140,7 +139,7 @@ def _verdict(one: Json) -> str:
 def _amount(check: str, amount: int | str | None) -> str:
     if amount is None:
         return ""
-    return gib(amount) or "" if isinstance(amount, int) and check in BYTES else str(amount)
+    return size_text(amount) if isinstance(amount, int) and check in BYTES else str(amount)
 
 
 def _as_of_now(now: Json | None, worker: str | None) -> Iterator[str]:

@@ -11,9 +11,9 @@ from modelyard_cli.commands.logs import show_log
 from modelyard_cli.commands.sources import Source, SourceOption
 from modelyard_cli.errors import CliError
 from modelyard_cli.options import ApiKey, Format, Url, api_of
-from modelyard_cli.output import Output, gib, note, say, show_data, show_table
+from modelyard_cli.output import Output, note, say, show_data, show_table, size_text
 
-files_app = typer.Typer(no_args_is_help=True, help="Models on workers' disks.")
+files_app = typer.Typer(no_args_is_help=True)
 PATH = "/v2/model-files"
 POLL_S = 1.0
 File = Annotated[int, typer.Argument(help="Its id, as 'modelyard files ls' shows it.")]
@@ -103,7 +103,7 @@ def _row(file: Json, workers_by_id: dict[int, str]) -> tuple[object, ...]:
         file["name"],
         workers_by_id.get(file["worker_id"]),
         file["state"],
-        gib(file["size"]),
+        size_text(file["size"]) if file["size"] is not None else None,
         f"{file['download_progress']:.0f} %",
         f"{speed / 1e6:.1f} MB/s" if speed else None,
         f"{left_s:.0f} s" if left_s is not None else None,

@@ -10,7 +10,7 @@ from modelyard_cli.errors import UsageError
 from modelyard_cli.options import ApiKey, Format, Url, api_of
 from modelyard_cli.output import Output, say, show_data, show_table
 
-hub_token_app = typer.Typer(no_args_is_help=True, help="Keep your tokens for gated models of the hubs.")
+hub_token_app = typer.Typer(no_args_is_help=True)
 PATH = "/v2/users/me/hub-tokens"
 
 

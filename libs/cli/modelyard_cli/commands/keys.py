@@ -12,7 +12,7 @@ from modelyard_cli.errors import UsageError
 from modelyard_cli.options import ApiKey, Format, Url, api_of
 from modelyard_cli.output import Output, note, say, show_data, show_table
 
-keys_app = typer.Typer(no_args_is_help=True, help="Make, list and revoke API keys.")
+keys_app = typer.Typer(no_args_is_help=True)
 
 UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 
@@ -23,7 +23,6 @@ def login(
     url: Url = None,
     api_key: ApiKey = None,
 ) -> None:
-    """Remember an api's address and who you are there (with --api-key, that key; else a session of 12 h)."""
     target = resolve(address or url, api_key)
     if api_key is None:
         password = typer.prompt(f"Password of {username} at {target.url}", hide_input=True, err=True)

@@ -34,7 +34,6 @@ def limits(
     api_key: ApiKey = None,
     output: Format = Output.TABLE,
 ) -> None:
-    """Show or change how much a key, a user or a route may be asked; what is not given stays as it is."""
     api = api_of(url, api_key)
     found = _find(api, kind, name)
     said = (requests_per_minute, tokens_per_minute, concurrency, tokens_per_day)

@@ -1,15 +1,14 @@
 """What there is."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from enum import StrEnum
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
-from modelyard_cli import deployments
 from modelyard_cli.client import Api, Json
 from modelyard_cli.options import ApiKey, Format, Url, api_of
-from modelyard_cli.output import Output, gib, say, show_data, show_table
+from modelyard_cli.output import Output, say, show_data, show_table, size_text
 
 Row = Sequence[object]
 
@@ -35,7 +34,6 @@ def ls(
     api_key: ApiKey = None,
     output: Format = Output.TABLE,
 ) -> None:
-    """List deployments with their instances, or instances, workers, routes."""
     api = api_of(url, api_key)
     items = sorted(api.items(PATHS[resource]), key=lambda item: item["id"])
     if output is not Output.TABLE:
@@ -44,30 +42,12 @@ def ls(
         say(f"There are no {resource}.")
     elif resource is Resource.DEPLOYMENTS:
         _show_deployments(api, items)
+    elif resource is Resource.ROUTES:
+        models = {one["id"]: one for one in api.items("/v2/models")}
+        show_table(ROUTE, [_route(item, models) for item in items])
     else:
         columns, row = TABLES[resource]
         show_table(columns, [row(item) for item in items])
-
-
-def show(
-    name: Annotated[str, typer.Argument(help="Name of the deployment.")],
-    url: Url = None,
-    api_key: ApiKey = None,
-    output: Format = Output.TABLE,
-) -> None:
-    """Everything about one deployment and its instances."""
-    api = api_of(url, api_key)
-    model = deployments.find(api, name)
-    instances = deployments.instances_of(api, model["id"])
-    if output is not Output.TABLE:
-        show_data({**model, "instances": instances}, output)
-        return
-    show_table(("FIELD", "VALUE"), [(field, _plain(value)) for field, value in model.items()])
-    for instance in instances:
-        say("")
-        show_table(
-            ("INSTANCE", instance["name"]), [(field, _plain(value)) for field, value in instance.items()]
-        )
 
 
 def _show_deployments(api: Api, models: list[Json]) -> None:
@@ -101,7 +81,8 @@ def state_of(model: Json) -> str:
 def location(model: Json) -> str:
     if model["source"] == "local_path":
         return str(model["local_path"])
-    return "/".join(filter(None, (model.get("huggingface_repo_id"), model.get("huggingface_filename"))))
+    parts = ("huggingface_repo_id", "huggingface_filename", "model_scope_model_id", "model_scope_file_path")
+    return "/".join(model[part] for part in parts if model[part])
 
 
 def _where(instance: Json) -> str | None:
@@ -127,29 +108,28 @@ def _worker(item: Json) -> Row:
         item["name"],
         item["state"],
         status["cpu"]["total"],
-        gib(status["memory"]["total"]),
+        size_text(status["memory"]["total"]),
         len(status["gpu_devices"]),
         ", ".join(f"{key}={value}" for key, value in item["labels"].items()),
         item["state_message"],
     )
 
 
-def _route(item: Json) -> Row:
-    targets = ", ".join(
-        str(target["model_name"] or target["provider_name"]) for target in item["route_targets"]
-    )
-    proxy = "yes" if item["generic_proxy"] else "no"
-    return (item["id"], item["name"], f"{item['ready_targets']}/{item['targets']}", proxy, targets)
+def _route(item: Json, models: Mapping[int, Json]) -> Row:
+    targets = ", ".join(_target(target, models) for target in item["route_targets"])
+    ready = f"{item['ready_targets']}/{item['targets']}"
+    return (item["id"], item["name"], ready, "yes" if item["generic_proxy"] else "no", targets)
 
 
+def _target(target: Json, models: Mapping[int, Json]) -> str:
+    model = models.get(target["model_id"])
+    if model is None:
+        return str(target["model_name"] or target["provider_name"])
+    return f"{model['name']} ({model['ready_replicas']} of {model['replicas']} instances)"
+
+
+ROUTE = ("ID", "NAME", "READY TARGETS", "GENERIC PROXY", "TARGETS")
 TABLES: dict[Resource, tuple[Sequence[str], Callable[[Json], Row]]] = {
     Resource.INSTANCES: (("ID", "NAME", "DEPLOYMENT", "STATE", "WORKER", "RESTARTS", "MESSAGE"), _instance),
     Resource.WORKERS: (("ID", "NAME", "STATE", "CPUS", "MEMORY", "GPUS", "LABELS", "MESSAGE"), _worker),
-    Resource.ROUTES: (("ID", "NAME", "READY", "GENERIC PROXY", "TARGETS"), _route),
 }
-
-
-def _plain(value: Any) -> object:
-    if isinstance(value, dict):
-        return ", ".join(f"{key}={_plain(one)}" for key, one in value.items())
-    return ", ".join(str(_plain(one)) for one in value) if isinstance(value, list) else value

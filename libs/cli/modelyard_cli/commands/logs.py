@@ -19,7 +19,6 @@ def logs(
     url: Url = None,
     api_key: ApiKey = None,
 ) -> None:
-    """Show the log of an instance; it stays readable after the instance has failed or was deleted."""
     api = api_of(url, api_key)
     show_log(api, f"/v2/model-instances/{_instance_id(api, name)}/logs", tail, follow=follow)
 

@@ -2,7 +2,7 @@
 
 from modelyard_cli.client import Json
 from modelyard_cli.options import ApiKey, Format, Url, api_of
-from modelyard_cli.output import Output, gib, say, show_data, show_table
+from modelyard_cli.output import Output, say, show_data, show_table, size_text
 
 COLUMNS = (
     "MODEL",
@@ -19,7 +19,6 @@ COLUMNS = (
 
 
 def measured(url: Url = None, api_key: ApiKey = None, output: Format = Output.TABLE) -> None:
-    """Show what model servers were found to hold, beside what was estimated."""
     found = api_of(url, api_key).items("/v2/model-memory")
     if output is not Output.TABLE:
         show_data(found, output)
@@ -39,7 +38,7 @@ def _rows(one: Json) -> list[tuple[object, ...]]:
 def _figures(compared: Json) -> tuple[object, ...]:
     percents = ("mean_error_percent", "worst_under_percent", "worst_over_percent")
     return (
-        gib(compared["estimated"]),
-        gib(compared["measured"]),
+        size_text(compared["estimated"]),
+        size_text(compared["measured"]),
         *(f"{compared[name]:.1f} %" for name in percents),
     )

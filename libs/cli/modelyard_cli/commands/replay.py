@@ -28,7 +28,6 @@ def replay(
     api_key: ApiKey = None,
     output: Format = Output.TABLE,
 ) -> None:
-    """Decide a past placement again from the log; exit status 0 if the very same comes out, 3 if not."""
     event, replayed = at_decision(api_of(url, api_key), decision, lambda replay, told: replay.decide(told))
     _show(event, replayed, output)
     if not replayed.identical:

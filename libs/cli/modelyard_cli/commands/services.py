@@ -4,7 +4,6 @@ import importlib
 
 import typer
 
-from modelyard_cli.commands import workers
 from modelyard_cli.errors import UsageError
 
 SERVICES = {
@@ -18,21 +17,22 @@ SERVICES = {
     ),
 }
 
+ASKED_OF_WORKERS = ("drain", "resume")
+"""`modelyard worker` with one of these is no agent (`workers.py`)."""
 PASS_ALL_THROUGH = {"allow_extra_args": True, "ignore_unknown_options": True, "help_option_names": []}
 
 
-def add_services(app: typer.Typer) -> None:
-    for name, (package, extra, text) in SERVICES.items():
-        _add(app, name, package, extra, text)
+def add_service(app: typer.Typer, name: str) -> None:
+    package, extra, text = SERVICES[name]
 
-
-def _add(app: typer.Typer, name: str, package: str, extra: str, text: str) -> None:
     @app.command(
         name, help=f"{text} Its settings: 'modelyard {name} --help'.", context_settings=PASS_ALL_THROUGH
     )
     def run(context: typer.Context) -> None:
-        if name == "worker" and context.args[:1] and context.args[0] in workers.NAMES:
-            workers.workers_app(args=context.args, prog_name="modelyard worker")
+        if name == "worker" and context.args[:1] and context.args[0] in ASKED_OF_WORKERS:
+            from modelyard_cli.commands.workers import workers_app
+
+            workers_app(args=context.args, prog_name="modelyard worker")
         try:
             module = importlib.import_module(f"{package}.main")
         except ModuleNotFoundError as error:

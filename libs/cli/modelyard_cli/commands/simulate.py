@@ -20,7 +20,7 @@ from modelyard_placement.workload import read_workload
 from modelyard_cli.errors import UsageError
 from modelyard_cli.model_facts import facts_at
 from modelyard_cli.options import Format
-from modelyard_cli.output import Output, gib, note, say, show_data, show_table
+from modelyard_cli.output import Output, note, say, show_data, show_table, size_text
 
 NOT_ALL_FIT = 3
 
@@ -36,7 +36,6 @@ def simulate(
     ] = None,
     output: Format = Output.TABLE,
 ) -> None:
-    """Say which deployments would fit where, with claims and reasons. Ends with 0 if all fit, else with 3."""
     fates: dict[str, Fate] = {**dict.fromkeys(drain or (), "drained"), **dict.fromkeys(lose or (), "lost")}
     there = _cluster(cluster)
     demands = _workload(workload)
@@ -121,8 +120,8 @@ def _row(outcome: Outcome) -> tuple[object, ...]:
         outcome.moved_from,
         " + ".join(workers),
         ", ".join(result.claim.devices()),
-        gib(vram) if vram else None,
-        gib(result.claim.ram_bytes),
+        size_text(vram) if vram else None,
+        size_text(result.claim.ram_bytes),
         result.strategy.replace("_", " "),
         score,
     )

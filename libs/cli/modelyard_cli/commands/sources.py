@@ -16,7 +16,7 @@ from modelyard_cli.direct import inspect_directly, search_directly
 from modelyard_cli.errors import UsageError
 from modelyard_cli.model_facts import coordinates_in
 from modelyard_cli.options import ApiKey, Format, Url, api_of
-from modelyard_cli.output import Output, gib, say, show_data, show_table
+from modelyard_cli.output import Output, say, show_data, show_table, size_text
 
 MOST_FILES = 30
 
@@ -50,7 +50,6 @@ def search(
     api_key: ApiKey = None,
     output: Format = Output.TABLE,
 ) -> None:
-    """Search models on Hugging Face or ModelScope."""
     if direct:
         wanted = Search(text=text, sort=sort, task=task, format=file_format, page=page)
         found = page_of(search_directly(source.known(), wanted), wanted)
@@ -78,7 +77,6 @@ def inspect(
     api_key: ApiKey = None,
     output: Format = Output.TABLE,
 ) -> None:
-    """Show what a model is, before anything of it is downloaded."""
     at = _coordinates(model, source.known(), revision)
     if at.source is KnownSource.LOCAL_PATH and (revision or file):
         raise UsageError("--revision and --file are for repositories.", hint="Name the file in the path.")
@@ -115,11 +113,11 @@ def _show(found: Json) -> None:
     choices = found.get("gguf_files") or []
     if choices:
         say("")
-        show_table(("GGUF FILE", "SIZE"), [(one["file"], _size(one["bytes"])) for one in choices])
+        show_table(("GGUF FILE", "SIZE"), [(one["file"], size_text(one["bytes"])) for one in choices])
     files = found.get("files") or []
     if files and not choices:
         say("")
-        show_table(("FILE", "SIZE"), [(one["path"], _size(one["size"])) for one in files[:MOST_FILES]])
+        show_table(("FILE", "SIZE"), [(one["path"], size_text(one["size"])) for one in files[:MOST_FILES]])
         if len(files) > MOST_FILES:
             say(f"... and {len(files) - MOST_FILES} more (--output json has all)")
 
@@ -137,7 +135,7 @@ def _facts(found: Json) -> dict[str, Any]:
         "active parameters": _count(facts["active_parameters"]),
         "quantization": facts["quantization"],
         "context": facts["context_length"],
-        "weights": _size(facts["weight_bytes"]),
+        "weights": size_text(facts["weight_bytes"]),
         "languages": ", ".join(facts["languages"]),
         "modalities": ", ".join(facts["modalities"]),
         "tools": "yes" if facts["tools"] else None,
@@ -157,7 +155,3 @@ def _count(parameters: int | None) -> str | None:
     if parameters is None:
         return None
     return f"{parameters / 1e9:.2f} B" if parameters >= 1e9 else f"{parameters / 1e6:.1f} M"
-
-
-def _size(size: int) -> str | None:
-    return gib(size) if size >= 1 << 30 else f"{size / (1 << 20):.1f} MiB"

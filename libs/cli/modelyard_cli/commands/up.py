@@ -30,7 +30,6 @@ def up(
     log_level: LogLevel = "INFO",
     verbose: Verbose = False,
 ) -> None:
-    """Run all of Modelyard on this machine: event log, database, services, a worker. Ctrl-C stops it."""
     options = UpOptions(
         state_dir=directory(state_dir),
         host=host,

@@ -40,7 +40,6 @@ def usage(
     api_key: ApiKey = None,
     output: Format = Output.TABLE,
 ) -> None:
-    """Show requests and tokens, summed up by route, key, user, instance, hour or day."""
     groups = [one.value for one in by or (By.ROUTE,)]
     start = datetime.now(UTC) - timedelta(seconds=seconds(since, "--since"))
     asked = {"user_id": user, "key_id": key, "route_id": route, "instance_id": instance}

@@ -12,7 +12,6 @@ from modelyard_cli.options import ApiKey, Url, api_of
 from modelyard_cli.output import say
 
 workers_app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False)
-NAMES = ("drain", "resume")
 Worker = Annotated[str, typer.Argument(help="Name of the worker.")]
 
 

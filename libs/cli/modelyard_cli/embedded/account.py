@@ -11,7 +11,8 @@ import httpx
 from modelyard_runtime.private_files import write_private
 
 from modelyard_cli.embedded.health import POLL_S, Check, until
-from modelyard_cli.embedded.state import Secrets, StateDir, read_if_there
+from modelyard_cli.embedded.secrets import Secrets
+from modelyard_cli.embedded.state import StateDir, read_if_there
 
 ADMIN = "admin"
 

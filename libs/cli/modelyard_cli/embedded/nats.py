@@ -8,7 +8,8 @@ from modelyard_eventlog.credentials import server_config, service_credentials
 from modelyard_runtime.private_files import write_private
 
 from modelyard_cli.embedded.processes import Program
-from modelyard_cli.embedded.state import Secrets, StateDir
+from modelyard_cli.embedded.secrets import Secrets
+from modelyard_cli.embedded.state import StateDir
 from modelyard_cli.errors import UsageError
 
 

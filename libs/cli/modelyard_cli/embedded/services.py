@@ -8,7 +8,8 @@ from modelyard_cli.embedded import postgres
 from modelyard_cli.embedded.nats import write_credentials
 from modelyard_cli.embedded.options import UpOptions
 from modelyard_cli.embedded.processes import Program
-from modelyard_cli.embedded.state import Secrets, StateDir
+from modelyard_cli.embedded.secrets import Secrets
+from modelyard_cli.embedded.state import StateDir
 
 
 def api(state: StateDir, secrets: Secrets, options: UpOptions) -> Program:

@@ -12,7 +12,8 @@ from modelyard_cli.embedded.leftovers import end_leftovers, end_stray_postgres, 
 from modelyard_cli.embedded.options import UpOptions
 from modelyard_cli.embedded.processes import Child, Program
 from modelyard_cli.embedded.requirements import check_ports, free_port
-from modelyard_cli.embedded.state import Secrets, StateDir
+from modelyard_cli.embedded.secrets import Secrets, secrets_of
+from modelyard_cli.embedded.state import StateDir
 from modelyard_cli.errors import UsageError
 
 STOP_ORDER = ("gateway", "worker", "scheduler", "api", "postgres", "nats")
@@ -68,7 +69,7 @@ class Stack:
 
     async def start_worker(self, ready: Check | None) -> None:
         """Raises `UsageError`."""
-        program = services.worker(self.state, self.state.secrets(), self.options)
+        program = services.worker(self.state, secrets_of(self.state), self.options)
         await self._run(program, ready, "runs models on this machine")
 
     async def stop(self) -> None:
@@ -79,7 +80,7 @@ class Stack:
         self.state.run_record.unlink(missing_ok=True)
 
     def _clear_the_way(self) -> Secrets:
-        secrets = self.state.secrets()
+        secrets = secrets_of(self.state)
         # killed, the agent leaves its model servers running, and the next one adopts them
         signals = {"postgres": postgres.STOP_SIGNAL, "worker": signal.SIGKILL}
         ended = end_leftovers(self.state, STOP_ORDER, signals)

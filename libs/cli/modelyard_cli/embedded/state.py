@@ -3,27 +3,12 @@
 import fcntl
 import json
 import os
-import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 
-from modelyard_eventlog.credentials import NatsKeys, new_keys
-from modelyard_runtime.private_files import write_private
-from modelyard_runtime.secrets import Sealer
-
 from modelyard_cli.errors import UsageError
-
-
-@dataclass(frozen=True, slots=True)
-class Secrets:
-    """Made once, kept as long as the data: values in the log open with `secret_key` only."""
-
-    secret_key: str
-    join_token: str
-    first_password: str
-    nats: NatsKeys
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,24 +98,6 @@ class StateDir:
                     hint="Stop it first, or give another directory with --state-dir and other ports.",
                 ) from None
             yield
-
-    def secrets(self) -> Secrets:
-        """Those of this directory, made at the first call. Raises `UsageError`."""
-        if not self.secrets_file.exists():
-            if (self.nats / "jetstream").exists():
-                raise UsageError(
-                    f"{self.secrets_file} is missing, but there is data that belongs to it.",
-                    hint="Put the file back, or start afresh with another --state-dir.",
-                )
-            made = Secrets(Sealer.new_key(), secrets.token_hex(24), secrets.token_urlsafe(15), new_keys())
-            write_private(self.initial_password, made.first_password + "\n")
-            write_private(self.secrets_file, json.dumps(asdict(made), indent=2) + "\n")
-            return made
-        try:
-            kept = json.loads(self.secrets_file.read_text())
-            return Secrets(**{**kept, "nats": NatsKeys(**kept["nats"])})
-        except (ValueError, KeyError, TypeError, OSError) as error:
-            raise UsageError(f"{self.secrets_file} cannot be read as it was written: {error}.") from error
 
 
 def default_state_dir() -> Path:

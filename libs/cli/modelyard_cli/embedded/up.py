@@ -14,6 +14,7 @@ from modelyard_cli.embedded.account import ADMIN, Account, last_event, open_acco
 from modelyard_cli.embedded.health import Check
 from modelyard_cli.embedded.log_tail import tail
 from modelyard_cli.embedded.options import UpOptions
+from modelyard_cli.embedded.secrets import secrets_of
 from modelyard_cli.embedded.stack import Stack, Tell
 from modelyard_cli.embedded.state import Addresses, StateDir
 from modelyard_cli.errors import CliError, UsageError
@@ -101,7 +102,7 @@ class _Up:
 
     async def _account(self) -> Account:
         try:
-            return await open_account(self.options.api_url, self.state, self.state.secrets())
+            return await open_account(self.options.api_url, self.state, secrets_of(self.state))
         except httpx.HTTPError as error:
             raise UsageError(
                 f"The api does not let the admin in: {error}.",

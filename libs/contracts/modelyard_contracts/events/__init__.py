@@ -32,10 +32,8 @@ from modelyard_contracts.events.deployments import (
 )
 from modelyard_contracts.events.fleet import FleetEvent, FleetStormDetected, FleetStormEnded
 from modelyard_contracts.events.instances import (
-    HOPELESS,
     AgentInstanceEvent,
     Decision,
-    FailureCause,
     Held,
     InstanceDeletionRequested,
     InstanceDownloading,

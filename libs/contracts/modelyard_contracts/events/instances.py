@@ -1,10 +1,10 @@
 """The life of one serving copy of a deployment."""
 
-from enum import StrEnum
 from typing import ClassVar, Literal
 
 from modelyard_contracts.base import Aggregate, Contract, Event, Instant, Owner
 from modelyard_contracts.deployments import Alike, Candidate, Claim, DeploymentSpec, Reason, Subordinate
+from modelyard_contracts.failures import FailureCause
 
 StopReason = Literal["scale_down", "deployment_deleted", "deletion_requested", "drained", "outdated"]
 """`drained`: its worker is to be emptied, and its replacement runs. `outdated`: it was never placed or was
@@ -111,29 +111,6 @@ class InstanceRestartScheduled(InstanceEvent):
     """How many failures in a row the delay counts; a stretch of healthy running makes it 1 again."""
     delay_s: float
     restart_at: Instant
-
-
-class FailureCause(StrEnum):
-    MODEL_NOT_FOUND = "model_not_found"
-    UNSUPPORTED_MODEL = "unsupported_model"
-    BAD_ARGUMENT = "bad_argument"
-    OUT_OF_MEMORY = "out_of_memory"
-    PORT_IN_USE = "port_in_use"
-    DOWNLOAD_FAILED = "download_failed"
-    START_TIMEOUT = "start_timeout"
-    UNRESPONSIVE = "unresponsive"
-    KILLED = "killed"
-    CRASHED = "crashed"
-    EXITED = "exited"
-    """It ended with status 0 though nobody asked it to."""
-    WORKER_STOPPED = "worker_stopped"
-    """The agent ended it when it was itself shut down; no fault, so it is started again at once."""
-
-
-HOPELESS = frozenset(
-    {FailureCause.MODEL_NOT_FOUND, FailureCause.UNSUPPORTED_MODEL, FailureCause.BAD_ARGUMENT}
-)
-"""What starting again does not mend, unless it has run before."""
 
 
 class InstanceGivenUp(InstanceEvent):

@@ -11,7 +11,7 @@ from sqlalchemy import BigInteger, Column, DateTime, Integer, Table, Text
 
 from modelyard_api.projections.rows import metadata
 
-SCHEMA_VERSION = 10
+SCHEMA_VERSION = 11
 """Goes up when a table or a fold changes: the read models are then rebuilt."""
 
 REPLICA_TRIES = 20

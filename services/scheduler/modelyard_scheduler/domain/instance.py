@@ -21,7 +21,6 @@ from typing import NamedTuple, assert_never
 from modelyard_contracts.deployments import Claim, DeploymentSpec, Reason, Subordinate
 from modelyard_contracts.envelope import Recorded
 from modelyard_contracts.events import (
-    FailureCause,
     InstanceDeletionRequested,
     InstanceDownloading,
     InstanceFailed,
@@ -40,6 +39,7 @@ from modelyard_contracts.events import (
     InstanceUnready,
     InstanceUnschedulable,
 )
+from modelyard_contracts.failures import FailureCause
 
 AgentFact = (
     InstanceDownloading

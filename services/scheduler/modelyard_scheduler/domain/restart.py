@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from modelyard_contracts.events import HOPELESS, FailureCause
+from modelyard_contracts.failures import HOPELESS, FailureCause
 
 from modelyard_scheduler.domain.instance import InstanceState, Phase
 

@@ -5,7 +5,7 @@ import signal
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from modelyard_contracts.events import FailureCause
+from modelyard_contracts.failures import FailureCause
 
 PATTERNS: tuple[tuple[FailureCause, re.Pattern[str]], ...] = (
     (

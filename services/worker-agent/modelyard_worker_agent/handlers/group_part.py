@@ -8,7 +8,8 @@ import asyncio
 import socket
 from dataclasses import dataclass, field, replace
 
-from modelyard_contracts.events import FailureCause, InstanceMemberPrepared
+from modelyard_contracts.events import InstanceMemberPrepared
+from modelyard_contracts.failures import FailureCause
 from modelyard_contracts.messages import GroupWant, Want
 
 from modelyard_worker_agent.adapters.interfaces import (

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
-from modelyard_contracts.events import FailureCause
+from modelyard_contracts.failures import FailureCause
 from modelyard_contracts.messages import Want
 
 from modelyard_worker_agent.adapters.run_files import Launched

@@ -14,7 +14,7 @@ from modelyard_backends.start import CannotStart, CommandLine, Group, Member, St
 from modelyard_backends.versions import check_installed, image_of, settings_of, version_wanted
 from modelyard_contracts.backends import BackendVersion, InferenceBackend
 from modelyard_contracts.deployments import Backend
-from modelyard_contracts.events import FailureCause
+from modelyard_contracts.failures import FailureCause
 from modelyard_contracts.messages import GroupWant, Want
 from modelyard_contracts.parameters import BadParameters
 from modelyard_runtime.secrets import Sealer, Unsealable

@@ -11,7 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import structlog
-from modelyard_contracts.events import FailureCause
+from modelyard_contracts.failures import FailureCause
 from modelyard_contracts.messages import GroupWant, Want
 from modelyard_runtime.tracing import span
 
