@@ -331,7 +331,7 @@ async def test_what_no_instance_has_room_for_waits_its_turn_and_more_is_429(narr
         first = asyncio.create_task(narrow.chat())
         await until(lambda: len(tiny.seen) == 1)
         second = asyncio.create_task(narrow.chat())
-        await until(lambda: bool(narrow.gateway.plane.waiting._queues))
+        await until(lambda: bool(narrow.gateway.plane.waiting.queues))
         third = await narrow.chat()
         assert (third.status_code, error_of(third)["code"]) == (429, "queue_full")
         assert int(third.headers["retry-after"]) >= 1
@@ -340,7 +340,7 @@ async def test_what_no_instance_has_room_for_waits_its_turn_and_more_is_429(narr
         assert {(await first).status_code, (await second).status_code} == {200}
         assert len(tiny.seen) == 2
     assert narrow.gateway.balancer.in_flight() == 0
-    assert narrow.gateway.plane.waiting._queues == {}
+    assert narrow.gateway.plane.waiting.queues == {}
 
 
 async def test_a_request_waits_no_longer_than_it_may(narrow: World) -> None:
@@ -362,7 +362,7 @@ async def test_a_client_that_leaves_the_queue_makes_room_in_it(narrow: World) ->
         first = asyncio.create_task(narrow.chat())
         await until(lambda: len(tiny.seen) == 1)
         second = asyncio.create_task(narrow.chat())
-        await until(lambda: bool(narrow.gateway.plane.waiting._queues))
+        await until(lambda: bool(narrow.gateway.plane.waiting.queues))
         second.cancel()
         await until(lambda: len(narrow.gateway.front.connections) == 1)
         third = asyncio.create_task(narrow.chat())

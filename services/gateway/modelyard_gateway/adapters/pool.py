@@ -4,7 +4,7 @@ import asyncio
 import ssl
 from collections.abc import Callable
 
-from modelyard_gateway.adapters.upstream import Receiver, UpstreamConnection
+from modelyard_gateway.adapters.upstream import Kept, Receiver, UpstreamConnection
 from modelyard_gateway.domain.headers import Known
 from modelyard_gateway.domain.response_head import parse_response
 from modelyard_gateway.domain.slot import Address
@@ -21,14 +21,14 @@ class UpstreamPool:
         self._clock = clock
         self._tls = tls
         self._heads = Known(parse_response)
-        self._idle: dict[Address, list[UpstreamConnection]] = {}
+        self._kept: dict[Address, Kept] = {}
         self._connecting: set[asyncio.Task[None]] = set()
 
     def take(self, address: Address) -> UpstreamConnection | None:
         """The connection that was used last, if there is one."""
-        idle = self._idle.get(address)
-        while idle:
-            connection = idle.pop()
+        kept = self._kept.get(address)
+        while kept is not None and kept.idle:
+            connection = kept.idle.pop()
             if not connection.transport.is_closing():
                 connection.reused = True
                 return connection
@@ -49,7 +49,7 @@ class UpstreamPool:
         try:
             async with asyncio.timeout(timeout_s):
                 _, connection = await loop.create_connection(
-                    lambda: UpstreamConnection(self, self._heads, address),
+                    lambda: UpstreamConnection(self._kept.setdefault(address, Kept()), self._heads),
                     address.host,
                     address.port,
                     ssl=self._tls if address.tls else None,
@@ -61,29 +61,14 @@ class UpstreamPool:
         else:
             receiver.connected(connection)
 
-    def keep(self, connection: UpstreamConnection) -> None:
-        connection.idle_since = self._clock()
-        idle = self._idle.get(connection.address)
-        if idle is None:
-            self._idle[connection.address] = [connection]
-        else:
-            idle.append(connection)
-
-    def forget(self, connection: UpstreamConnection) -> None:
-        idle = self._idle.get(connection.address)
-        if idle and connection in idle:
-            idle.remove(connection)
-
     def close_idle(self, older_than_s: float = KEEPALIVE_S) -> None:
         """To be called about once a second."""
         oldest = self._clock() - older_than_s
-        for address, idle in tuple(self._idle.items()):
-            stale = [connection for connection in idle if connection.idle_since <= oldest]
-            self._idle[address] = [connection for connection in idle if connection.idle_since > oldest]
-            if not self._idle[address]:
-                del self._idle[address]
-            for connection in stale:
-                connection.transport.close()
+        for address, kept in tuple(self._kept.items()):
+            while kept.idle and kept.idle[0].idle_since <= oldest:
+                kept.idle.pop(0).transport.close()
+            if not kept.open:
+                del self._kept[address]
 
     async def aclose(self) -> None:
         for task in self._connecting:

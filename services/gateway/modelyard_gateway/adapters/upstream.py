@@ -6,7 +6,6 @@ from typing import Protocol
 from modelyard_gateway.domain.framing import NO_BODY, Body, Malformed, UntilClose
 from modelyard_gateway.domain.headers import Known
 from modelyard_gateway.domain.response_head import HEAD_END, ResponseHead
-from modelyard_gateway.domain.slot import Address
 
 MAX_HEAD = 64 * 1024
 SWITCHING = 101
@@ -15,37 +14,46 @@ SWITCHING = 101
 class Receiver(Protocol):
     """What a connection tells the exchange it carries."""
 
+    __slots__ = ()
+
     def connected(self, connection: "UpstreamConnection") -> None: ...
     def connect_failed(self, why: str) -> None: ...
     def response(self, head: ResponseHead, body: bytes, done: bool) -> None:
         """The head has come, and with it the beginning of the body or all of it."""
 
-    def response_body(self, data: bytes, done: bool) -> None: ...
+    def response_body(self, data: bytes, done: bool, framed: bytes | None = None) -> None:
+        """`framed` is the same as it came, if that is a whole chunk."""
+
     def tunnelled(self, data: bytes) -> None: ...
     def upstream_eof(self) -> None: ...
     def upstream_lost(self, why: str) -> None: ...
     def upstream_full(self, full: bool) -> None: ...
 
 
-class Keeper(Protocol):
-    def keep(self, connection: "UpstreamConnection") -> None: ...
-    def forget(self, connection: "UpstreamConnection") -> None: ...
+class Kept:
+    """Connections to one address: how many are open, and the idle ones, the one used last at the end."""
+
+    __slots__ = ("idle", "open")
+
+    def __init__(self) -> None:
+        self.idle: list[UpstreamConnection] = []
+        self.open = 0
 
 
 class UpstreamConnection(asyncio.Protocol):
     """Carries one exchange at a time. `transport.write` is the exchange's to call."""
 
     __slots__ = (
-        "_body", "_closing", "_heads", "_keeper", "_method", "_unread", "address", "idle_since",
-        "receiver", "reused", "transport", "tunnel",
+        "_body", "_closing", "_heads", "_kept", "_method", "_unread", "idle_since", "receiver", "reused",
+        "transport", "tunnel",
     )  # fmt: skip
 
     transport: asyncio.Transport
 
-    def __init__(self, keeper: Keeper, heads: Known[ResponseHead], address: Address) -> None:
-        self._keeper = keeper
+    def __init__(self, kept: Kept, heads: Known[ResponseHead]) -> None:
+        self._kept = kept
+        kept.open += 1
         self._heads = heads
-        self.address = address
         self.receiver: Receiver | None = None
         self.reused = False
         self.idle_since = 0.0
@@ -71,16 +79,22 @@ class UpstreamConnection(asyncio.Protocol):
         elif self.tunnel:
             receiver.tunnelled(data)
         else:
+            body = self._body
             try:
-                if self._body is None:
+                if body is None:
                     self._read_head(self._unread + data if self._unread else data, receiver)
-                else:
-                    data, rest = self._body.feed(data)
-                    if rest:
-                        self._closing = True
-                    receiver.response_body(data, self._body.done)
+                    return
+                payload = body.only(data)
+                if payload:
+                    receiver.response_body(payload, False, data)
+                    return
+                payload, rest = body.feed(data)
             except Malformed as error:
                 self._lose(f"its answer breaks HTTP: {error}")
+                return
+            if rest:
+                self._closing = True
+            receiver.response_body(payload, body.done)
 
     def _read_head(self, data: bytes, receiver: Receiver) -> None:
         """Informational answers are passed over (RFC 9110 section 15.2)."""
@@ -101,22 +115,24 @@ class UpstreamConnection(asyncio.Protocol):
             receiver.response(head, data, False)
             return
         self._closing = head.closes
-        if len(data) == head.length and not head.bodiless(self._method):
+        bodiless = head.no_body or self._method == b"HEAD"
+        if len(data) == head.length and not bodiless:
             receiver.response(head, data, True)
             return
-        body = self._body = NO_BODY if head.bodiless(self._method) else head.body()
+        body = self._body = NO_BODY if bodiless else head.body()
         data, rest = body.feed(data)
         if rest or isinstance(body, UntilClose):
             self._closing = True
         receiver.response(head, data, body.done)
 
-    def release(self) -> None:
+    def release(self, now: float) -> None:
         """The exchange is over and whole: the connection is kept for the next, if it may be."""
         self.receiver = None
         if self._closing or self.transport.is_closing():
             self.transport.abort()
         else:
-            self._keeper.keep(self)
+            self.idle_since = now
+            self._kept.idle.append(self)
 
     def abort(self) -> None:
         """Breaks the exchange off, which the model server notices."""
@@ -133,8 +149,10 @@ class UpstreamConnection(asyncio.Protocol):
         return True
 
     def connection_lost(self, exc: Exception | None) -> None:
+        self._kept.open -= 1
         if self.receiver is None:
-            self._keeper.forget(self)
+            if self in self._kept.idle:
+                self._kept.idle.remove(self)
         else:
             self._lose(str(exc) if exc is not None else "it closed the connection")
 

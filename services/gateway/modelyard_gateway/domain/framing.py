@@ -4,19 +4,41 @@
 """
 
 import re
+from functools import lru_cache
 
 
 class Malformed(Exception):
     """The peer's framing breaks HTTP, so that nothing behind it can be trusted."""
 
 
+CRLF = b"\r\n"
+LAST_CHUNK = b"0\r\n\r\n"
 SIZE_LINE = re.compile(rb"([0-9A-Fa-f]{1,15})\r\n").match
+PLAIN_SIZE = re.compile(rb"[0-9A-Fa-f]{1,15}").fullmatch
+LONGEST_PLAIN = 17
+"""With its CRLF."""
 LONGEST_SIZE_LINE = 1024
 LONGEST_TRAILERS = 16 * 1024
 
 
+def chunk(data: bytes | bytearray, done: bool) -> bytes:
+    """The next of a chunked body, which has no empty ones but the last (RFC 9112 section 7.1)."""
+    if not data:
+        return LAST_CHUNK if done else b""
+    return b"".join((b"%x\r\n" % len(data), data, CRLF, LAST_CHUNK if done else b""))
+
+
+@lru_cache(maxsize=4096)
+def size_of(line: bytes) -> int:
+    """Of a chunk; 0 if the line says anything but a plain hexadecimal number."""
+    return int(line, 16) if PLAIN_SIZE(line) is not None else 0
+
+
 class NoBody:
     done = True
+
+    def only(self, data: bytes) -> bytes:
+        return b""
 
     def feed(self, data: bytes) -> tuple[bytes, bytes]:
         return b"", data
@@ -31,6 +53,9 @@ class Length:
         self._left = length
         self.done = length == 0
 
+    def only(self, data: bytes) -> bytes:
+        return b""
+
     def feed(self, data: bytes) -> tuple[bytes, bytes]:
         rest = b""
         if len(data) > self._left:
@@ -42,6 +67,9 @@ class Length:
 
 class UntilClose:
     done = False
+
+    def only(self, data: bytes) -> bytes:
+        return b""
 
     def feed(self, data: bytes) -> tuple[bytes, bytes]:
         return data, b""
@@ -62,6 +90,16 @@ class Chunked:
         """The beginning of a line whose end is to come."""
         self._trailers = -1
         """Bytes of the trailer section so far; -1 before it."""
+
+    def only(self, data: bytes) -> bytes:
+        """What is in it, if it is one whole chunk and no more, as most servers send an event: the same bytes
+        are the same chunk to whoever gets them next. Empty if it is anything else, which `feed` reads."""
+        end = data.find(CRLF, 0, LONGEST_PLAIN)
+        if end < 1 or self._left or self._line or self._trailers >= 0:
+            return b""
+        if end + size_of(data[:end]) + 4 != len(data) or not data.endswith(CRLF):
+            return b""
+        return data[end + 2 : -2]
 
     def feed(self, data: bytes) -> tuple[bytes, bytes]:
         """Raises `Malformed`."""

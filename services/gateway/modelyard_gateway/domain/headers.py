@@ -51,6 +51,8 @@ STAYS_UPSTREAM = HOP_BY_HOP | {b"content-length", b"date", b"set-cookie", b"x-re
 INTERNAL_PREFIXES = (b"x-modelyard-", b"x-gpustack-")
 """Only Modelyard itself may say these; a client's and a model server's are dropped."""
 
+REQUEST_ID = b"X-Request-Id: "
+
 LENGTHS = (b"\r\nContent-Length: ", b"\r\ncontent-length: ")
 LONGEST_LENGTH = 15
 """Digits."""

@@ -19,31 +19,11 @@ class Record:
     `status` is 0 where no answer was begun. `code` says why it failed, in the words of the error's code.
     """
 
-    model: str | None = None
-    route_id: int | None = None
-    instance_id: int | None = None
-    """The one that answered."""
-    sent_to: int | None = None
-    """The instance that was asked last; 0 for a provider."""
-    mark = -1
-    """Where the spool has it marked as in flight."""
-    provider_id: int | None = None
-    reason: str | None = None
-    status = 0
-    code: str | None = None
-    sent_s: float | None = None
-    """When it went to the instance that was asked last; until then it was read, and waited."""
-    first_byte_s: float | None = None
-    first_token_s: float | None = None
-    """Of a stream: when its first event came."""
-    ended_s: float | None = None
-    bytes_in = 0
-    bytes_out = 0
-    usage: dict[str, Any] | None = None
-    events = 0
-    """Of a stream."""
-    attempts: tuple[Attempt, ...] = ()
-    """Those that failed."""
+    __slots__ = (
+        "attempts", "bytes_in", "bytes_out", "code", "ended_s", "events", "first_byte_s", "first_token_s",
+        "instance_id", "key_id", "mark", "model", "path", "provider_id", "reason", "request_id", "route_id",
+        "sent_s", "sent_to", "started_at", "status", "usage", "user_id",
+    )  # fmt: skip
 
     def __init__(self, request_id: bytes, path: bytes, started_at: float, key_id: int, user_id: int) -> None:
         self.request_id = request_id
@@ -51,6 +31,31 @@ class Record:
         self.started_at = started_at
         self.key_id = key_id
         self.user_id = user_id
+        self.model: str | None = None
+        self.route_id: int | None = None
+        self.instance_id: int | None = None
+        """The one that answered."""
+        self.sent_to: int | None = None
+        """The instance that was asked last; 0 for a provider."""
+        self.mark = -1
+        """Where the spool has it marked as in flight."""
+        self.provider_id: int | None = None
+        self.reason: str | None = None
+        self.status = 0
+        self.code: str | None = None
+        self.sent_s: float | None = None
+        """When it went to the instance that was asked last; until then it was read, and waited."""
+        self.first_byte_s: float | None = None
+        self.first_token_s: float | None = None
+        """Of a stream: when its first event came."""
+        self.ended_s: float | None = None
+        self.bytes_in = 0
+        self.bytes_out = 0
+        self.usage: dict[str, Any] | None = None
+        self.events = 0
+        """Of a stream."""
+        self.attempts: tuple[Attempt, ...] = ()
+        """Those that failed."""
 
     def view(self) -> dict[str, Any]:
         """As JSON tells it; times in seconds after `started_at`."""

@@ -27,7 +27,8 @@ class ResponseHead:
     """Shared by all answers that say the same: never changed once it is made."""
 
     __slots__ = (
-        "chunked", "closes", "event_stream", "fields", "kept", "length", "message", "start", "status",
+        "chunked", "closes", "event_stream", "fields", "kept", "length", "message", "no_body", "start",
+        "status",
     )  # fmt: skip
 
     start: bytes
@@ -37,6 +38,8 @@ class ResponseHead:
 
     def __init__(self) -> None:
         self.status = 0
+        self.no_body = False
+        """Whatever its length says."""
         self.fields: dict[bytes, bytes] = {}
         self.kept: list[bytes] = []
         self.length = -1
@@ -79,7 +82,7 @@ class ResponseHead:
         return head
 
     def bodiless(self, method: bytes) -> bool:
-        return method == b"HEAD" or self.status in BODILESS
+        return self.no_body or method == b"HEAD"
 
     def body(self) -> Body:
         """RFC 9112 section 6.3."""
@@ -99,6 +102,7 @@ def parse_response(text: bytes) -> ResponseHead:
     except HttpParserError as error:
         raise Malformed(str(error)) from error
     head.status = parser.get_status_code()
+    head.no_body = head.status in BODILESS
     coding = head.fields.get(b"transfer-encoding")
     if coding is not None and coding.lower() != b"chunked":
         raise Malformed(f"the transfer coding {coding.decode('latin-1')} is unknown")

@@ -49,7 +49,7 @@ class Slot:
     __slots__ = (
         "address", "anthropic", "base", "by_capacity", "capacity", "cold_s", "cold_until", "doubtful",
         "ejected_until", "ejections", "failures", "heard_at", "in_flight", "instance_id", "lines",
-        "opening", "place", "probing", "provider_id", "said", "stalled", "tunnels",
+        "opening", "place", "probing", "provider_id", "said", "served", "stalled", "tunnels",
     )  # fmt: skip
 
     def __init__(self, place: Endpoint | Outside, secret: str | None = None) -> None:
@@ -65,6 +65,7 @@ class Slot:
             self._inside(place, secret)
         else:
             self._outside(place, secret)
+        self.served = self.served_as(None)
         self.doubtful = False
         self.in_flight = 0
         self.tunnels = 0

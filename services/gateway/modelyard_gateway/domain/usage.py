@@ -11,18 +11,15 @@ LONGEST = 64 * 1024
 SCAN: Callable[[str, int], tuple[Any, int]] = json.JSONDecoder().scan_once  # type: ignore[attr-defined]
 
 
-def usage_in(data: bytes) -> dict[str, Any] | None:
-    """The last usage of an answer that is whole."""
-    at = data.rfind(MARK)
-    return _parsed(data[at : at + LONGEST]) if at >= 0 else None
-
-
-def _parsed(text: bytes) -> dict[str, Any] | None:
-    found = OBJECT(text)
+def usage_in(data: bytes, at: int = -1) -> dict[str, Any] | None:
+    """The usage at a place of an answer; by default the last one."""
+    at = data.rfind(MARK) if at < 0 else at
+    found = OBJECT(data, at) if at >= 0 else None
     if found is None:
         return None
+    start = found.end()
     try:
-        usage, _ = SCAN(text.decode(errors="replace"), found.end())
+        usage, _ = SCAN(data[start : start + LONGEST].decode(errors="replace"), 0)
     except (ValueError, StopIteration, RecursionError):
         return None
     return usage if isinstance(usage, dict) else None
@@ -58,5 +55,5 @@ class UsageSeen:
     def usage(self) -> dict[str, Any] | None:
         merged: dict[str, Any] = {}
         for text in self._found:
-            merged.update(_parsed(text) or {})
+            merged.update(usage_in(text, 0) or {})
         return merged or None

@@ -14,7 +14,7 @@ from modelyard_gateway.adapters.upstream import Receiver, UpstreamConnection
 from modelyard_gateway.domain import refusals
 from modelyard_gateway.domain.affinity import affinity_key
 from modelyard_gateway.domain.keys import Key
-from modelyard_gateway.domain.limits import Limits, limits_of
+from modelyard_gateway.domain.limits import limits_of
 from modelyard_gateway.domain.model_name import Echo, Found, Scan
 from modelyard_gateway.domain.quota import Share
 from modelyard_gateway.domain.record import Attempt, Record
@@ -35,8 +35,13 @@ FAILED = 503
 class Client(Protocol):
     """The side of the exchange that asked."""
 
-    def respond(self, head: ResponseHead, extra: bytes, body: bytes, done: bool) -> None: ...
-    def write(self, data: bytes, done: bool) -> None: ...
+    def respond(
+        self, head: ResponseHead, said: bytes, extra: bytes, body: bytes, done: bool, now: float
+    ) -> None: ...
+    def write(self, data: bytes, done: bool, now: float) -> None: ...
+    def pass_on(self, data: bytes, framed: bytes) -> None:
+        """A chunk, and the same with its framing."""
+
     def refuse(self, refusal: Refusal) -> None: ...
     def cut(self) -> None: ...
     def hold(self, full: bool) -> None: ...
@@ -52,48 +57,15 @@ class Rewriting(Protocol):
 
 
 class Asking(Receiver):
-    """A request on its way to an instance. `route` is set, or its name is looked for in the body.
-    `extra` are header lines for the client."""
+    """A request on its way to an instance. `route` is set, or its name is looked for in the body."""
 
-    extra = b""
-    route: Route | None = None
-    proxied = False
-    """Only routes that are open to the generic proxy."""
-    websocket = False
-    request_done = False
-    responding = False
-    deadline = 0.0
-    """On the loop's clock; 0 for none."""
-    total_until = 0.0
-    comment_at = 0.0
-    """When a client that waits for a stream is to hear that it still runs; 0 for never."""
-    _queued = False
-
-    _scan: Scan | None = None
-    _found: Found | None = None
-    adapter: str | None = None
-    affinity: int | None = None
-    """Where the route has affinity: what the request has in common with others."""
-    limits: Limits
-    """The route's."""
-    _body: bytes | bytearray | None = b""
-    """What has come of the request's body; None once it was sent and is not kept."""
-    _chunked = False
-    _slot: Slot | None = None
-    _tried: tuple[Slot, ...] = ()
-    _upstream: UpstreamConnection | None = None
-    _connecting: asyncio.Task[None] | None = None
-    _held: tuple[Share, ...] = ()
-    """What the request has taken of limits."""
-    _usage: UsageSeen | None = None
-    _streams = False
-    _sides_done = 0
-    """Of a tunnel."""
-    _rewriting: Rewriting | None = None
-    """What the client gets of the answer, where that is not all of it as it is."""
-    _tunnelling = False
-    _echo: Echo | None = None
-    """The model's name in the answer, as the server says it and as the client did."""
+    __slots__ = (
+        "_began", "_body", "_chunked", "_client", "_connecting", "_echo", "_found", "_held", "_plane",
+        "_queued", "_rewriting", "_scan", "_sides_done", "_slot", "_streams", "_translates", "_tried",
+        "_tunnelling", "_upstream", "_usage", "adapter", "affinity", "comment_at", "deadline", "extra",
+        "head", "key", "limits", "proxied", "record", "request_done", "responding", "route", "total_until",
+        "websocket",
+    )  # fmt: skip
 
     def __init__(
         self, plane: Plane, client: Client, head: RequestHead, record: Record, key: Key, began: float
@@ -105,36 +77,77 @@ class Asking(Receiver):
         self.key = key
         self._began = began
         self.limits = plane.limits
+        """The route's, once it is known."""
+        self.route: Route | None = None
+        self.extra = b""
+        """Header lines for the client."""
+        self.proxied = False
+        """Only routes that are open to the generic proxy."""
+        self.websocket = False
+        self.request_done = False
+        self.responding = False
+        self.deadline = 0.0
+        """On the loop's clock; 0 for none."""
+        self.total_until = 0.0
+        self.comment_at = 0.0
+        """When a client that waits for a stream is to hear that it still runs; 0 for never."""
+        self.adapter: str | None = None
+        self.affinity: int | None = None
+        """Where the route has affinity: what the request has in common with others."""
+        self._queued = False
+        self._scan: Scan | None = None
+        self._found: Found | None = None
+        self._body: bytes | bytearray | None = b""
+        """What has come of the request's body; None once it was sent and is not kept."""
+        self._chunked = False
+        self._slot: Slot | None = None
+        self._tried: tuple[Slot, ...] = ()
+        self._upstream: UpstreamConnection | None = None
+        self._connecting: asyncio.Task[None] | None = None
+        self._held: tuple[Share, ...] = ()
+        """What the request has taken of limits."""
+        self._usage: UsageSeen | None = None
+        self._streams = False
+        self._sides_done = 0
+        """Of a tunnel."""
+        self._tunnelling = False
+        self._translates = False
+        """Its instance does not speak Anthropic's protocol, which the client speaks."""
+        self._rewriting: Rewriting | None = None
+        """What the client gets of the answer, where that is not all of it as it is."""
+        self._echo: Echo | None = None
+        """The model's name in the answer, as the server says it and as the client did."""
 
-    def _start(self, route: Route) -> None:
+    def _start(self, route: Route, now: float) -> None:
+        plane, record = self._plane, self.record
         self.route = route
-        self.record.route_id = route.id
-        self.record.model = route.name
-        quotas = self._plane.quotas
-        if quotas.concern(self.key, route):
+        record.route_id = route.id
+        record.model = route.name
+        if plane.quotas.concern(self.key, route):
             try:
-                self._held, lines = quotas.admit(self.key, route)
+                self._held, lines = plane.quotas.admit(self.key, route)
             except Refusal as refusal:
                 self._refuse(refusal)
                 return
             self.extra += lines
         options = route.options
         if options is not None:
-            self.limits = limits_of(options, self._plane.limits)
+            self.limits = limits_of(options, plane.limits)
             if options.affinity is not Affinity.NONE:
                 session = self.head.fields.get(b"x-session-id")
                 self.affinity = affinity_key(options.affinity, session, self._body or b"")
         if self.limits.total_s:
             self.total_until = self._began + self.limits.total_s
-        self._next_instance(route)
+        self._next_instance(route, now)
 
-    def _next_instance(self, route: Route) -> None:
-        now, balancer = self._plane.clock(), self._plane.balancer
-        slot = balancer.pick(route, self._avoided(route), now, self.adapter, self.affinity)
+    def _next_instance(self, route: Route, now: float) -> None:
+        balancer = self._plane.balancer
+        avoided = self._avoided(route) if self.proxied or self.websocket else self._tried
+        slot = balancer.pick(route, avoided, now, self.adapter, self.affinity)
         if slot is not None:
             broken = route.falls_back and slot.trust(now) is Trust.FAILED
             if not broken or not self._falls_back(FAILED):
-                self._use(slot)
+                self._use(slot, now)
         elif balancer.is_full(route) and not self._tried:
             self._queue(route)
         elif self._tried:
@@ -173,30 +186,31 @@ class Asking(Receiver):
         reason = plane.balancer.reason
         self._leave_upstream(f"status {status}")
         plane.balancer.reason = reason
-        self._use(slot)
+        self._use(slot, plane.clock())
         return True
 
     def has_room(self, slot: Slot) -> None:
         self._queued = False
-        self._use(slot)
+        self._use(slot, self._plane.clock())
 
-    def _use(self, slot: Slot) -> None:
-        slot.taken(self._plane.clock())
+    def _use(self, slot: Slot, now: float) -> None:
+        plane = self._plane
+        slot.taken(now)
         self._slot = slot
         self.deadline = 0.0
-        self.record.reason = self._plane.balancer.reason
-        upstream = self._plane.pool.take(slot.address)
+        self.record.reason = plane.balancer.reason
+        upstream = plane.pool.take(slot.address)
         if upstream is None:
-            self._connecting = self._plane.pool.connect(slot.address, self, self.limits.connect_s)
+            self._connecting = plane.pool.connect(slot.address, self, self.limits.connect_s)
         else:
-            self._send(upstream, slot)
+            self._send(upstream, slot, now)
 
     def connected(self, connection: UpstreamConnection) -> None:
         self._connecting = None
         if self._slot is None:
             connection.abort()
         else:
-            self._send(connection, self._slot)
+            self._send(connection, self._slot, self._plane.clock())
 
     def connect_failed(self, why: str) -> None:
         self._connecting = None
@@ -206,9 +220,9 @@ class Asking(Receiver):
         slot.failed(self._plane.clock(), self._plane.limits.unreachable)
         self._warn("instance does not accept connections", slot, why)
         self._give_up_slot("unreachable")
-        self._next_instance(route)
+        self._next_instance(route, self._plane.clock())
 
-    def _send(self, upstream: UpstreamConnection, slot: Slot) -> None:
+    def _send(self, upstream: UpstreamConnection, slot: Slot, now: float) -> None:
         raise NotImplementedError
 
     def _another(self, tried: tuple[Slot, ...]) -> Slot | None:
@@ -251,20 +265,21 @@ class Asking(Receiver):
     def _refuse(self, refusal: Refusal) -> None:
         self._leave_upstream()
         self.record.status = refusal.status
-        self._close_books(refusal.code)
+        self._close_books(refusal.code, self._plane.clock())
         self._client.refuse(refusal)
 
-    def _close_books(self, code: str | None, now: float | None = None) -> None:
+    def _close_books(self, code: str | None, now: float) -> None:
         record = self.record
-        if record.ended_s is None:
-            record.code = code
-            if self._usage is not None and self._streams:
-                record.events = self._usage.events
-            record.ended_s = (self._plane.clock() if now is None else now) - self._began
-            self.deadline = self.total_until = 0.0
-            if self._held:
-                self._plane.quotas.let_go(self._held, record)
-            self._plane.on_finished(record)
+        if record.ended_s is not None:
+            return
+        record.code = code
+        if self._usage is not None and self._streams:
+            record.events = self._usage.events
+        record.ended_s = now - self._began
+        self.deadline = self.total_until = 0.0
+        if self._held:
+            self._plane.quotas.let_go(self._held, record)
+        self._plane.on_finished(record)
 
     def _warn(self, message: str, slot: Slot, why: str) -> None:
         logger.warning(

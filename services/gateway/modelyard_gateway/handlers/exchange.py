@@ -37,6 +37,8 @@ stream, that much is read ahead."""
 class Exchange(Sending):
     """The events of one request, from both of its sides."""
 
+    __slots__ = ()
+
     def request_body(self, data: bytes, done: bool) -> None:
         """To be called at least once, also for a request without a body."""
         self.request_done = done
@@ -54,14 +56,14 @@ class Exchange(Sending):
             if done or len(self._body) > FULL_BYTES or self.head.meaning.target not in PATHS:
                 self._look(self._body)
         elif self.record.route_id is None:
-            self._start(self.route)
+            self._start(self.route, self._plane.clock())
         elif len(self._body) > FULL_BYTES:
             self._client.hold(True)
 
     def client_gone(self) -> None:
         """Nobody waits for the answer."""
         self._leave_upstream()
-        self._close_books("client_closed")
+        self._close_books("client_closed", self._plane.clock())
 
     def client_full(self, full: bool) -> None:
         if self._upstream is not None:
@@ -98,7 +100,7 @@ class Exchange(Sending):
             self._failed(self._slot, "timeout")
         if self.responding:
             self._leave_upstream()
-            self._close_books("instance_timeout")
+            self._close_books("instance_timeout", self._plane.clock())
             self._client.cut()
         elif over:
             self._refuse(refusals.timed_out(self.record.model or ""))
@@ -106,11 +108,8 @@ class Exchange(Sending):
             self._give_up(refusals.timed_out(self.record.model or ""))
 
     def _look(self, body: bytes | bytearray) -> None:
-        found = self._found
-        if found is None and self.request_done and self._scan is None:
-            found = first_model(bytes(body))
         try:
-            found = found or self._scanned(body)
+            found = self._found or self._find(body)
             if found is None:
                 return
             self._found = found
@@ -121,7 +120,13 @@ class Exchange(Sending):
         except Refusal as refusal:
             self._refuse(refusal)
         else:
-            self._start(route)
+            self._start(route, self._plane.clock())
+
+    def _find(self, body: bytes | bytearray) -> Found | None:
+        found = None
+        if self.request_done and self._scan is None:
+            found = first_model(bytes(body))
+        return found or self._scanned(body)
 
     def _wait_for(self, body: bytes | bytearray) -> None:
         if len(body) > self._plane.limits.max_scan_bytes:
@@ -144,68 +149,69 @@ class Exchange(Sending):
             raise missing_in(bytes(text), scan)
 
     def _route(self, name: str) -> Route:
+        gate = self._plane.gate
         if not self.proxied:
-            if ":" in name:
-                meant = self._plane.gate.adapter(self.key, name)
-                if meant is not None:
-                    self.adapter = meant[1]
-                    return meant[0]
-            return self._plane.gate.route(self.key, name)
-        route = self._plane.gate.proxied_route(self.key, name)
+            meant = gate.adapter(self.key, name) if ":" in name else None
+            if meant is None:
+                return gate.route(self.key, name)
+            self.adapter = meant[1]
+            return meant[0]
+        route = gate.proxied_route(self.key, name)
         self.extra = deprecation(route, self.head.meaning.target)
         return route
 
     def response(self, head: ResponseHead, body: bytes, done: bool) -> None:
-        slot, plane = self._slot, self._plane
+        slot = self._slot
         if slot is None:
             return
-        now = slot.heard_at = plane.clock()
-        if head.status >= UNWELCOME:
-            if self._left_to_another(head.status, slot, now):
-                return
-        elif slot.failures:
-            slot.succeeded()
+        now = slot.heard_at = self._plane.clock()
+        if (head.status >= UNWELCOME or slot.failures) and self._left_to_another(head.status, slot, now):
+            return
         if slot.base is not None:
             head = head.from_provider()
+        if self._echo is not None:
+            head, body = self._echoed(head, body, done)
+        if self._rewriting is not None and (head.length >= 0 or not head.event_stream):
+            self._rewriting = None
         if self._translates:
             head = self._translated(head)
-        elif self._echo is not None:
-            head, body = self._echoed(head, body, done)
         self._begin_answer(head, slot, now)
-        if head.status == SWITCHING:
-            self._tunnelling = True
-            slot.tunnels += 1
-            self._client.tunnel(head)
-            self.tunnelled(body)
-        elif done and self._rewriting is None and not head.event_stream:
+        if done and self._rewriting is None and not head.event_stream:
             self.record.bytes_out = len(body)
             self.record.usage = usage_in(body)
             self._end(now)
-            self._client.respond(head, slot.said + self.extra, body, True)
+        elif head.status == SWITCHING:
+            self._tunnel(head, body, slot)
+            return
         else:
-            self._client.respond(head, slot.said + self.extra, self._passes(body, now, done), done)
+            body = self._passes(body, now, done)
+        self._client.respond(head, slot.said, self.extra, body, done, now)
+
+    def _tunnel(self, head: ResponseHead, body: bytes, slot: Slot) -> None:
+        self._tunnelling = True
+        slot.tunnels += 1
+        self._client.tunnel(head)
+        self.tunnelled(body)
 
     def _begin_answer(self, head: ResponseHead, slot: Slot, now: float) -> None:
         self.responding = True
         self._body = None
         self.comment_at = 0.0
+        self._streams = head.event_stream
         record = self.record
         record.status = head.status
         record.instance_id = slot.instance_id
         record.provider_id = slot.provider_id
         record.first_byte_s = now - self._began
-        self._streams = head.event_stream
-        if not self._translates and (head.length >= 0 or not head.event_stream):
-            self._rewriting = None
 
     def _left_to_another(self, status: int, slot: Slot, now: float) -> bool:
-        """What an error is to the slot; True if the request goes on elsewhere, or is refused."""
+        """What the status is to the slot; True if the request goes on elsewhere, or is refused."""
         if status in RETRIED:
             slot.failed(now, self.limits.failing)
             another = self._another((*self._tried, slot))
             if another is not None:
                 self._leave_upstream(f"status {status}")
-                self._use(another)
+                self._use(another, now)
                 return True
         elif slot.base is not None and status in KEY_REFUSED:
             slot.failed(now, self.limits.failing)
@@ -215,13 +221,16 @@ class Exchange(Sending):
             slot.succeeded()
         return self._falls_back(status)
 
-    def response_body(self, data: bytes, done: bool) -> None:
+    def response_body(self, data: bytes, done: bool, framed: bytes | None = None) -> None:
+        """`framed` is the same as it came, if that is a whole chunk."""
         now = self._plane.clock()
         if self._slot is not None:
             self._slot.heard_at = now
-        if self._echo is not None:
-            data = self._echo.put(data)
-        self._client.write(self._passes(data, now, done), done)
+        passed = self._passes(data if self._echo is None else self._echo.put(data), now, done)
+        if framed is not None and passed is data:
+            self._client.pass_on(data, framed)
+        else:
+            self._client.write(passed, done, now)
 
     def _echoed(self, head: ResponseHead, body: bytes, done: bool) -> tuple[ResponseHead, bytes]:
         """The beginning of an answer with the model's name as the client said it; an answer whose length is
@@ -253,14 +262,15 @@ class Exchange(Sending):
         upstream, self._upstream = self._upstream, None
         if upstream is not None:
             if self.request_done:
-                upstream.release()
+                upstream.release(now)
             else:
                 upstream.abort()
-        if self._slot is not None:
-            self._slot.in_flight -= 1
-            self._slot.tunnels -= self._tunnelling
-            self._slot = None
-            self._plane.waiting.serve(now)
+        slot, self._slot = self._slot, None
+        if slot is not None:
+            slot.in_flight -= 1
+            slot.tunnels -= self._tunnelling
+            if self._plane.waiting.queues:
+                self._plane.waiting.serve(now)
         self._close_books(None, now)
 
     def tunnelled(self, data: bytes) -> None:
@@ -295,12 +305,12 @@ class Exchange(Sending):
             another = self._another(self._tried)
             if another is not None:
                 self._give_up_slot("stale connection")
-                self._use(another)
+                self._use(another, self._plane.clock())
                 return
         self._warn("instance broke the connection", slot, why)
         self._failed(slot, "broken")
         if self.responding:
-            self._close_books("instance_failed")
+            self._close_books("instance_failed", self._plane.clock())
             self._client.cut()
         else:
             self._give_up(refusals.broken(self.record.model or ""))

@@ -4,6 +4,8 @@ there, with the usage of streams asked for."""
 from modelyard_gateway.adapters.upstream import UpstreamConnection
 from modelyard_gateway.domain import anthropic_answer, stream_usage
 from modelyard_gateway.domain.anthropic_request import CHAT, COUNT_TOKENS, MESSAGES, chat_of
+from modelyard_gateway.domain.framing import CRLF, chunk
+from modelyard_gateway.domain.headers import REQUEST_ID
 from modelyard_gateway.domain.model_name import Found, echo_of, renamed
 from modelyard_gateway.domain.refusals import Refusal
 from modelyard_gateway.domain.request_head import RequestHead
@@ -19,26 +21,28 @@ KEPT_BYTES = 256 * 1024
 
 
 class Sending(Asking):
-    _translates = False
-    """Its instance does not speak Anthropic's protocol, which the client speaks."""
+    __slots__ = ()
 
-    def _send(self, upstream: UpstreamConnection, slot: Slot) -> None:
+    def _send(self, upstream: UpstreamConnection, slot: Slot, now: float) -> None:
+        """Head and body in one write: each is a call to the system."""
         try:
             head, body = self._message_for(slot)
         except Refusal as refusal:
             upstream.abort()
             self._refuse(refusal)
             return
+        plane, record = self._plane, self.record
         self._upstream = upstream
-        self.record.sent_to = slot.instance_id or 0
-        self._plane.on_sent(self.record)
+        record.sent_to = slot.instance_id or 0
+        plane.on_sent(record)
         upstream.begin(self, head.method)
-        end = b"\r\n" if head.length >= 0 else self._framed_body(body)
         lines = slot.lines if upstream.reused else slot.opening
-        start = b"%b%bX-Request-Id: %b\r\n%b" % (head.message, lines, self.record.request_id, end)
-        upstream.transport.write(start + body if head.length >= 0 else start)
-        now = self._plane.clock()
-        self.record.sent_s = now - self._began
+        end = CRLF if head.length >= 0 else self._framing(body)
+        if self._chunked:
+            body = chunk(body, False)
+        text = b"".join((head.message, lines, REQUEST_ID, record.request_id, CRLF, end, body))
+        upstream.transport.write(text)
+        record.sent_s = now - self._began
         self.deadline = now + self.limits.first_byte_s
         if self.limits.comment_s and not self.comment_at:
             self.comment_at = now + self.limits.comment_s
@@ -47,32 +51,33 @@ class Sending(Asking):
                 self._body = None
             self._client.hold(False)
 
-    def _message_for(self, slot: Slot) -> tuple[RequestHead, bytes]:
+    def _message_for(self, slot: Slot) -> tuple[RequestHead, bytes | bytearray]:
         """Raises `Refusal` if it cannot be said in the protocol that is spoken there."""
-        head, found, body = self.head, self._found, bytes(self._body or b"")
+        head, found, body = self.head, self._found, self._body or b""
         if found is not None and not self.proxied:
             length, path = len(body), head.meaning.target
             self._translates = path in ANTHROPIC and not slot.speaks(path)
             if self._translates:
                 served = slot.served_as(self.adapter) or found.name
                 outside = slot.base is not None
-                body = chat_of(body, served, counting=path == COUNT_TOKENS, outside=outside)
+                body = chat_of(bytes(body), served, counting=path == COUNT_TOKENS, outside=outside)
                 head = head.retargeted(CHAT)
             else:
-                body = self._body_for(slot, found, body)
-            if head.length >= 0 and len(body) != length:
+                body = self._body_for(slot, found, body, path)
+            if len(body) != length and head.length >= 0:
                 head = head.with_length(head.length + len(body) - length)
         return (head if slot.base is None else head.for_provider(slot.base)), body
 
-    def _body_for(self, slot: Slot, found: Found, body: bytes) -> bytes:
+    def _body_for(self, slot: Slot, found: Found, body: bytes | bytearray, path: bytes) -> bytes | bytearray:
         """With the name that the instance knows the model by; of a stream, its usage is asked for."""
-        served = slot.served_as(self.adapter)
-        beside = slot.asked_beside(self.adapter)
+        served, beside = slot.served, b""
+        if self.adapter is not None:
+            served, beside = slot.served_as(self.adapter), slot.asked_beside(self.adapter)
         if served is not None and (beside or served != found.name):
-            body = renamed(body, found, served, beside)
+            body = renamed(bytes(body), found, served, beside)
             self._echo = echo_of(served, found.name)
-        if self.request_done and b'"stream"' in body and self.head.meaning.target in stream_usage.PATHS:
-            asking = stream_usage.asking_for_usage(body)
+        if self.request_done and b'"stream"' in body and path in stream_usage.PATHS:
+            asking = stream_usage.asking_for_usage(bytes(body))
             if asking is not None:
                 self._rewriting = UsageHidden()
                 return asking
@@ -96,18 +101,14 @@ class Sending(Asking):
             self._rewriting = anthropic_answer.Whole(head.status, name, ident, counting=counting)
         return head.rewritten()
 
-    def _framed_body(self, body: bytes) -> bytes:
-        """The end of a head that says no length, and what is there of the body."""
+    def _framing(self, body: bytes | bytearray) -> bytes:
+        """The end of a head that says no length."""
         if self.websocket:
             return b"Connection: Upgrade\r\nUpgrade: websocket\r\n\r\n"
-        if not self.head.chunked:
-            return b"\r\n"
-        if self.request_done:
-            self._chunked = False
-            return b"Content-Length: %d\r\n\r\n%b" % (len(body), body)
-        self._chunked = True
-        chunk = b"%x\r\n%b\r\n" % (len(body), body) if body else b""
-        return b"Transfer-Encoding: chunked\r\n\r\n%b" % chunk
+        self._chunked = self.head.chunked and not self.request_done
+        if self._chunked:
+            return b"Transfer-Encoding: chunked\r\n\r\n"
+        return b"Content-Length: %d\r\n\r\n" % len(body) if self.head.chunked else CRLF
 
     def _forward(self, upstream: UpstreamConnection, data: bytes, done: bool) -> None:
         self.record.bytes_in += len(data)
@@ -118,7 +119,6 @@ class Sending(Asking):
         if self._body is not None:
             self._body = bytes(self._body) + data if len(self._body) < KEPT_BYTES else None
         if self._chunked:
-            end = b"0\r\n\r\n" if done else b""
-            data = b"%x\r\n%b\r\n%b" % (len(data), data, end) if data else end
+            data = chunk(data, done)
         if data:
             upstream.transport.write(data)

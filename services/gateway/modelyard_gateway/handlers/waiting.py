@@ -20,11 +20,12 @@ class Waiting:
     def __init__(self, balancer: Balancer, *, most: int) -> None:
         self._balancer = balancer
         self._most = most
-        self._queues: dict[int, tuple[Route, deque[Waiter]]] = {}
+        self.queues: dict[int, tuple[Route, deque[Waiter]]] = {}
+        """Of routes for which somebody waits."""
 
     def join(self, route: Route, waiter: Waiter) -> bool:
         """False if too many wait already."""
-        _, queue = self._queues.setdefault(route.id, (route, deque()))
+        _, queue = self.queues.setdefault(route.id, (route, deque()))
         own = None if route.options is None else route.options.queue_size
         if len(queue) >= (self._most if own is None else own):
             return False
@@ -32,19 +33,19 @@ class Waiting:
         return True
 
     def leave(self, route: Route, waiter: Waiter) -> None:
-        found = self._queues.get(route.id)
+        found = self.queues.get(route.id)
         if found is not None and waiter in found[1]:
             found[1].remove(waiter)
 
     def serve(self, now: float) -> None:
         """To be called when there may be room somewhere."""
-        if not self._queues:
+        if not self.queues:
             return
-        for route_id, (route, queue) in tuple(self._queues.items()):
+        for route_id, (route, queue) in tuple(self.queues.items()):
             while queue:
                 slot = self._balancer.pick(route, (), now, queue[0].adapter, queue[0].affinity)
                 if slot is None:
                     break
                 queue.popleft().has_room(slot)
             if not queue:
-                self._queues.pop(route_id, None)
+                self.queues.pop(route_id, None)

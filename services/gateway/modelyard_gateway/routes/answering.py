@@ -3,9 +3,10 @@
 import asyncio
 from typing import TYPE_CHECKING
 
-from modelyard_gateway.domain.framing import Body, Malformed
+from modelyard_gateway.domain.framing import Body, Malformed, chunk
+from modelyard_gateway.domain.headers import REQUEST_ID
 from modelyard_gateway.domain.refusals import Refusal
-from modelyard_gateway.domain.request_head import RequestHead
+from modelyard_gateway.domain.request_head import HEAD_END, RequestHead
 from modelyard_gateway.domain.response_head import ResponseHead, status_line
 from modelyard_gateway.handlers.exchange import Exchange
 from modelyard_gateway.routes.answers import Answer, error_event, refusal_answer
@@ -14,6 +15,9 @@ from modelyard_gateway.routes.later import Later
 if TYPE_CHECKING:
     from modelyard_gateway.routes.front import Front
 
+CHUNKED = b"Transfer-Encoding: chunked\r\n"
+CLOSE = b"\r\nConnection: close\r\n\r\n"
+"""Ends a head whose last line has no end yet, as `HEAD_END` does."""
 LINGER_S = 2.0
 """For how long what a refused client still sends is read and dropped, so that it gets to see the answer
 (RFC 9112 section 9.6)."""
@@ -49,27 +53,34 @@ class Answering(asyncio.Protocol):
         self.deadline = 0.0
         """On the loop's clock: for a request's head, or its body; 0 for none."""
 
-    def respond(self, head: ResponseHead, extra: bytes, body: bytes, done: bool) -> None:
-        """The head and what has come of the body, in one write: each is a call to the system."""
-        request = self._head
+    def respond(
+        self, head: ResponseHead, said: bytes, extra: bytes, body: bytes, done: bool, now: float
+    ) -> None:
+        """The head and what has come of the body, in one write: each is a call to the system. `said` and
+        `extra` are header lines."""
+        request, front = self._head, self._front
         if self._early:
-            self._respond_late(head, body, done)
+            self._respond_late(head, body, done, now)
             return
         self._chunked = False
         if head.length < 0 and request is not None and not head.bodiless(request.method):
             if request.http11:
                 self._chunked = True
-                extra += b"Transfer-Encoding: chunked\r\n"
+                extra += CHUNKED
+                body = chunk(body, done)
             else:
                 self._closing = True
-        text = self._head_text(head.message, extra)
-        if self._chunked:
-            text += self._chunk(body, done)
-        else:
-            text += body
-        self.transport.write(text)
+        if front.draining or self._body is not None:
+            self._closing = True
+        end = CLOSE if self._closing else HEAD_END
+        text = (head.message, front.date_line, said, extra, REQUEST_ID, self.request_id, end, body)
+        self.transport.write(b"".join(text))
         if done:
-            self._ended()
+            self._ended(now)
+
+    def pass_on(self, data: bytes, framed: bytes) -> None:
+        """A chunk of the answer, which may go on as it came."""
+        self.transport.write(framed if self._chunked else data)
 
     def comment(self) -> None:
         """A comment of a stream that has not begun; the first one begins the answer (WHATWG HTML 9.2)."""
@@ -77,15 +88,15 @@ class Answering(asyncio.Protocol):
         if not self._early:
             self._early = self._chunked = True
             start = status_line(200) + b"Content-Type: text/event-stream\r\nCache-Control: no-cache\r\n"
-            text = self._head_text(start, b"Transfer-Encoding: chunked\r\n")
-        self.transport.write(text + self._chunk(b": still working\n\n", False))
+            text = self._head_text(start, CHUNKED)
+        self.transport.write(text + chunk(b": still working\n\n", False))
 
-    def _respond_late(self, head: ResponseHead, body: bytes, done: bool) -> None:
+    def _respond_late(self, head: ResponseHead, body: bytes, done: bool, now: float) -> None:
         """The answer's head is out already: an error becomes an event."""
         if head.status == 200:
-            self.write(body, done)
+            self.write(body, done, now)
         elif done:
-            self.write(error_event(body, b"" if self._head is None else self._head.path), True)
+            self.write(error_event(body, b"" if self._head is None else self._head.path), True, now)
         else:
             self.cut()
 
@@ -93,20 +104,16 @@ class Answering(asyncio.Protocol):
         front = self._front
         if front.draining or self._body is not None:
             self._closing = True
-        close = b"Connection: close\r\n" if self._closing else b""
-        return b"%b%b%bX-Request-Id: %b\r\n%b\r\n" % (start, front.date_line, more, self.request_id, close)
+        end = CLOSE if self._closing else HEAD_END
+        return b"".join((start, front.date_line, more, REQUEST_ID, self.request_id, end))
 
-    def _chunk(self, data: bytes, done: bool) -> bytes:
-        end = b"0\r\n\r\n" if done else b""
-        return b"%x\r\n%b\r\n%b" % (len(data), data, end) if data else end
-
-    def write(self, data: bytes, done: bool) -> None:
+    def write(self, data: bytes, done: bool, now: float) -> None:
         if self._chunked:
-            data = self._chunk(data, done)
+            data = chunk(data, done)
         if data:
             self.transport.write(data)
         if done:
-            self._ended()
+            self._ended(now)
 
     def refuse(self, refusal: Refusal) -> None:
         """Before an answer was begun."""
@@ -115,7 +122,7 @@ class Answering(asyncio.Protocol):
             self.request_id = self._front.new_id()
         answer = refusal_answer(refusal, path, self.request_id)
         if self._early:
-            self.write(error_event(answer.body, path), True)
+            self.write(error_event(answer.body, path), True, self._front.clock())
         else:
             self.answer(answer)
 
@@ -156,7 +163,7 @@ class Answering(asyncio.Protocol):
         head = self._head_text(status_line(answer.status), lines)
         bodiless = self._head is not None and self._head.method == b"HEAD"
         self.transport.write(head if bodiless else head + answer.body)
-        self._ended()
+        self._ended(self._front.clock())
 
     def _drop_body(self) -> None:
         """If the rest of the request is here already, the connection can be used again."""
@@ -168,13 +175,13 @@ class Answering(asyncio.Protocol):
             if self._body.done:
                 self._body = None
 
-    def _ended(self) -> None:
+    def _ended(self, now: float) -> None:
         self._exchange = None
         self._early = False
         if self._closing or self._front.draining:
             self._close()
             return
-        self.deadline = self._front.clock() + self._front.limits.keepalive_s
+        self.deadline = now + self._front.limits.keepalive_s
         if self._unread and not self._reading:
             self.hold(False)
             self._read()
