@@ -46,6 +46,7 @@ def instance(ident: int, name: str, model_id: int, **fields: Any) -> Json:
         "model_name": "chat",
         "state": "running",
         "state_message": None,
+        "worker_id": 9,
         "worker_name": "vm",
         "restart_count": 0,
         "failure_cause": None,
@@ -137,6 +138,8 @@ class FakeApi:
             return 200, {"access_policy": body["access_policy"], "items": items}
         if path.endswith("/limits"):
             return 200, {"id": int(path.split("/")[3]), "limits": body}
+        if method == "PUT" and path.startswith("/v2/workers/"):
+            return 200, None
         if method == "PUT":
             changed = next(one for one in self.models if one["id"] == int(path.rsplit("/", 1)[1]))
             changed.update(body)

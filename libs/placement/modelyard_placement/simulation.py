@@ -15,6 +15,7 @@ from modelyard_placement.picture import Holding, Picture
 from modelyard_placement.place import Placement, Unplaceable, place_in
 
 Fate = Literal["drained", "lost"]
+NAMED = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +86,9 @@ def _after(
     names = {worker.name for worker in picture.workers}
     for name in fates:
         if name not in names:
-            raise BadInput(f"no worker is called {name!r}")
+            known = f"it has {', '.join(sorted(names)[:NAMED])}" if names else "it has none"
+            more = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
+            raise BadInput(f"no worker is called {name!r}: {known}{more}")
     gone = {worker.ident for worker in picture.workers if worker.name in fates}
     homeless: dict[int, list[Holding]] = {}
     moving = {holding.instance for holding in picture.holdings if holding.worker in gone}

@@ -44,8 +44,7 @@ def parse_settings(settings: type[S], argv: Sequence[str], *, prog: str) -> S:
     except ValidationError as error:
         first = error.errors()[0]
         field = ".".join(str(part) for part in first["loc"])
-        raise BadSettings(
-            f"--{field.replace('_', '-')} ({ENV_PREFIX}{field.upper()}): {first['msg']}"
-        ) from error
+        message = first["msg"].removeprefix("Value error, ")
+        raise BadSettings(f"--{field.replace('_', '-')} ({ENV_PREFIX}{field.upper()}): {message}") from error
     except SettingsError as error:
         raise BadSettings(str(error)) from error

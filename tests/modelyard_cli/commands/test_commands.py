@@ -217,6 +217,20 @@ def test_where_there_are_no_events_it_is_said_on_standard_error(shell: Shell) ->
     assert done.stderr == "No event was found of deployment/99.\n"
 
 
+def test_drain_says_beforehand_that_nobody_else_takes_what_is_there(shell: Shell, api: FakeApi) -> None:
+    box = {"id": 1, "name": "box", "cluster_id": 1, "state": "ready", "maintenance": {"enabled": False}}
+    api.kept["workers"] = [box]
+    api.instances[0].update(worker_id=1)
+    alone = shell.run("worker", "drain", "box")
+    assert "No other worker takes instances: the 1 on box stay there" in alone.stderr
+    assert api.asked[-1][1:] == (
+        "/v2/workers/1",
+        {"maintenance": {"enabled": True, "drain": True, "message": None}},
+    )
+    api.kept["workers"] = [box, {**box, "id": 2, "name": "other"}]
+    assert shell.run("worker", "drain", "box").stderr == ""
+
+
 def test_a_key_is_the_only_thing_on_standard_output(shell: Shell, api: FakeApi) -> None:
     assert shell.ok("keys", "create", "ci", "--expires-in", "30d", "--model", "chat") == f"{KEY}\n"
     assert api.asked[-1][2] == {"name": "ci", "expires_in": 2592000, "allowed_model_names": ["chat"]}

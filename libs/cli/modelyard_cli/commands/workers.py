@@ -9,7 +9,7 @@ import typer
 
 from modelyard_cli import workers
 from modelyard_cli.options import ApiKey, Url, api_of
-from modelyard_cli.output import say
+from modelyard_cli.output import note, say
 
 workers_app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False)
 Worker = Annotated[str, typer.Argument(help="Name of the worker.")]
@@ -22,12 +22,21 @@ def drain(
     url: Url = None,
     api_key: ApiKey = None,
 ) -> None:
-    """Empty a worker for maintenance: its instances move elsewhere, and nothing new is placed on it."""
+    """Empty a worker for maintenance: nothing new is placed on it, and its instances move to other workers.
+
+    One at a time, each once its replacement runs; what no other worker has room for stays where it is.
+    """
     api = api_of(url, api_key)
     worker = workers.find(api, name)
+    here = sum(one["worker_id"] == worker["id"] for one in api.items("/v2/model-instances"))
+    if here and not workers.others_that_take_instances(api, worker):
+        note(
+            f"No other worker takes instances: the {here} on {name} stay there and go on. Replacements wait "
+            "as pending, and each takes over once another worker has room for it."
+        )
     wish = {"enabled": True, "drain": True, "message": message}
     api.put(f"/v2/workers/{worker['id']}", {"maintenance": wish})
-    say(f"{name} is in maintenance; its instances move elsewhere. 'modelyard worker resume {name}' ends it.")
+    say(f"{name} is in maintenance; instances on it: {here}. 'modelyard worker resume {name}' ends it.")
 
 
 @workers_app.command()
