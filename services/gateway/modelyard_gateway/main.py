@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import gc
 import itertools
 import secrets
 import socket
@@ -31,7 +32,6 @@ from modelyard_gateway.adapters.processes import run_processes
 from modelyard_gateway.adapters.snapshot_file import read_snapshot, write_snapshot
 from modelyard_gateway.domain.balance import Balancer
 from modelyard_gateway.domain.readiness import Readiness
-from modelyard_gateway.domain.record import Record
 from modelyard_gateway.domain.snapshot import restore, snapshot_of
 from modelyard_gateway.domain.table import RoutingTable
 from modelyard_gateway.handlers.gate import Gate
@@ -79,12 +79,7 @@ class Gateway:
         self.lookup = Lookup(ledger)
         process = secrets.token_hex(8)
         self.quotas = Quotas(self.table, process, time.time)
-        self.meter = Meter(settings.usage_spool, process)
-
-        def finished(record: Record) -> None:
-            ledger.add(record)
-            self.meter.finished(record)
-
+        self.meter = Meter(settings.usage_spool, process, ledger)
         clock = asyncio.get_running_loop().time
         self._pool = UpstreamPool(clock, trusting(settings.ca))
         self.plane = Plane(
@@ -97,7 +92,7 @@ class Gateway:
             wall=time.time,
             quotas=self.quotas,
             on_sent=self.meter.sent,
-            on_finished=finished,
+            on_finished=self.meter.finished,
         )
         self.front = Front(self.plane, self.table, self.readiness, self.lookup, new_id=request_ids(process))
         self._grace_s = settings.shutdown_grace_s
@@ -107,6 +102,7 @@ class Gateway:
         loop = asyncio.get_running_loop()
         server = await loop.create_server(self.front.connection, sock=listener, backlog=BACKLOG)
         chores = [asyncio.create_task(self._sweep()), asyncio.create_task(self._keep_snapshot())]
+        gc.freeze()  # what was made so far stays: no collection has to look at it
         if self.table.seq:
             loop.call_later(SNAPSHOT_PATIENCE_S, self._trust_snapshot)
         await stop.wait()

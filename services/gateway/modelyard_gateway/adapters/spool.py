@@ -18,6 +18,9 @@ from pathlib import Path
 
 from modelyard_contracts.usage import PACKED
 
+from modelyard_gateway.domain.record import Record
+from modelyard_gateway.domain.tokens import Tokens
+
 SEGMENT_BYTES = 16_384 * PACKED.size
 MARKS = 16_384
 """More requests than that at a time are not marked."""
@@ -49,36 +52,54 @@ class Spool:
     def path(self, segment: int) -> Path:
         return _segment(self.directory, segment)
 
-    def mark(
-        self,
-        place: int,
-        request_id: bytes,
-        started_at: float,
-        key_id: int,
-        user_id: int,
-        route_id: int,
-        asked: int,
-    ) -> int:
-        """Says that a request is in flight; again, with the place it got, that it went elsewhere. -1: there
-        is no room for it."""
-        if place < 0:
+    def mark(self, record: Record) -> None:
+        """Says that a request is in flight, or again, that it went elsewhere; not if there is no room."""
+        if record.mark < 0:
             if not self._free:
-                return -1
-            place = self._free.pop()
-        at, length = FIRST_MARK + place * MARK.size, len(request_id)
-        MARK.pack_into(self._state, at, started_at, key_id, user_id, route_id, asked, length, request_id, 1)
-        return place
+                return
+            record.mark = self._free.pop()
+        ident = record.request_id
+        MARK.pack_into(
+            self._state,
+            FIRST_MARK + record.mark * MARK.size,
+            record.started_at,
+            record.key_id,
+            record.user_id,
+            record.route_id or 0,
+            record.sent_to or 0,
+            len(ident),
+            ident,
+            1,
+        )
 
-    def add(self, fields: tuple[int | float | bytes, ...], place: int) -> None:
+    def add(self, number: int, record: Record, tokens: Tokens, basis: int) -> None:
         """Counts a request, whose mark goes. Raises `OSError` if there is no room, and counts nothing."""
         if self.written == SEGMENT_BYTES:
             self._next_segment()
-        PACKED.pack_into(self._entries, self.written, *fields)
+        ident, code, first_token_s = record.request_id, record.code, record.first_token_s
+        PACKED.pack_into(
+            self._entries,
+            self.written,
+            number,
+            record.started_at,
+            record.key_id,
+            record.user_id,
+            record.route_id or 0,
+            record.sent_to or -1,
+            *tokens,
+            record.ended_s or 0.0,
+            -1.0 if first_token_s is None else first_token_s,
+            record.status,
+            basis,
+            len(ident),
+            b"" if code is None else code.encode(),
+            ident,
+        )
         self.written += PACKED.size
         POSITION.pack_into(self._state, 0, self.segment << 32 | self.written)
-        if place >= 0:
-            self._state[FIRST_MARK + place * MARK.size + FLAG] = 0
-            self._free.append(place)
+        if record.mark >= 0:
+            self._state[FIRST_MARK + record.mark * MARK.size + FLAG] = 0
+            self._free.append(record.mark)
 
     def _next_segment(self) -> None:
         entries = _mapped(self.path(self.segment + 1), SEGMENT_BYTES)
@@ -110,6 +131,7 @@ class Spool:
 
     def close(self, *, keep: bool) -> None:
         """`keep`: another process may take it up."""
+        self._free = []
         self._entries.close()
         self._state.close()
         if not keep:

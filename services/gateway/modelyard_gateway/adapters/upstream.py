@@ -44,7 +44,7 @@ class UpstreamConnection(asyncio.Protocol):
     """Carries one exchange at a time. `transport.write` is the exchange's to call."""
 
     __slots__ = (
-        "_body", "_closing", "_heads", "_kept", "_method", "_unread", "idle_since", "receiver", "reused",
+        "_body", "_closing", "_head_only", "_heads", "_kept", "_unread", "idle_since", "receiver", "reused",
         "transport", "tunnel",
     )  # fmt: skip
 
@@ -58,7 +58,7 @@ class UpstreamConnection(asyncio.Protocol):
         self.reused = False
         self.idle_since = 0.0
         self.tunnel = False
-        self._method = b""
+        self._head_only = False
         self._unread = b""
         self._body: Body | None = None
         """Of the answer that is being read; None before its head has come."""
@@ -66,7 +66,7 @@ class UpstreamConnection(asyncio.Protocol):
 
     def begin(self, receiver: Receiver, method: bytes) -> None:
         self.receiver = receiver
-        self._method = method
+        self._head_only = method == b"HEAD"
         self._body = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -82,7 +82,7 @@ class UpstreamConnection(asyncio.Protocol):
             body = self._body
             try:
                 if body is None:
-                    self._read_head(self._unread + data if self._unread else data, receiver)
+                    self._begin_reading(data, receiver)
                     return
                 payload = body.only(data)
                 if payload:
@@ -95,6 +95,16 @@ class UpstreamConnection(asyncio.Protocol):
             if rest:
                 self._closing = True
             receiver.response_body(payload, body.done)
+
+    def _begin_reading(self, data: bytes, receiver: Receiver) -> None:
+        """Most answers come in one piece, under a head that is known."""
+        end = data.find(HEAD_END) + 4
+        head = self._heads.find(data[:end])
+        if head is None or head.length != len(data) - end or head.no_body or self._unread or self._head_only:
+            self._read_head(self._unread + data, receiver)
+            return
+        self._closing = head.closes
+        receiver.response(head, data[end:], True)
 
     def _read_head(self, data: bytes, receiver: Receiver) -> None:
         """Informational answers are passed over (RFC 9110 section 15.2)."""
@@ -115,11 +125,7 @@ class UpstreamConnection(asyncio.Protocol):
             receiver.response(head, data, False)
             return
         self._closing = head.closes
-        bodiless = head.no_body or self._method == b"HEAD"
-        if len(data) == head.length and not bodiless:
-            receiver.response(head, data, True)
-            return
-        body = self._body = NO_BODY if bodiless else head.body()
+        body = self._body = NO_BODY if head.no_body or self._head_only else head.body()
         data, rest = body.feed(data)
         if rest or isinstance(body, UntilClose):
             self._closing = True

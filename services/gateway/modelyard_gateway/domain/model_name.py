@@ -127,10 +127,13 @@ Scan = JsonModel | MultipartModel
 def first_model(body: bytes) -> Found | None:
     """The model of a whole JSON body that begins with it, as most do, and names no other."""
     first = FIRST(body)
-    if first is None or body.find(b'"model"', first.end()) >= 0 or body.find(b"\\u006") >= 0:
+    if first is None:
+        return None
+    start, end = first.span(1)
+    if body.find(b'"model"', end) >= 0 or b"\\u006" in body:
         return None
     try:
-        return Found(first[1].decode(), first.start(1) - 1, first.end(1) + 1)
+        return Found(body[start:end].decode(), start - 1, end + 1)
     except ValueError:
         return None
 

@@ -37,8 +37,8 @@ class RequestHead:
     """
 
     __slots__ = (
-        "chunked", "closes", "fault", "fields", "http11", "kept", "length", "meaning", "message", "method",
-        "path", "presented", "request_id", "start", "target",
+        "chunked", "closes", "fault", "fields", "http11", "infers", "kept", "length", "meaning",
+        "message", "method", "path", "presented", "request_id", "start", "target",
     )  # fmt: skip
 
     meaning: Meaning
@@ -62,6 +62,8 @@ class RequestHead:
         self.chunked = False
         self.closes = False
         """The connection is to be closed after the answer."""
+        self.infers = False
+        """It is one whose body names a model."""
         self.fault = ""
 
     def on_url(self, url: bytes) -> None:
@@ -144,6 +146,7 @@ def parse_request(text: bytes) -> RequestHead:
     connection = fields.get(b"connection")
     head.meaning = meaning_of(head.path)
     if head.meaning.kind is Kind.INFERENCE:
+        head.infers = head.method == b"POST"
         head.kept = [line for line in head.kept if not line[:16].lower().startswith(b"accept-encoding:")]
     lines = without_named(head.kept, connection)
     head.start = head.message = b"%b %b%b HTTP/1.1\r\n%b" % (head.method, head.meaning.target, query, lines)

@@ -20,7 +20,6 @@ STATUS_LINES = {
     status.value: f"HTTP/1.1 {status.value} {status.phrase}\r\n".encode("latin-1") for status in HTTPStatus
 }
 BODILESS = frozenset({204, 304})
-"""RFC 9110 section 6.4.1."""
 
 
 class ResponseHead:
@@ -39,7 +38,7 @@ class ResponseHead:
     def __init__(self) -> None:
         self.status = 0
         self.no_body = False
-        """Whatever its length says."""
+        """Whatever its length says (RFC 9110 section 6.4.1)."""
         self.fields: dict[bytes, bytes] = {}
         self.kept: list[bytes] = []
         self.length = -1
@@ -102,7 +101,7 @@ def parse_response(text: bytes) -> ResponseHead:
     except HttpParserError as error:
         raise Malformed(str(error)) from error
     head.status = parser.get_status_code()
-    head.no_body = head.status in BODILESS
+    head.no_body = head.status < 200 or head.status in BODILESS
     coding = head.fields.get(b"transfer-encoding")
     if coding is not None and coding.lower() != b"chunked":
         raise Malformed(f"the transfer coding {coding.decode('latin-1')} is unknown")

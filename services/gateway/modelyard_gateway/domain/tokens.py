@@ -8,15 +8,18 @@ from modelyard_contracts.usage import LARGEST
 BYTES_PER_TOKEN = 4
 """Of a request's body, where its answer broke off before its usage: a rough estimate."""
 
-PLAIN = ("prompt_tokens", "completion_tokens", "total_tokens")
-
 Tokens = tuple[int, int, int]
 """Read, with those that a cache had among them; made; those that a cache had."""
 
 
 def tokens_of(usage: Mapping[str, Any]) -> Tokens:
     """OpenAI's, old and new, and Anthropic's usage; what one does not say is 0."""
-    if len(usage) == len(PLAIN) and all(map(usage.__contains__, PLAIN)):  # most do: a shortcut
+    if (
+        len(usage) == 3
+        and "prompt_tokens" in usage
+        and "completion_tokens" in usage
+        and "total_tokens" in usage
+    ):
         return _whole(usage["prompt_tokens"]), _whole(usage["completion_tokens"]), 0
     if "prompt_tokens" in usage:
         read, details = usage["prompt_tokens"], usage.get("prompt_tokens_details")

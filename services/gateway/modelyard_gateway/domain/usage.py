@@ -19,7 +19,7 @@ def usage_in(data: bytes, at: int = -1) -> dict[str, Any] | None:
         return None
     start = found.end()
     try:
-        usage, _ = SCAN(data[start : start + LONGEST].decode(errors="replace"), 0)
+        usage, _ = SCAN(data[start : start + LONGEST].decode("utf-8", "replace"), 0)
     except (ValueError, StopIteration, RecursionError):
         return None
     return usage if isinstance(usage, dict) else None

@@ -108,8 +108,11 @@ class Exchange(Sending):
             self._give_up(refusals.timed_out(self.record.model or ""))
 
     def _look(self, body: bytes | bytearray) -> None:
+        found = self._found
+        if found is None and self.request_done and self._scan is None:
+            found = first_model(bytes(body))
         try:
-            found = self._found or self._find(body)
+            found = found or self._scanned(body)
             if found is None:
                 return
             self._found = found
@@ -121,12 +124,6 @@ class Exchange(Sending):
             self._refuse(refusal)
         else:
             self._start(route, self._plane.clock())
-
-    def _find(self, body: bytes | bytearray) -> Found | None:
-        found = None
-        if self.request_done and self._scan is None:
-            found = first_model(bytes(body))
-        return found or self._scanned(body)
 
     def _wait_for(self, body: bytes | bytearray) -> None:
         if len(body) > self._plane.limits.max_scan_bytes:

@@ -53,7 +53,7 @@ class Gate:
         route = self._table.routes.by_name.get(name)
         if route is None:
             raise refusals.model_not_found(name)
-        return self._open(key, route)
+        return route if route.only_for is None else self._open(key, route)
 
     def adapter(self, key: Key, name: str) -> tuple[Route, str] | None:
         """The route and the adapter that `<route>:<adapter>` means, if there is no route of that name."""

@@ -1,4 +1,4 @@
-"""Counts every request once, and delivers what was counted."""
+"""Counts every request once, remembers it for a while, and delivers what was counted."""
 
 import asyncio
 import tempfile
@@ -12,6 +12,7 @@ from modelyard_eventlog.usage import UsageStream
 from modelyard_gateway.adapters.spool import Mark, Orphan, Spool, forget_abandoned, orphans
 from modelyard_gateway.domain.metered import IN_FLIGHT, NOTHING, tokens_and_basis
 from modelyard_gateway.domain.record import Record
+from modelyard_gateway.handlers.ledger import Ledger
 
 logger = structlog.stdlib.get_logger()
 
@@ -27,12 +28,15 @@ class Meter:
     """`root` holds the spools of all processes of a machine's gateways; without one, the spool is a
     temporary directory, which after a kill is removed by the next that needs one."""
 
-    def __init__(self, root: Path | None, process: str) -> None:
+    def __init__(self, root: Path | None, process: str, ledger: Ledger) -> None:
         if root is None:
             forget_abandoned(Path(tempfile.gettempdir()), TEMPORARY)
         self._temporary = tempfile.TemporaryDirectory(prefix=TEMPORARY) if root is None else None
         self._root = Path(self._temporary.name) if self._temporary is not None else root or Path()
+        self._ledger = ledger
         self._spool = Spool(self._root, process)
+        self.sent = self._spool.mark
+        """To be told of each request that goes to an instance."""
         self._number = 0
         self._synced = 0
         self._lost = 0
@@ -44,46 +48,15 @@ class Meter:
         self._wake = asyncio.Event()
         self._settled = asyncio.Event()
 
-    def sent(self, record: Record) -> None:
-        """The request goes to an instance."""
-        if self._closed:
-            return
-        record.mark = self._spool.mark(
-            record.mark,
-            record.request_id,
-            record.started_at,
-            record.key_id,
-            record.user_id,
-            record.route_id or 0,
-            record.sent_to or 0,
-        )
-
     def finished(self, record: Record) -> None:
         """A request that came to no route is not counted."""
+        self._ledger.add(record)
         if record.route_id is None or self._closed:
             return
         tokens, basis = tokens_and_basis(record)
         self._number += 1
         try:
-            self._spool.add(
-                (
-                    self._number,
-                    record.started_at,
-                    record.key_id,
-                    record.user_id,
-                    record.route_id,
-                    record.sent_to or -1,
-                    *tokens,
-                    record.ended_s or 0.0,
-                    -1.0 if record.first_token_s is None else record.first_token_s,
-                    record.status,
-                    basis,
-                    len(record.request_id),
-                    b"" if record.code is None else record.code.encode(),
-                    record.request_id,
-                ),
-                record.mark,
-            )
+            self._spool.add(self._number, record, tokens, basis)
         except OSError as error:
             self._lost += 1
             logger.error("usage is not counted: no room to keep it", lost=self._lost, error=str(error))

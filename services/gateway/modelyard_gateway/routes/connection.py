@@ -21,8 +21,15 @@ class ClientConnection(Answering):
         self.deadline = self._front.clock() + self._front.limits.head_s
 
     def data_received(self, data: bytes) -> None:
-        if self._tunnel and self._exchange is not None:
-            self._exchange.from_tunnel(data)
+        exchange = self._exchange
+        if exchange is None and not self._unread and not self._lingering:
+            end = data.find(HEAD_END) + 4
+            head = self._front.heads.find(data[:end])
+            if head is not None and head.length == len(data) - end:
+                self._begin(head, data[end:], True)  # as most come: in one piece, under a head that is known
+                return
+        if self._tunnel and exchange is not None:
+            exchange.from_tunnel(data)
         elif not self._lingering:
             self._unread = self._unread + data if self._unread else data
             if not self._reading:
@@ -53,11 +60,6 @@ class ClientConnection(Answering):
             self._head, self.request_id = None, b""
             self._refuse_and_close(refusal)
             return False
-        self._head = head
-        self.request_id = head.request_id or front.new_id()
-        self._closing = head.closes
-        self._in_head = False
-        self.deadline = 0.0
         body = data[end:]
         if len(body) == head.length or (head.length <= 0 and not head.chunked):
             self._unread = b"" if head.length > 0 else body
@@ -82,8 +84,14 @@ class ClientConnection(Answering):
         return False
 
     def _begin(self, head: RequestHead, body: bytes, done: bool) -> None:
+        front = self._front
+        self._head = head
+        self.request_id = head.request_id or front.new_id()
+        self._closing = head.closes
+        self._in_head = False
+        self.deadline = 0.0
         try:
-            opened = self._front.open(self, head)
+            opened = front.open(self, head)
         except Refusal as refusal:
             self.refuse(refusal)
             return
@@ -96,7 +104,7 @@ class ClientConnection(Answering):
         elif self._unread and self._body is not None:
             self._read_body(self._body)
         else:
-            self.deadline = self._front.clock() + self._front.limits.client_idle_s
+            self.deadline = front.clock() + front.limits.client_idle_s
             if b"expect" in head.fields and head.http11:
                 self.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")  # RFC 9110 section 10.1.1
             opened.request_body(b"", False)

@@ -61,11 +61,11 @@ class Front:
 
     def open(self, connection: ClientConnection, head: RequestHead) -> Exchange | Later | Answer:
         """Raises `Refusal`."""
+        if head.infers:
+            return self._exchange(connection, head)
         kind = head.meaning.kind
         if kind is Kind.INFERENCE:
-            if head.method != b"POST":
-                raise refusals.method_not_allowed(head.method.decode(), _text(head.path), "POST")
-            return self._exchange(connection, head)
+            raise refusals.method_not_allowed(head.method.decode(), _text(head.path), "POST")
         if kind is Kind.PROXIED:
             return self._proxied(connection, head)
         if kind is Kind.REALTIME:
