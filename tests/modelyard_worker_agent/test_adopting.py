@@ -2,6 +2,7 @@
 
 import os
 import signal
+from datetime import UTC, datetime
 from pathlib import Path
 
 import psutil
@@ -50,7 +51,9 @@ async def test_health_counts_only_as_long_as_an_agent_saw_it(machine: Machine, t
     running = await machine.observe("InstanceRunning")
     machine.end_agent(signal.SIGKILL)
     [kept] = (machine.state / "instances").rglob("running.json")
-    kept.write_text('{"since": "2026-01-01T00:00:00+00:00", "seen": "2026-01-01T00:00:10+00:00"}')
+    since = datetime(2026, 1, 1, tzinfo=UTC)
+    kept.write_text(f'{{"since": "{since.isoformat()}"}}')
+    os.utime(kept, (since.timestamp() + 10, since.timestamp() + 10))
     os.kill(running["pid"], signal.SIGKILL)
     await until(lambda: not servers_below(machine.state))
 

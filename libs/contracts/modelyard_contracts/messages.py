@@ -103,6 +103,9 @@ class Observation(Contract):
 
 
 class Heartbeat(Contract):
+    # as with wants: agents are not of this version all at once
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
     worker_id: int
     session: str
     sent_at: Instant

@@ -1,5 +1,7 @@
 """How busy a worker is right now. It travels with heartbeats and is never an event."""
 
+from pydantic import ConfigDict
+
 from modelyard_contracts.base import Contract, Instant
 
 
@@ -47,9 +49,16 @@ class DiskUse(Contract):
 
 
 class Telemetry(Contract):
+    # what an agent of another version says beside is passed over
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
     read_at: Instant
     cpu_percent: float
     memory_used_bytes: int
     devices: tuple[DeviceUse, ...] = ()
     downloads: tuple[Download, ...] = ()
     disk: DiskUse | None = None
+    starting: int = 0
+    """How many model servers are starting."""
+    waiting: tuple[int, ...] = ()
+    """The instances that wait for others to start, the next one first."""

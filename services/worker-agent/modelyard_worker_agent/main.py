@@ -1,6 +1,7 @@
 """The composition root of the agent."""
 
 import asyncio
+import os
 import sys
 from collections.abc import Sequence
 from importlib.metadata import version as installed_version
@@ -41,6 +42,7 @@ from modelyard_worker_agent.handlers.agent import Agent
 from modelyard_worker_agent.handlers.machine import Limits, Machine
 from modelyard_worker_agent.handlers.model_files import ModelFiles
 from modelyard_worker_agent.handlers.renewal import AnotherWorker, Renewal
+from modelyard_worker_agent.handlers.start_queue import StartQueue
 from modelyard_worker_agent.ports import Executor, JoinRefused
 from modelyard_worker_agent.settings import WorkerSettings
 from modelyard_worker_agent.subscribers.link import Link, Presence
@@ -80,6 +82,7 @@ def build_machine(
         limits=Limits(
             start_timeout_s=settings.start_timeout_s,
             liveness_s=settings.liveness_s,
+            probe_timeout_s=settings.probe_timeout_s,
             unready_failures=settings.unready_failures,
             liveness_failures=settings.liveness_failures,
             drain_s=settings.drain_s,
@@ -89,6 +92,7 @@ def build_machine(
             runs_kept=settings.log_runs_kept,
             address=settings.worker_address,
         ),
+        starts=StartQueue(settings.starts_at_once or max(2, os.cpu_count() or 1)),
         relay=relay_of(settings, sealer),
     )
     return machine, outbox, models
@@ -173,7 +177,7 @@ async def _work(
     models: ModelStore,
     programs: Programs,
 ) -> None:
-    gauge = Gauge(agent.accelerators, agent.ours, now, models.downloads, models.disk_use)
+    gauge = Gauge(agent.accelerators, agent.ours, now, models.downloads, models.disk_use, agent.starts)
     files = ModelFiles(models, agent.sealer)
     link = Link(
         presence=Presence(

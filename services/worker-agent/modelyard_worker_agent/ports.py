@@ -117,6 +117,10 @@ class Executor(Protocol):
 
     def alive(self, process: Process) -> bool: ...
 
+    async def until_ended(self, process: Process) -> None:
+        """Returns once it is not alive."""
+        ...
+
     def fetching(self, directory: Path) -> bool:
         """Whether what it runs from is still being fetched: its start has not begun."""
         ...

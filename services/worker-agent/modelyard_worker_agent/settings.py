@@ -48,6 +48,9 @@ class WorkerSettings(NatsSettings, HubSettings):
     measure_after_s: float = Field(
         30.0, gt=0, description="For how long a model server serves before its memory is measured."
     )
+    starts_at_once: int = Field(
+        0, ge=0, description="How many model servers may be starting at a time. 0: one per CPU, two at least."
+    )
     start_timeout_s: float = Field(600.0, description="For how long a model server may take to start.")
     liveness_s: float = Field(1.5, gt=0, description="Time between looks at a running model server.")
     probe_timeout_s: float = Field(2.0, gt=0, description="For how long one look may take.")

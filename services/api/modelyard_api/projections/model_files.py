@@ -118,7 +118,7 @@ def lost_with_its_worker(event: AnyRecorded, row: Row) -> Row:
 
 def coming(view: View, telemetry: Telemetry | None) -> View:
     """The file's view, with how far its download is right now."""
-    found = _downloads([view["source_index"]], telemetry)
+    found = downloads_of([view["source_index"]], telemetry)
     if view["state"] != "downloading" or not found:
         return view
     download = found[0]
@@ -132,14 +132,6 @@ def coming(view: View, telemetry: Telemetry | None) -> View:
     }
 
 
-def instance_coming(view: View, telemetry: Telemetry | None) -> View:
-    """An instance's view, with how far the downloads are of its model and what runs along with it."""
-    found = _downloads([view["source_index"], *view["companion_source_indexes"]], telemetry)
-    if view["state"] != "downloading" or not found:
-        return view
-    return {**view, "download_progress": progress_of(found)}
-
-
 def progress_of(downloads: Sequence[Download]) -> float:
     """Per cent of all of them together."""
     total_bytes = sum(each.total_bytes for each in downloads)
@@ -149,6 +141,6 @@ def progress_of(downloads: Sequence[Download]) -> float:
     return min(round(100 * done_bytes / total_bytes, 2), MOST_UNTIL_READY)
 
 
-def _downloads(model_ids: Sequence[str], telemetry: Telemetry | None) -> list[Download]:
+def downloads_of(model_ids: Sequence[str], telemetry: Telemetry | None) -> list[Download]:
     downloads = telemetry.downloads if telemetry is not None else ()
     return [each for each in downloads if each.model_id in model_ids]

@@ -9,9 +9,10 @@ from sqlalchemy import or_
 from modelyard_api.domain.errors import forbidden, not_found
 from modelyard_api.projections import lists, queries
 from modelyard_api.projections.folding import BY_RESOURCE, READ_MODELS
+from modelyard_api.projections.instance_progress import on_its_way
 from modelyard_api.projections.instances import INSTANCES
 from modelyard_api.projections.lists import Condition, Listing
-from modelyard_api.projections.model_files import MODEL_FILES, coming, instance_coming
+from modelyard_api.projections.model_files import MODEL_FILES, coming
 from modelyard_api.projections.routes import ROUTES
 from modelyard_api.projections.rows import ReadModel, View
 from modelyard_api.projections.worker_use import in_use
@@ -86,7 +87,7 @@ def shown(context: Context, model: ReadModel, views: Sequence[View]) -> list[Vie
     if model is MODEL_FILES:
         return [coming(view, of(view["worker_id"])) for view in views]
     if model is INSTANCES:
-        return [instance_coming(view, of(view["worker_id"])) for view in views]
+        return [on_its_way(view, of(view["worker_id"])) for view in views]
     return list(views)
 
 
@@ -127,4 +128,4 @@ def _add_instances_of_model(router: APIRouter) -> None:
         of_model = Condition(lambda c: c.model_id == ident, lambda view: view["model_id"] == ident)
         listing = Listing((of_model,), (("id", False),), 0, 1)
         page = await lists.read(context.db, BY_RESOURCE["model-instances"], listing)
-        return enveloped(page, listing, page.views)
+        return enveloped(page, listing, shown(context, INSTANCES, page.views))

@@ -66,6 +66,9 @@ class DockerExecutor(ProcessExecutor):
 
     async def end_leftovers(self, directory: Path) -> None:
         await super().end_leftovers(directory)
+        await asyncio.to_thread(self._remove, directory)
+
+    def _remove(self, directory: Path) -> None:
         with suppress(EngineError):
             for ident in self._labelled(directory):
                 self._engine.remove(ident)

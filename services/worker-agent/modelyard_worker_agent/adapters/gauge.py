@@ -12,7 +12,8 @@ from modelyard_worker_agent.ports import Accelerators
 
 
 class Gauge:
-    """`ours`: which of some processes belong to our instances."""
+    """`ours`: which of some processes belong to our instances. `starts`: how many of those are starting, and
+    which wait for their turn."""
 
     def __init__(
         self,
@@ -21,6 +22,7 @@ class Gauge:
         now: Now,
         downloads: Callable[[], tuple[Download, ...]] = tuple,
         disk: Callable[[], DiskUse | None] = lambda: None,
+        starts: Callable[[], tuple[int, tuple[int, ...]]] = lambda: (0, ()),
     ) -> None:
         self.accelerators = accelerators
         self.latest: Telemetry | None = None
@@ -28,6 +30,7 @@ class Gauge:
         self._now = now
         self._downloads = downloads
         self._disk = disk
+        self._starts = starts
 
     async def run(self, every_s: float) -> None:
         """Without end."""
@@ -37,6 +40,7 @@ class Gauge:
 
     def read(self) -> Telemetry:
         readings = self.accelerators.readings()
+        starting, waiting = self._starts()
         pids = {process.pid for reading in readings for process in reading.processes}
         return telemetry(
             readings,
@@ -46,4 +50,6 @@ class Gauge:
             memory_used_bytes=psutil.virtual_memory().used,
             downloads=self._downloads(),
             disk=self._disk(),
+            starting=starting,
+            waiting=waiting,
         )

@@ -9,27 +9,23 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
 from urllib.parse import urlsplit
 
 import psutil
 from modelyard_runtime.settings import ENV_PREFIX
 
+from modelyard_worker_agent.adapters.exits import exit_of
 from modelyard_worker_agent.adapters.logfiles import LOG, StartLog, attempts, last_lines
+from modelyard_worker_agent.adapters.records import read_record
+from modelyard_worker_agent.adapters.run_members import AGENT_VARIABLE, RUN_VARIABLE, RunMembers
 from modelyard_worker_agent.domain.log_keeping import bytes_of_a_start, starts_to_forget
 from modelyard_worker_agent.launchers import shim
 from modelyard_worker_agent.ports import Launch, Listening, Process, StartFailed
 
 REPORT = "report.json"
-RUN_VARIABLE = "MODELYARD_RUN"
-"""In the environment of every process of a run: its directory, by which leftovers are known."""
-AGENT_VARIABLE = "MODELYARD_AGENT"
-"""And whose run it is: agents in containers have directories of the same names."""
-ANOTHERS = ""
-"""In place of a run: the process is none of this agent's."""
 POLL_S = 0.01
 START_S = 10.0
 
@@ -42,6 +38,7 @@ class ProcessExecutor:
     def __init__(self, log_bytes: int, agent: str) -> None:
         self._log_bytes = log_bytes
         self._agent = agent
+        self._members = RunMembers(agent)
         self._own: dict[int, subprocess.Popen[bytes]] = {}
         """Shims that this agent started itself, to be reaped."""
 
@@ -111,10 +108,15 @@ class ProcessExecutor:
             return False
         own = self._own.get(process.shim_pid)
         if own is not None and own.poll() is not None:
-            del self._own[process.shim_pid]
+            self._own.pop(process.shim_pid, None)
         if shim.start_ticks(process.shim_pid) != process.shim_started:
             return False
         return not (process.directory / "exit.json").exists()
+
+    async def until_ended(self, process: Process) -> None:
+        """Returns once it is not alive."""
+        while self.alive(process):
+            await exit_of(process.shim_pid)
 
     def listening(self, directory: Path) -> Listening | None:
         report = read_record(directory / REPORT)
@@ -127,14 +129,14 @@ class ProcessExecutor:
         return read_record(directory / "exit.json").get("code")
 
     def runs(self, instances: Path) -> frozenset[Path]:
-        found = {run for _, run in self._processes()}
+        found = {run for _, run in self._members.all()}
         return frozenset(Path(run) for run in found if Path(run).parent.parent == instances)
 
     def pids(self, directory: Path) -> frozenset[int]:
-        return frozenset(process.pid for process in self._members(directory))
+        return frozenset(process.pid for process in self._members.of(directory))
 
     def ours(self, pids: Collection[int]) -> frozenset[int]:
-        return frozenset(pid for pid in pids if self._run_of(pid, {}) is not None)
+        return frozenset(pid for pid in pids if self._members.run_of(pid) is not None)
 
     def fetching(self, directory: Path) -> bool:
         return False
@@ -168,67 +170,16 @@ class ProcessExecutor:
 
         Looks again after each round: a process may have been made while its maker was being killed.
         """
-        while members := self._members(directory):
+        while members := await asyncio.to_thread(self._members.of, directory):
             for member in members:
                 with suppress(psutil.NoSuchProcess):
                     member.kill()
             await asyncio.sleep(POLL_S)
         self._reap()
 
-    def _members(self, directory: Path) -> list[psutil.Process]:
-        """Every process of a run, wherever it moved to. Pids are used again, this name is not."""
-        return [process for process, run in self._processes() if run == str(directory)]
-
-    def _processes(self) -> Iterator[tuple[psutil.Process, str]]:
-        """Those of any run of this agent, with the run."""
-        sessions: dict[int, str | None] = {0: ANOTHERS}
-        for process in psutil.process_iter():
-            run = self._run_of(process.pid, sessions)
-            if run is not None:
-                yield process, run
-
-    def _run_of(self, pid: int, sessions: dict[int, str | None]) -> str | None:
-        """By its environment, or by that of its session's first process, the shim: who changes its title, as
-        vLLM's workers do, writes over its own. Where the shim is gone too, by where it began. `sessions` is
-        what was found out of others."""
-        mark = self._mark_of(pid)
-        if mark is None:
-            session = _session_of(pid)
-            if session not in sessions:
-                alive = ANOTHERS if shim.start_ticks(session) else None
-                sessions[session] = self._mark_of(session) or alive
-            mark = sessions[session]
-            if mark is None:
-                mark = _left_of(pid, session)
-        return mark or None
-
-    def _mark_of(self, pid: int) -> str | None:
-        """The run that its environment names; None where it names none."""
-        with suppress(psutil.NoSuchProcess, psutil.AccessDenied, psutil.ZombieProcess):
-            env = psutil.Process(pid).environ()
-            if RUN_VARIABLE in env:
-                return env[RUN_VARIABLE] if env.get(AGENT_VARIABLE) == self._agent else ANOTHERS
-        return None
-
     def _reap(self) -> None:
         for pid in [pid for pid, own in self._own.items() if own.poll() is not None]:
-            del self._own[pid]
-
-
-def _session_of(pid: int) -> int:
-    """0 if it is gone."""
-    with suppress(OSError):
-        return os.getsid(pid)
-    return 0
-
-
-def _left_of(pid: int, session: int) -> str | None:
-    """The run of one whose session's first process is gone: if that was a shim, it began in its directory."""
-    with suppress(psutil.NoSuchProcess, psutil.AccessDenied, psutil.ZombieProcess):
-        directory: str = psutil.Process(pid).cwd()
-        if read_record(Path(directory) / "shim.json").get("pid") == session:
-            return directory
-    return None
+            self._own.pop(pid, None)
 
 
 def prepare(launch: Launch) -> None:
@@ -260,15 +211,6 @@ def own_environment() -> dict[str, str]:
     """The agent's environment without its own settings: the join token is no model server's business."""
     own = {name: value for name, value in os.environ.items() if not name.startswith(ENV_PREFIX)}
     return {**own, "PYTHONUNBUFFERED": "1"}
-
-
-def read_record(path: Path) -> dict[str, Any]:
-    """Empty where there is none that can be read."""
-    try:
-        found: dict[str, Any] = json.loads(path.read_text())
-    except (OSError, ValueError):
-        return {}
-    return found
 
 
 def _last_line(log: Path) -> str:

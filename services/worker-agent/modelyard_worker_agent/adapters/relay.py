@@ -8,7 +8,6 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -19,7 +18,8 @@ from modelyard_runtime.private_files import write_private
 from modelyard_runtime.secrets import Sealer
 from modelyard_runtime.settings import BadSettings
 
-from modelyard_worker_agent.adapters.processes import own_environment, read_record
+from modelyard_worker_agent.adapters.processes import own_environment
+from modelyard_worker_agent.adapters.records import read_record
 from modelyard_worker_agent.domain.relaying import is_numeric, known_as
 from modelyard_worker_agent.launchers import shim
 from modelyard_worker_agent.launchers.relay import RECORD
@@ -75,11 +75,9 @@ class Relay:
         with suppress(OSError):
             self._way(self._sealer.unseal((run / TOKEN).read_text())).unlink(missing_ok=True)
 
-    def close_others(self, lives: Callable[[Path], bool]) -> None:
-        """Every way to a run that lives no more: its port may soon be another's."""
-        for path in self._directory.glob("*.way"):
-            if not lives(Path(read_record(path).get("run", ""))):
-                path.unlink(missing_ok=True)
+    def ways(self) -> dict[Path, Path]:
+        """The files that open them, by run."""
+        return {Path(read_record(path).get("run", "")): path for path in self._directory.glob("*.way")}
 
     def _sealed(self, run: Path) -> str:
         with suppress(OSError):

@@ -1,6 +1,7 @@
 """What the agent writes down of each instance, to go on after a restart of its own."""
 
 import json
+import os
 import shutil
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
@@ -127,18 +128,25 @@ class RunFiles:
 
     def healthy(self, directory: Path) -> Stretch | None:
         """None if the server of this start was never running."""
+        path = directory / "running.json"
         try:
-            kept = json.loads((directory / "running.json").read_text())
-            since = datetime.fromisoformat(kept["since"])
-            return Stretch(since, datetime.fromisoformat(kept.get("seen", kept["since"])))
+            since = datetime.fromisoformat(json.loads(path.read_text())["since"])
+            return Stretch(since, datetime.fromtimestamp(path.stat().st_mtime, UTC))
         except (OSError, ValueError, KeyError, TypeError):
             return None
 
+    def has_run(self, instance_id: int) -> bool:
+        """Whether any start of it that is kept came to serve."""
+        return any((self.root / str(instance_id)).glob("*/running.json"))
+
     def keep_healthy(self, directory: Path, stretch: Stretch) -> None:
-        kept = {"since": stretch.since.isoformat(), "seen": stretch.seen.isoformat()}
-        temporary = directory / "running.tmp"
-        temporary.write_text(json.dumps(kept))
-        temporary.replace(directory / "running.json")
+        """When it was last seen is the file's time: that is kept at every look."""
+        path, seen_s = directory / "running.json", stretch.seen.timestamp()
+        if not path.exists():
+            temporary = directory / "running.tmp"
+            temporary.write_text(json.dumps({"since": stretch.since.isoformat()}))
+            temporary.replace(path)
+        os.utime(path, (seen_s, seen_s))
 
     def keep_turn(self, directory: Path, turn: Turn) -> None:
         temporary = directory / "turn.tmp"

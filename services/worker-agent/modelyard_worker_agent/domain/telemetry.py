@@ -40,6 +40,8 @@ def telemetry(
     memory_used_bytes: int,
     downloads: tuple[Download, ...] = (),
     disk: DiskUse | None = None,
+    starting: int = 0,
+    waiting: tuple[int, ...] = (),
 ) -> Telemetry:
     """`ours`: the pids of our own instances."""
     return Telemetry(
@@ -48,6 +50,8 @@ def telemetry(
         memory_used_bytes=memory_used_bytes,
         downloads=downloads,
         disk=disk,
+        starting=starting,
+        waiting=waiting,
         devices=tuple(_use(reading, ours) for reading in readings),
     )
 

@@ -50,13 +50,15 @@ class Agent:
     async def end_strays(self) -> None:
         """What runs is the truth: whatever is left of an earlier start, or of an instance that is not there,
         is ended. An instance that lives and whose want is lost goes on."""
-        files, executor = self._machine.files, self._machine.executor
-        for directory in sorted(await asyncio.to_thread(executor.runs, files.root)):
-            if self._is_stray(directory):
+        files, executor, relay = self._machine.files, self._machine.executor, self._machine.relay
+        ways = relay.ways() if relay is not None else {}
+        runs = await asyncio.to_thread(executor.runs, files.root)
+        for directory in sorted(runs):
+            if await asyncio.to_thread(self._is_stray, directory):
                 logger.warning("a stray run is ended", directory=str(directory))
                 await executor.end_leftovers(directory)
-        if self._machine.relay is not None:
-            self._machine.relay.close_others(lambda run: executor.find(run) is not None)
+        for run in ways.keys() - runs:  # its port may soon be another's
+            ways[run].unlink(missing_ok=True)
 
     def _is_stray(self, directory: Path) -> bool:
         if not (directory.name.isdecimal() and directory.parent.name.isdecimal()):
@@ -71,7 +73,7 @@ class Agent:
         """Ends the logs of instances that were removed long ago. What lives, or may, is left alone."""
         files = self._machine.files
         for instance_id in removals_to_forget(files.removed(), self._machine.now(), kept_s):
-            if instance_id not in self._supervisors and not self._lives(instance_id):
+            if instance_id not in self._supervisors and not await asyncio.to_thread(self._lives, instance_id):
                 files.give_up(instance_id)
                 logger.info("logs of a removed instance end", instance=instance_id)
         await asyncio.to_thread(files.sweep)
@@ -83,6 +85,10 @@ class Agent:
     @property
     def accelerators(self) -> Accelerators:
         return self._machine.accelerators
+
+    def starts(self) -> tuple[int, tuple[int, ...]]:
+        """How many instances are starting, and which wait for that."""
+        return self._machine.starts.starting, self._machine.starts.waiting
 
     def ours(self, pids: Collection[int]) -> frozenset[int]:
         """Those of the processes that belong to instances of this machine."""
@@ -116,7 +122,7 @@ async def stop_all(machine: Machine) -> None:
     async def stop(want: Want) -> None:
         for attempt in machine.files.attempts(want.instance_id)[-1:]:
             directory = machine.files.attempt(want.instance_id, attempt)
-            process = machine.executor.find(directory)
+            process = await asyncio.to_thread(machine.executor.find, directory)
             if process is not None:
                 machine.files.mark_shut_down(directory)
                 await machine.executor.stop(process, grace_s=machine.limits.stop_grace_s)

@@ -8,6 +8,7 @@ from modelyard_runtime.secrets import Sealer
 from modelyard_worker_agent.adapters.programs import Programs
 from modelyard_worker_agent.adapters.relay import Relay
 from modelyard_worker_agent.adapters.run_files import RunFiles
+from modelyard_worker_agent.handlers.start_queue import StartQueue
 from modelyard_worker_agent.ports import Accelerators, Connections, Executor, Memory, Models, Probe, Reports
 
 
@@ -15,6 +16,7 @@ from modelyard_worker_agent.ports import Accelerators, Connections, Executor, Me
 class Limits:
     start_timeout_s: float
     liveness_s: float
+    probe_timeout_s: float
     unready_failures: int
     liveness_failures: int
     drain_s: float
@@ -42,5 +44,6 @@ class Machine:
     sealer: Sealer
     now: Now
     limits: Limits
+    starts: StartQueue
     relay: Relay | None = None
     """None: gateways are on this machine, and reach model servers without."""

@@ -10,6 +10,7 @@ from modelyard_contracts.messages import Want
 from modelyard_worker_agent.adapters.run_files import Launched
 from modelyard_worker_agent.domain.failures import Failure
 from modelyard_worker_agent.domain.launching import Ask, asks_of
+from modelyard_worker_agent.handlers.judging import Judge
 from modelyard_worker_agent.handlers.machine import Machine
 from modelyard_worker_agent.ports import Listening, Process
 
@@ -54,10 +55,15 @@ class Probing:
             await asyncio.sleep(LOOK_S)
         if not self.ready:
             await self._say_running((self.machine.now() - begin).total_seconds())
-        missed = 0
-        while missed < limits.liveness_failures:
+        missed, judge = 0, Judge(self.machine, self.process, self.want.name)
+        while judge.counted < limits.liveness_failures:
+            judge.begin()
             await asyncio.sleep(limits.liveness_s)
-            missed = 0 if await self._healthy() else missed + 1
+            if await self._healthy():
+                missed, judge.counted = 0, 0
+            else:
+                missed += 1
+                await judge.missed()
             await self._looked(missed)
         return Failure(FailureCause.UNRESPONSIVE, f"it did not answer {missed} looks in a row", None, None)
 

@@ -57,12 +57,22 @@ async def start(
     """Returns once the process is there; `let_go` of the ports that it takes is the last thing before.
     Raises `NotStarted`."""
     files, env = await resolve(machine, want, downloading)
+    await _turn(machine, want)
     try:
         return await _launch(machine, want, directory, files, env, let_go)
     except (BadParameters, CannotStart, Unsealable) as error:
         raise not_started(FailureCause.BAD_ARGUMENT, str(error)) from error
     except StartFailed as error:
         raise not_started(FailureCause.CRASHED, str(error)) from error
+
+
+async def _turn(machine: Machine, want: Want) -> None:
+    """Parts of a group start together, and on several workers: each waiting for others, none would."""
+    if want.group is not None:
+        machine.starts.enter_at_once(want.instance_id)
+        return
+    had_been_running = machine.files.has_run(want.instance_id)
+    await machine.starts.enter(want.instance_id, had_been_running=had_been_running)
 
 
 async def resolve(

@@ -22,7 +22,7 @@ from modelyard_worker_agent.handlers.draining import drain, memory_is_back
 from modelyard_worker_agent.handlers.group_part import ECHO_S, ECHOES, GroupPart
 from modelyard_worker_agent.handlers.machine import Machine
 from modelyard_worker_agent.handlers.measuring import when_served
-from modelyard_worker_agent.handlers.probing import LOOK_S, Hearers, Probing
+from modelyard_worker_agent.handlers.probing import Hearers, Probing
 from modelyard_worker_agent.handlers.starting import NotStarted, launched_unknown, start
 from modelyard_worker_agent.handlers.telling import Telling, is_subordinate
 from modelyard_worker_agent.ports import Listening, Process
@@ -117,10 +117,12 @@ class Supervisor:
         if self._attempt < 0:
             return
         directory = self._directory()
-        self._process = self._machine.executor.find(directory)
+        self._process = await asyncio.to_thread(self._machine.executor.find, directory)
         if self._process is not None:
             self._here = Here.ALIVE
             self._healthy = self._healthy or self._machine.files.healthy(directory)
+            if self._healthy is None:
+                self._machine.starts.enter_at_once(self._want.instance_id)
             self._turn = self._machine.files.turn(directory)
             logger.info("adopted a model server", instance=self._want.name, pid=self._process.pid)
             if not self._machine.files.was_told(directory):
@@ -148,6 +150,9 @@ class Supervisor:
         except NotStarted as error:
             await self._failed(error.failure)
             return
+        finally:
+            if self._process is None:
+                self._machine.starts.leave(want.instance_id)
         self._here = Here.ALIVE
         await self._tell.started(self._process)
         self._prune()
@@ -158,20 +163,19 @@ class Supervisor:
         if process is None:
             return
         if is_subordinate(want):  # whether the whole answers, the primary's agent sees
-            while self._machine.executor.alive(process):
-                await asyncio.sleep(LOOK_S)
+            await self._machine.executor.until_ended(process)
             await self._ended(want)
             return
         looks = self._probing(want, process)
         probing = asyncio.create_task(looks.until_hung(ran_before=self._healthy is not None))
         measuring = asyncio.create_task(self._measure(want, process))
+        ending = asyncio.create_task(self._machine.executor.until_ended(process))
         try:
-            while self._machine.executor.alive(process) and not probing.done():
-                await asyncio.wait({probing}, timeout=LOOK_S)
+            await asyncio.wait({probing, ending}, return_when=asyncio.FIRST_COMPLETED)
             hung = probing.result() if probing.done() and self._machine.executor.alive(process) else None
         finally:
-            probing.cancel()
-            measuring.cancel()
+            for task in (probing, measuring, ending):
+                task.cancel()
         if hung is not None:
             await self._machine.executor.stop(process, grace_s=1.0)
             await self._failed(hung)
@@ -202,6 +206,7 @@ class Supervisor:
         return Probing(self._machine, want, process, launched, hearers, ready=self._turn.ready)
 
     async def _is_running(self, process: Process, at: Listening, seconds: float) -> None:
+        self._machine.starts.leave(self._want.instance_id)
         self._takes_turn(await self._tell.running(process, at, seconds, self._turn.number + 1))
 
     async def _is_unready(self, why: str) -> None:
@@ -243,6 +248,7 @@ class Supervisor:
     async def _failed(self, failure: Failure) -> None:
         directory = self._directory()
         self._part.let_go()
+        self._machine.starts.leave(self._want.instance_id)
         # an agent that was away finds out late: what counts is when it was last seen healthy
         healthy = self._healthy or self._machine.files.healthy(directory)
         self._here, self._process, self._healthy = Here.ENDED, None, None
@@ -266,6 +272,7 @@ class Supervisor:
 
     async def _say_stopped(self) -> None:
         self._part.let_go()
+        self._machine.starts.leave(self._want.instance_id)
         await self._tell.stopped(forced=self._forced)
         self._machine.files.forget_want(self._want.instance_id)
 
