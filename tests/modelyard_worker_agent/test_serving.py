@@ -33,7 +33,7 @@ async def test_facts_carry_who_caused_them_and_ids_that_repeat(machine: Machine,
 
     fact = next(seen for seen in machine.observations if seen.event_type == "InstanceRunning")
 
-    assert (fact.actor, fact.correlation_id, fact.worker_id) == ("user/1", "command-1", WORKER)
+    assert (fact.actor, fact.correlation_id, fact.worker_id) == (f"worker/{WORKER}", "command-1", WORKER)
     assert fact.id.endswith("17/0/InstanceRunning")
 
 
