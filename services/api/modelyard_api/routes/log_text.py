@@ -1,7 +1,7 @@
 """Logs that agents keep, as text: whole, or followed."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Callable, Coroutine
 
 from modelyard_contracts.messages import LogAnswer, RangeQuestion
 from modelyard_eventlog.questions import NoAnswer
@@ -13,7 +13,7 @@ from modelyard_api.routes.context import Context
 WAIT_S = 2.0
 ASK_S = 10.0
 
-Beyond = Callable[[LogAnswer, float], Awaitable[LogAnswer]]
+Beyond = Callable[[LogAnswer, float], Coroutine[None, None, LogAnswer]]
 """Asks for what comes after an answer, and waits so long for it."""
 
 
@@ -38,22 +38,37 @@ def as_text(context: Context, first: LogAnswer, beyond: Beyond, *, follow: bool)
 
 
 async def _whole(answer: LogAnswer, beyond: Beyond) -> AsyncIterator[str]:
-    yield answer.text
+    """What comes next is asked for while what is here is sent."""
     while answer.more:
-        answer = await beyond(answer, 0)
-        yield answer.text
+        coming = asyncio.create_task(beyond(answer, 0))
+        try:
+            yield answer.text
+            answer = await coming
+        finally:
+            coming.cancel()
+    yield answer.text
 
 
 async def _followed(context: Context, answer: LogAnswer, beyond: Beyond) -> AsyncIterator[str]:
-    """Until nothing can be added; a worker that does not answer is waited for."""
-    yield answer.text
+    """Until nothing can be added, or the log is gone."""
     while not answer.ended and not context.stopping.is_set():
+        coming = asyncio.create_task(_patiently(context, answer, beyond))
         try:
-            answer = await beyond(answer, WAIT_S)
-        except Refusal as refusal:
-            if refusal.code != 503:
-                return
-            await asyncio.sleep(WAIT_S)
-            continue
-        if answer.text:
             yield answer.text
+            answer = await coming
+        except Refusal:
+            return
+        finally:
+            coming.cancel()
+    yield answer.text
+
+
+async def _patiently(context: Context, answer: LogAnswer, beyond: Beyond) -> LogAnswer:
+    """A worker that does not answer is waited for. Raises `Refusal`."""
+    while True:
+        try:
+            return await beyond(answer, WAIT_S)
+        except Refusal as refusal:
+            if refusal.code != 503 or context.stopping.is_set():
+                raise
+        await asyncio.sleep(WAIT_S)
