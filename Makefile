@@ -29,7 +29,7 @@ bench: $(VENV)/ready ## figures as ratios to a baseline in the same run: make be
 bench-estimate: $(VENV)/ready ## estimates of memory beside what was measured; fails where a target is missed
 	cd tests && ../$(BIN)/python -m bench_estimate
 
-bench-gateway: $(VENV)/ready ## what a request and a streamed chunk cost, beside nginx: make bench-gateway [ARGS="--rounds 7"]
+bench-gateway: $(VENV)/ready .venv-rivals/ready ## what a request and a streamed chunk cost, beside nginx, sglang-router and LiteLLM: make bench-gateway [ARGS="--only steady --minutes 1"]
 	cd tests && ../$(BIN)/python -W ignore -m bench.gateway $(ARGS)
 
 .PHONY: simulate-seeds
@@ -45,6 +45,11 @@ test-clients: .venv-clients/ready ## client libraries of others against a real m
 	.venv-clients/bin/pip install --quiet --no-build-isolation -e '.[clients]'
 	@touch $@
 
+.venv-rivals/ready: tests/bench/gateway/rivals.txt
+	$(PYTHON) -m venv .venv-rivals
+	.venv-rivals/bin/pip install --quiet -r tests/bench/gateway/rivals.txt
+	@touch $@
+
 lock: ## pin the newest versions that fit pyproject.toml
 	rm -rf $(VENV)
 	$(PYTHON) -m venv $(VENV)
@@ -54,7 +59,7 @@ lock: ## pin the newest versions that fit pyproject.toml
 	touch $(VENV)/ready
 
 clean:
-	rm -rf $(VENV) .venv-clients .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) .venv-clients .venv-rivals .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 
 $(VENV)/ready: requirements.lock pyproject.toml
 	@echo "Making $(VENV) with pinned dependencies (about two minutes the first time) ..."

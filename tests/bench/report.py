@@ -23,3 +23,11 @@ def print_figures(title: str, figures: Sequence[Figure]) -> None:
     for figure in figures:
         ratio = "" if figure.ratio is None else f"{figure.ratio:7.2f}x"
         print(f"  {figure.what:<58} {figure.value:12,.2f} {figure.unit:<9} {ratio:>9}  {figure.target}")
+
+
+def print_table(title: str, figures: Sequence[Figure], baseline: str) -> None:
+    """As Markdown."""
+    print(f"\n| {title} | | {baseline} |\n|---|---:|---:|")
+    for figure in figures:
+        ratio = "" if figure.ratio is None else f"{figure.ratio:.2f}x"
+        print(f"| {figure.what} | {figure.value:,.1f} {figure.unit} | {ratio} |")

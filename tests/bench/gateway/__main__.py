@@ -7,9 +7,9 @@ from pathlib import Path
 from statistics import median
 from tempfile import TemporaryDirectory
 
-from bench.gateway import load
+from bench.gateway import load, own, rivals
 from bench.gateway.contenders import Contender, missing, nginx_proxy, ourselves, streamer, stub
-from bench.report import Figure, print_figures
+from bench.report import Figure, print_figures, print_table
 
 BASE = "nginx, plain proxy"
 
@@ -22,6 +22,9 @@ async def unary(directory: Path, rounds: int, seconds: int) -> list[Figure]:
             stack.enter_context(nginx_proxy(directory, upstream)),
             await stack.enter_async_context(ourselves(directory, upstream)),
         ]
+        if rivals.installed():
+            contenders.append(await stack.enter_async_context(rivals.sglang_router(directory, upstream)))
+            contenders.append(await stack.enter_async_context(rivals.litellm(directory, upstream)))
         busy: dict[str, list[load.Requests]] = {contender.name: [] for contender in contenders}
         alone: dict[str, list[load.Requests]] = {contender.name: [] for contender in contenders}
         for _ in range(rounds):
@@ -58,9 +61,13 @@ async def streamed(directory: Path, rounds: int, count: int, chunks: int) -> lis
             stack.enter_context(nginx_proxy(directory, upstream)),
             await stack.enter_async_context(ourselves(directory, upstream, name="modelyard, streams")),
         ]
-        found: dict[str, list[load.Streams]] = {contender.name: [] for contender in contenders}
+        others = []
+        if rivals.installed():
+            others.append(await stack.enter_async_context(rivals.sglang_router(directory, upstream)))
+            others.append(await stack.enter_async_context(rivals.litellm(directory, upstream)))
+        found: dict[str, list[load.Streams]] = {one.name: [] for one in (*contenders, *others)}
         for _ in range(rounds):
-            for contender in contenders:
+            for contender in (*contenders, *others):
                 found[contender.name].append(
                     await load.streams(contender, count, chunks=chunks, interval_ms=20)
                 )
@@ -72,27 +79,54 @@ async def streamed(directory: Path, rounds: int, count: int, chunks: int) -> lis
             Figure(f"{name}: CPU per chunk, {count} streams", cpu[name], "us", cpu[name] / cpu[BASE])
         )
         figures.append(Figure(f"{name}: streams with lost chunks", sum(one.lost for one in many), ""))
-        figures.append(Figure(f"{name}: memory per idle stream", idle[name] / 1024, "KiB"))
+        if name in idle:
+            figures.append(Figure(f"{name}: memory per idle stream", idle[name] / 1024, "KiB"))
     return figures
+
+
+SECTIONS = ("unary", "streams", "flat", "workers", "steady")
+
+
+async def measured(section: str, directory: Path, options: argparse.Namespace) -> tuple[str, list[Figure]]:
+    rounds, seconds = options.rounds, options.seconds
+    if section == "unary":
+        return "Requests, 64 connections", await unary(directory, rounds, seconds)
+    if section == "streams":
+        return "Streams", await streamed(directory, rounds, 256, 100)
+    if section == "flat":
+        return "As the table grows", await own.flat(directory, rounds, seconds)
+    if section == "workers":
+        return "Processes that share a port", await own.workers(directory, rounds, seconds)
+    steady = own.steady(directory, options.streams, options.minutes, options.interval_ms)
+    return "Streams for minutes", await steady
+
+
+BASES = {"flat": "to the few", "workers": "to one"}
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="make bench-gateway")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--seconds", type=int, default=3)
-    parser.add_argument("--only", choices=["unary", "streams"])
+    parser.add_argument("--only", choices=SECTIONS, action="append")
+    parser.add_argument("--streams", type=int, default=1000, help="of the section 'steady'")
+    parser.add_argument("--minutes", type=float, default=5.0, help="of the section 'steady'")
+    parser.add_argument("--interval-ms", type=int, default=1000, help="between two events of a steady stream")
+    parser.add_argument("--markdown", action="store_true", help="tables, as the README has them")
     options = parser.parse_args()
     absent = missing()
     if absent is not None:
         print(absent)
         return
-    with TemporaryDirectory() as directory:
-        if options.only != "streams":
-            figures = asyncio.run(unary(Path(directory), options.rounds, options.seconds))
-            print_figures("Requests (64 connections; ratios to nginx)", figures)
-        if options.only != "unary":
-            figures = asyncio.run(streamed(Path(directory), options.rounds, 256, 100))
-            print_figures("Streams (ratios to nginx)", figures)
+    print(f"Beside us: {rivals.versions()}" if rivals.installed() else "Rivals are not installed.")
+    for section in options.only or SECTIONS:
+        with TemporaryDirectory() as directory:
+            title, figures = asyncio.run(measured(section, Path(directory), options))
+        base = BASES.get(section, "to nginx")
+        if options.markdown:
+            print_table(title, figures, base)
+        else:
+            print_figures(f"{title} (ratios {base})", figures)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""What is measured: nobody, nginx, ourselves, and the routers of others where they are installed."""
+"""What is measured: nobody, nginx, ourselves; routers of others are in `rivals`."""
 
 import asyncio
 import contextlib
@@ -7,7 +7,7 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -70,9 +70,11 @@ def _path() -> str:
 
 
 @contextlib.contextmanager
-def process(command: list[str], log: Path) -> Iterator[subprocess.Popen[bytes]]:
+def process(
+    command: list[str], log: Path, environment: Mapping[str, str] | None = None
+) -> Iterator[subprocess.Popen[bytes]]:
     with log.open("ab") as out:
-        started = subprocess.Popen(command, stdout=out, stderr=out)
+        started = subprocess.Popen(command, stdout=out, stderr=out, env=environment)
     try:
         yield started
     finally:

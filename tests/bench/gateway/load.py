@@ -2,18 +2,22 @@
 do, and a small client for streams."""
 
 import asyncio
+import contextlib
 import re
 import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
+import httptools
 from bench.gateway.contenders import Contender
-from bench.gateway.streamer import TEXT
+from bench.gateway.streamer import asking
 
 BODY = (
     '{"model":"tiny","messages":[{"role":"system","content":"You are a helpful assistant."},'
     '{"role":"user","content":"Say something about the weather of tomorrow."}],"max_tokens":64,"user":"USER"}'
 )
+
+NUMBER = re.compile(rb'"content": ?" (\d{6})"').findall
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +72,7 @@ def requests(contender: Contender, directory: Path, *, connections: int, seconds
     failed = re.search(r"Non-2xx or 3xx responses: (\d+)", said)
     value, unit = re.search(r"Latency\s+([\d.]+)(us|ms|s)", said).groups()  # type: ignore[union-attr]
     return Requests(
-        cpu_us=used / done * 1e6,
+        cpu_us=used / max(1, done) * 1e6,
         per_s=float(_found(r"Requests/sec:\s+([\d.]+)", said)),
         latency_us=float(value) * {"us": 1, "ms": 1e3, "s": 1e6}[unit],
         failed=int(failed[1]) if failed else 0,
@@ -83,25 +87,44 @@ def _found(pattern: str, text: str) -> str:
 
 
 class StreamClient(asyncio.Protocol):
-    """Asks for one stream and keeps what came; `ended` is set at its end or when the connection is lost."""
+    """Asks for one stream and checks its events as they come: none is missing, doubled or out of turn."""
 
     transport: asyncio.Transport
 
-    def __init__(self, request: bytes) -> None:
+    def __init__(self, request: bytes, chunks: int) -> None:
         self._request = request
-        self.received = bytearray()
-        self.ended = asyncio.Event()
+        self._chunks = chunks
+        self._parser = httptools.HttpResponseParser(self)
+        self._unread = b""
+        self._done = False
+        self.seen = 0
+        """Events in their order."""
+        self.broken = False
         self.begun = asyncio.Event()
+        self.ended = asyncio.Event()
+
+    def whole(self) -> bool:
+        return self._done and not self.broken and self.seen == self._chunks
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport = transport  # type: ignore[assignment]
         self.transport.write(self._request)
 
     def data_received(self, data: bytes) -> None:
-        self.received += data
+        self._parser.feed_data(data)
+
+    def on_headers_complete(self) -> None:
         self.begun.set()
-        if data.endswith(b"0\r\n\r\n") and b"[DONE]" in self.received[-60:]:
-            self.ended.set()
+
+    def on_body(self, data: bytes) -> None:
+        events, end, self._unread = (self._unread + data).rpartition(b"\n\n")
+        for number in NUMBER(events):
+            self.broken |= int(number) != self.seen
+            self.seen += 1
+        self._done |= b"[DONE]" in events if end else False
+
+    def on_message_complete(self) -> None:
+        self.ended.set()
 
     def connection_lost(self, exc: Exception | None) -> None:
         self.ended.set()
@@ -111,16 +134,18 @@ class StreamClient(asyncio.Protocol):
 async def open_streams(
     contender: Contender, count: int, *, chunks: int, interval_ms: int
 ) -> list[StreamClient]:
-    body = BODY.replace('"max_tokens"', '"stream":true,"max_tokens"').encode()
+    body = BODY.replace('"max_tokens"', '"stream":true,"max_tokens"')
+    body = body.replace("USER", asking(chunks, interval_ms))
     request = (
         f"POST /v1/chat/completions HTTP/1.1\r\nHost: bench\r\nAuthorization: Bearer {contender.key}\r\n"
-        f"Content-Type: application/json\r\nX-Chunks: {chunks}\r\nX-Interval-Ms: {interval_ms}\r\n"
-        f"Content-Length: {len(body)}\r\n\r\n"
-    ).encode() + body
+        f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n{body}"
+    ).encode()
     loop = asyncio.get_running_loop()
     clients = []
     for _ in range(count):
-        _, client = await loop.create_connection(lambda: StreamClient(request), "127.0.0.1", contender.port)
+        _, client = await loop.create_connection(
+            lambda: StreamClient(request, chunks), "127.0.0.1", contender.port
+        )
         clients.append(client)
     return clients
 
@@ -129,25 +154,15 @@ async def streams(contender: Contender, count: int, *, chunks: int, interval_ms:
     """Streams from their requests to their ends, each checked for lost and reordered chunks."""
     before = cpu_s(contender.pids)
     clients = await open_streams(contender, count, chunks=chunks, interval_ms=interval_ms)
-    async with asyncio.timeout(chunks * interval_ms / 1000 * 10 + 60):
-        for client in clients:
-            await client.ended.wait()
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(chunks * interval_ms / 1000 * 10 + 60):
+            for client in clients:
+                await client.ended.wait()
     used = cpu_s(contender.pids) - before
-    wanted = [TEXT % n for n in range(chunks)]
-    lost = sum(not _in_order(bytes(client.received), wanted) for client in clients)
+    lost = sum(not client.whole() for client in clients)
     for client in clients:
         client.transport.close()
     return Streams(cpu_us=used / (count * chunks) * 1e6, chunks=count * chunks, lost=lost)
-
-
-def _in_order(received: bytes, wanted: list[bytes]) -> bool:
-    at = 0
-    for chunk in wanted:
-        at = received.find(chunk, at)
-        if at < 0:
-            return False
-        at += len(chunk)
-    return b"[DONE]" in received[at:]
 
 
 async def idle_stream_bytes(contender: Contender, count: int) -> float:

@@ -1,6 +1,7 @@
 """A stub model server for streams, lighter than what is measured: `python -m bench.gateway.streamer PORT`.
 
-Every request gets `X-Chunks` events, one each `X-Interval-Ms`; none (and no end) if `X-Chunks` is 0.
+A request says in its body how many events it gets, and after how many milliseconds each (`asking`); none, and
+no end, for 0. Each event has its number in its text.
 """
 
 import asyncio
@@ -9,13 +10,20 @@ import sys
 
 import uvloop
 
+WELL = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 2\r\n\r\n{}"
+"""For whoever asks after its health."""
 HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n"
 TEXT = (
-    b'data: {"id":"c-%06d","object":"chat.completion.chunk","created":1760000000,"model":"tiny",'
-    b'"choices":[{"index":0,"delta":{"content":" token"},"finish_reason":null}]}\n\n'
+    b'data: {"id":"c-1","object":"chat.completion.chunk","created":1760000000,"model":"tiny",'
+    b'"choices":[{"index":0,"delta":{"content":" %06d"},"finish_reason":null}]}\n\n'
 )
 USAGE = b'data: {"choices":[],"usage":{"prompt_tokens":9,"completion_tokens":9}}\n\ndata: [DONE]\n\n'
-ASKED = re.compile(rb"x-chunks: (\d+)\r\nx-interval-ms: (\d+)\r\n", re.IGNORECASE)
+ASKED = re.compile(rb"(\d+) events each (\d+) ms")
+
+
+def asking(chunks: int, interval_ms: int) -> str:
+    """For the body of a request."""
+    return f"{chunks} events each {interval_ms} ms"
 
 
 def chunk(payload: bytes) -> bytes:
@@ -36,6 +44,8 @@ class Streamer(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         asked = ASKED.search(data)
+        if data.startswith(b"GET "):
+            self.transport.write(WELL)
         if asked is None:
             return
         self._sent, self._chunks, self._interval_s = 0, int(asked[1]), int(asked[2]) / 1000
