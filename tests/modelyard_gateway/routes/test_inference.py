@@ -29,6 +29,18 @@ from waiting import until
 PATHS = ["/v1/chat/completions", "/v1/completions", "/v1/embeddings"]
 
 
+async def test_the_older_prefix_says_what_takes_its_place(world: World, tiny: ModelServer) -> None:
+    chat = "/v1-openai/chat/completions"
+    older = [
+        await world.client.post(chat, json={"model": "tiny"}),
+        await world.client.get("/v1-openai/models"),
+    ]
+    for answer, path in zip(older, ("/v1/chat/completions", "/v1/models"), strict=True):
+        assert answer.headers["link"] == f'<{path}>; rel="successor-version"'
+        assert "deprecation" in answer.headers
+    assert "deprecation" not in (await world.chat()).headers
+
+
 # --- models
 
 

@@ -45,18 +45,21 @@ class Meaning(NamedTuple):
     """For the model server; for a local path, the path without its alias."""
     route_id: int | None = None
     """Of the generic proxy's path."""
+    older: bool = False
+    """It was said in the older form `/v1-openai`."""
 
 
 def meaning_of(path: bytes) -> Meaning:
-    if path.startswith(ALIAS):
+    older = path.startswith(ALIAS)
+    if older:
         path = b"/v1/" + path[len(ALIAS) :]
     if path == RERANK[0]:
         path = RERANK[1]
     if path == REALTIME:
-        return Meaning(Kind.REALTIME, path)
+        return Meaning(Kind.REALTIME, path, older=older)
     if path in INFERENCE:
-        return Meaning(Kind.INFERENCE, path)
+        return Meaning(Kind.INFERENCE, path, older=older)
     proxied = parse_proxy_path(path) if path.startswith(PREFIX) else None
     if proxied is not None:
         return Meaning(Kind.PROXIED, proxied.upstream, proxied.route_id)
-    return Meaning(Kind.LOCAL, path)
+    return Meaning(Kind.LOCAL, path, older=older)

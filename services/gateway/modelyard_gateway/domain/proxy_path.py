@@ -32,6 +32,10 @@ DEPRECATED_SINCE = int(datetime(2026, 1, 1, tzinfo=UTC).timestamp())
 
 
 def deprecation(route: Route, upstream: bytes) -> bytes:
-    """Header lines that say so (RFC 9745), with the address that replaces the older form."""
-    successor = b"%b%d%b" % (PREFIX, route.id, upstream)
+    """Header lines that say so, with the address that replaces the older form."""
+    return deprecated(b"%b%d%b" % (PREFIX, route.id, upstream))
+
+
+def deprecated(successor: bytes) -> bytes:
+    """Header lines (RFC 9745)."""
     return b'Deprecation: @%d\r\nLink: <%b>; rel="successor-version"\r\n' % (DEPRECATED_SINCE, successor)

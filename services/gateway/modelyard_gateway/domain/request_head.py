@@ -63,7 +63,7 @@ class RequestHead:
         self.closes = False
         """The connection is to be closed after the answer."""
         self.infers = False
-        """It is one whose body names a model."""
+        """It is one whose body names a model, at a path of today."""
         self.fault = ""
 
     def on_url(self, url: bytes) -> None:
@@ -146,7 +146,7 @@ def parse_request(text: bytes) -> RequestHead:
     connection = fields.get(b"connection")
     head.meaning = meaning_of(head.path)
     if head.meaning.kind is Kind.INFERENCE:
-        head.infers = head.method == b"POST"
+        head.infers = head.method == b"POST" and not head.meaning.older
         head.kept = [line for line in head.kept if not line[:16].lower().startswith(b"accept-encoding:")]
     lines = without_named(head.kept, connection)
     head.start = head.message = b"%b %b%b HTTP/1.1\r\n%b" % (head.method, head.meaning.target, query, lines)

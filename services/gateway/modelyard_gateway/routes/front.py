@@ -11,7 +11,7 @@ from modelyard_gateway.domain import refusals
 from modelyard_gateway.domain.headers import Known
 from modelyard_gateway.domain.limits import Limits
 from modelyard_gateway.domain.paths import Kind
-from modelyard_gateway.domain.proxy_path import deprecation
+from modelyard_gateway.domain.proxy_path import deprecated, deprecation
 from modelyard_gateway.domain.readiness import Readiness
 from modelyard_gateway.domain.record import Record
 from modelyard_gateway.domain.refusals import missing_model
@@ -65,14 +65,21 @@ class Front:
             return self._exchange(connection, head)
         kind = head.meaning.kind
         if kind is Kind.INFERENCE:
-            raise refusals.method_not_allowed(head.method.decode(), _text(head.path), "POST")
+            if head.method != b"POST":
+                raise refusals.method_not_allowed(head.method.decode(), _text(head.path), "POST")
+            exchange = self._exchange(connection, head)
+            exchange.extra = deprecated(head.meaning.target)
+            return exchange
         if kind is Kind.PROXIED:
             return self._proxied(connection, head)
         if kind is Kind.REALTIME:
             return self._realtime(connection, head)
         if head.meaning.target.startswith(REQUESTS):
             return self._request(connection, head)
-        return self._local(head, head.meaning.target)
+        answer = self._local(head, head.meaning.target)
+        if head.meaning.older:
+            return answer._replace(lines=answer.lines + deprecated(head.meaning.target))
+        return answer
 
     def _exchange(self, connection: ClientConnection, head: RequestHead) -> Exchange:
         plane = self._plane
