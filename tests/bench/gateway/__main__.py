@@ -32,7 +32,9 @@ async def unary(directory: Path, rounds: int, seconds: int) -> list[Figure]:
                 busy[contender.name].append(
                     load.requests(contender, directory, connections=64, seconds=seconds)
                 )
-                alone[contender.name].append(load.requests(contender, directory, connections=1, seconds=seconds))
+                alone[contender.name].append(
+                    load.requests(contender, directory, connections=1, seconds=seconds)
+                )
     return _unary_figures(busy, alone)
 
 
