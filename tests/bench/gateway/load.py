@@ -135,7 +135,7 @@ async def open_streams(
     contender: Contender, count: int, *, chunks: int, interval_ms: int
 ) -> list[StreamClient]:
     body = BODY.replace('"max_tokens"', '"stream":true,"max_tokens"')
-    body = body.replace("USER", asking(chunks, interval_ms))
+    body = body.replace("Say something", asking(chunks, interval_ms))
     request = (
         f"POST /v1/chat/completions HTTP/1.1\r\nHost: bench\r\nAuthorization: Bearer {contender.key}\r\n"
         f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n{body}"

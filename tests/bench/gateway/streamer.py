@@ -22,7 +22,7 @@ ASKED = re.compile(rb"(\d+) events each (\d+) ms")
 
 
 def asking(chunks: int, interval_ms: int) -> str:
-    """For the body of a request."""
+    """For the text of a message, which every router passes on."""
     return f"{chunks} events each {interval_ms} ms"
 
 
