@@ -172,6 +172,38 @@ async def test_usage_is_seen_in_passing_streamed_or_not(world: World, tiny: Mode
     assert record.code is None
 
 
+@pytest.mark.parametrize("chunked", [False, True])
+async def test_the_usage_of_a_long_request_is_asked_for_without_waiting_for_its_end(
+    world: World, tiny: ModelServer, chunked: bool
+) -> None:
+    async def stream(server: ModelServer, seen: Seen, receive: Receive, send: Send) -> None:
+        first = await receive()
+        seen.chunks.append(first["body"])
+        server.go_on.set()
+        await read_body(seen, receive)
+        head = [(b"content-type", b"text/event-stream")]
+        await send({"type": "http.response.start", "status": 200, "headers": head})
+        usage = b'data: {"choices":[],"usage":{"prompt_tokens":3,"completion_tokens":4}}\n\n'
+        await send({"type": "http.response.body", "body": b'data: {"choices":[{}]}\n\n' + usage})
+
+    body = {"model": "tiny", "messages": [{"role": "user", "content": "x" * 600_000}], "stream": True}
+    text = json.dumps(body).encode()
+
+    async def slowly() -> AsyncIterator[bytes]:
+        yield text[:400_000]
+        await tiny.go_on.wait()
+        yield text[400_000:]
+
+    tiny.behave = stream
+    records = finished(world)
+    length = {} if chunked else {"Content-Length": str(len(text))}
+    headers = {"Content-Type": "application/json", **length}
+    answer = await world.client.post("/v1/chat/completions", content=slowly(), headers=headers)
+    assert answer.content == b'data: {"choices":[{}]}\n\n'
+    assert json.loads(tiny.seen[0].body) == {**body, "stream_options": {"include_usage": True}}
+    assert records[0].usage == {"prompt_tokens": 3, "completion_tokens": 4}
+
+
 async def test_every_exchange_is_recorded_once_however_it_ends(world: World, tiny: ModelServer) -> None:
     records = finished(world)
     await world.chat("none")

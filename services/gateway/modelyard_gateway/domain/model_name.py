@@ -62,7 +62,7 @@ class JsonModel:
                     self._depth += 1 if token[0] in b"{[" else -1
                     continue
                 self._string_at = token.start()
-            end = _string_end(text, self._at)
+            end = string_end(text, self._at)
             if end < 0:
                 self._at = len(text)
                 return None
@@ -79,7 +79,7 @@ class JsonModel:
                 return None
             if text[colon] == COLON:
                 start = _skip_space(text, colon + 1)
-                value_end = _string_end(text, start + 1) if text[start : start + 1] == b'"' else start
+                value_end = string_end(text, start + 1) if text[start : start + 1] == b'"' else start
                 if start == len(text) or value_end < 0:
                     self._at = end - 1
                     return None
@@ -226,7 +226,7 @@ def _skip_space(text: bytes | bytearray, at: int) -> int:
     return at if found is None else found.end()
 
 
-def _string_end(text: bytes | bytearray, at: int) -> int:
+def string_end(text: bytes | bytearray, at: int) -> int:
     """The place behind the quote that ends a string whose inside holds `at`; -1 if it is still to come."""
     while True:
         quote = text.find(b'"', at)

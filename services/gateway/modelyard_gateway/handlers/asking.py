@@ -15,6 +15,7 @@ from modelyard_gateway.domain import refusals
 from modelyard_gateway.domain.affinity import affinity_key
 from modelyard_gateway.domain.keys import Key
 from modelyard_gateway.domain.limits import limits_of
+from modelyard_gateway.domain.long_body import AskedAtTheEnd
 from modelyard_gateway.domain.model_name import Echo, Found, Scan
 from modelyard_gateway.domain.quota import Share
 from modelyard_gateway.domain.record import Attempt, Record
@@ -60,11 +61,11 @@ class Asking(Receiver):
     """A request on its way to an instance. `route` is set, or its name is looked for in the body."""
 
     __slots__ = (
-        "_began", "_body", "_chunked", "_client", "_connecting", "_echo", "_found", "_held", "_plane",
-        "_queued", "_rewriting", "_scan", "_sides_done", "_slot", "_streams", "_translates", "_tried",
-        "_tunnelling", "_upstream", "_usage", "adapter", "affinity", "comment_at", "deadline", "extra",
-        "head", "key", "limits", "proxied", "record", "request_done", "responding", "route", "total_until",
-        "websocket",
+        "_began", "_body", "_chunked", "_client", "_connecting", "_echo", "_ending", "_found", "_held",
+        "_plane", "_queued", "_rewriting", "_scan", "_sides_done", "_slot", "_streams", "_translates",
+        "_tried", "_tunnelling", "_upstream", "_usage", "adapter", "affinity", "comment_at", "deadline",
+        "extra", "head", "key", "limits", "proxied", "record", "request_done", "responding", "route",
+        "total_until", "websocket",
     )  # fmt: skip
 
     def __init__(
@@ -113,6 +114,8 @@ class Asking(Receiver):
         self._tunnelling = False
         self._translates = False
         """Its instance does not speak Anthropic's protocol, which the client speaks."""
+        self._ending: AskedAtTheEnd | None = None
+        """Of a body that goes on before it is whole."""
         self._rewriting: Rewriting | None = None
         """What the client gets of the answer, where that is not all of it as it is."""
         self._echo: Echo | None = None

@@ -6,6 +6,7 @@ from modelyard_gateway.domain import anthropic_answer, stream_usage
 from modelyard_gateway.domain.anthropic_request import CHAT, COUNT_TOKENS, MESSAGES, chat_of
 from modelyard_gateway.domain.framing import CRLF, chunk
 from modelyard_gateway.domain.headers import REQUEST_ID
+from modelyard_gateway.domain.long_body import ADDED, AskedAtTheEnd
 from modelyard_gateway.domain.model_name import Found, echo_of, renamed
 from modelyard_gateway.domain.refusals import Refusal
 from modelyard_gateway.domain.request_head import RequestHead
@@ -54,6 +55,7 @@ class Sending(Asking):
     def _message_for(self, slot: Slot) -> tuple[RequestHead, bytes | bytearray]:
         """Raises `Refusal` if it cannot be said in the protocol that is spoken there."""
         head, found, body = self.head, self._found, self._body or b""
+        self._ending = None
         if found is not None and not self.proxied:
             length, path = len(body), head.meaning.target
             self._translates = path in ANTHROPIC and not slot.speaks(path)
@@ -66,6 +68,11 @@ class Sending(Asking):
                 body = self._body_for(slot, found, body, path)
             if len(body) != length and head.length >= 0:
                 head = head.with_length(head.length + len(body) - length)
+            if not self.request_done and path in stream_usage.PATHS:
+                self._ending = AskedAtTheEnd()
+                body = self._ending.passes(body, False)
+                if head.length >= 0:
+                    head = head.with_length(head.length + len(ADDED))
         return (head if slot.base is None else head.for_provider(slot.base)), body
 
     def _body_for(self, slot: Slot, found: Found, body: bytes | bytearray, path: bytes) -> bytes | bytearray:
@@ -118,6 +125,10 @@ class Sending(Asking):
             self._slot.heard_at = now
         if self._body is not None:
             self._body = bytes(self._body) + data if len(self._body) < KEPT_BYTES else None
+        if self._ending is not None:
+            data = self._ending.passes(data, done)
+            if self._ending.asked and not self.responding:
+                self._rewriting = UsageHidden()
         if self._chunked:
             data = chunk(data, done)
         if data:
