@@ -130,10 +130,7 @@ async def test_several_processes_share_the_port_and_one_that_dies_is_replaced(
     tiny = ModelServer("tiny")
     async with model_servers(tiny), gateway(own_nats_server.url, "--workers", "2") as process:
         await happen(own_nats_server.url, a_key(), route(1, "tiny"), running(10, port=tiny.port))
-        children = Path(f"/proc/{process.process.pid}/task/{process.process.pid}/children")
-        async with asyncio.timeout(20):
-            while len(children.read_text().split()) < 2:
-                await asyncio.sleep(0.02)
+        children = await two_children(process)
         first, second = children.read_text().split()
         await process.until_status(200)
         await process.until_asked(200)
@@ -145,6 +142,32 @@ async def test_several_processes_share_the_port_and_one_that_dies_is_replaced(
         await process.until_status(200)
         process.process.send_signal(signal.SIGTERM)
         assert await process.end() == 0
+
+
+async def two_children(process: GatewayProcess) -> Path:
+    """Where their ids stand."""
+    children = Path(f"/proc/{process.process.pid}/task/{process.process.pid}/children")
+    async with asyncio.timeout(20):
+        while len(children.read_text().split()) < 2:
+            await asyncio.sleep(0.02)
+    return children
+
+
+async def test_the_processes_end_with_the_one_that_started_them(own_nats_server: NatsServer) -> None:
+    async with gateway(own_nats_server.url, "--workers", "2") as process:
+        started = (await two_children(process)).read_text().split()
+        process.process.kill()
+        async with asyncio.timeout(20):
+            while any(has_code(pid) for pid in started):
+                await asyncio.sleep(0.02)
+
+
+def has_code(pid: str) -> bool:
+    """False once it has ended, be it that nobody has asked for its status yet."""
+    try:
+        return bool(Path(f"/proc/{pid}/exe").readlink())
+    except OSError:
+        return False
 
 
 async def until_all_are_ready(process: GatewayProcess) -> None:

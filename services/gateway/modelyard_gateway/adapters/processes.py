@@ -2,6 +2,7 @@
 
 import os
 import signal
+import threading
 import time
 from collections.abc import Callable
 from types import FrameType
@@ -17,7 +18,8 @@ PAUSE_S = 1.0
 
 def run_processes(count: int, work: Callable[[], None]) -> None:
     """Forks, before there is a loop or a thread; replaces what ends; returns when all have ended after
-    SIGTERM or SIGINT, which they get, too."""
+    SIGTERM or SIGINT, which they get, too. They end as if they had got SIGTERM once this process is gone."""
+    parent = os.pipe()
     running: set[int] = set()
     stopping = False
 
@@ -28,7 +30,7 @@ def run_processes(count: int, work: Callable[[], None]) -> None:
             os.kill(pid, signal.SIGTERM)
 
     def start() -> None:
-        pid = _forked(work)
+        pid = _forked(work, *parent)
         running.add(pid)
         if stopping:
             os.kill(pid, signal.SIGTERM)
@@ -47,8 +49,9 @@ def run_processes(count: int, work: Callable[[], None]) -> None:
             start()
 
 
-def _forked(work: Callable[[], None]) -> int:
-    """No signal reaches the child before it has let go of its parent's handlers."""
+def _forked(work: Callable[[], None], until_end: int, own_end: int) -> int:
+    """Nobody but the parent has `own_end` open. No signal reaches the child before it has let go of its
+    parent's handlers."""
     signal.pthread_sigmask(signal.SIG_BLOCK, ENDING)
     pid = os.fork()
     if pid:
@@ -58,8 +61,15 @@ def _forked(work: Callable[[], None]) -> int:
     try:
         for number in ENDING:
             signal.signal(number, signal.SIG_DFL)
+        os.close(own_end)
+        threading.Thread(target=_end_with, args=(until_end,), daemon=True).start()
         signal.pthread_sigmask(signal.SIG_UNBLOCK, ENDING)
         work()
         failed = 0
     finally:
         os._exit(failed)
+
+
+def _end_with(parent: int) -> None:
+    os.read(parent, 1)
+    os.kill(os.getpid(), signal.SIGTERM)
