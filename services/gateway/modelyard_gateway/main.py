@@ -27,6 +27,7 @@ from modelyard_runtime.shutdown import stop_signal
 from modelyard_runtime.trust import trusting
 from nats.aio.client import Client
 
+from modelyard_gateway.adapters.outbox import Outbox
 from modelyard_gateway.adapters.pool import UpstreamPool
 from modelyard_gateway.adapters.processes import run_processes
 from modelyard_gateway.adapters.snapshot_file import read_snapshot, write_snapshot
@@ -80,15 +81,16 @@ class Gateway:
         process = secrets.token_hex(8)
         self.quotas = Quotas(self.table, process, time.time)
         self.meter = Meter(settings.usage_spool, process, ledger)
-        clock = asyncio.get_running_loop().time
-        self._pool = UpstreamPool(clock, trusting(settings.ca))
+        loop = asyncio.get_running_loop()
+        self._pool = UpstreamPool(loop.time, trusting(settings.ca))
         self.plane = Plane(
             gate=Gate(self.table, self.readiness, now=now, retry_after_s=settings.retry_after_s),
             balancer=self.balancer,
             waiting=Waiting(self.balancer, most=settings.queue_size),
             pool=self._pool,
+            outbox=Outbox(loop.call_soon),
             limits=limits,
-            clock=clock,
+            clock=loop.time,
             wall=time.time,
             quotas=self.quotas,
             on_sent=self.meter.sent,

@@ -41,7 +41,7 @@ class Kept:
 
 
 class UpstreamConnection(asyncio.Protocol):
-    """Carries one exchange at a time. `transport.write` is the exchange's to call."""
+    """Carries one exchange at a time. What is sent to it, the exchange writes."""
 
     __slots__ = (
         "_body", "_closing", "_head_only", "_heads", "_kept", "_unread", "idle_since", "receiver", "reused",

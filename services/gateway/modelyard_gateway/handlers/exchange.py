@@ -75,7 +75,7 @@ class Exchange(Sending):
     def from_tunnel(self, data: bytes) -> None:
         if self._upstream is not None:
             self.deadline = self._plane.clock() + self.limits.idle_s
-            self._upstream.transport.write(data)
+            self._plane.outbox.put(self._upstream.transport, data)
 
     def comment(self, now: float) -> None:
         """The client hears that its stream still runs, if it asked for one and nothing has come yet."""
@@ -86,6 +86,7 @@ class Exchange(Sending):
 
     def client_half_closed(self) -> None:
         if self._upstream is not None and self._upstream.transport.can_write_eof():
+            self._plane.outbox.flush()
             self._upstream.transport.write_eof()
         self._side_done()
 
@@ -285,6 +286,7 @@ class Exchange(Sending):
         upstream = self._upstream
         if self._sides_done == 2 and upstream is not None:
             self._upstream = upstream.receiver = None
+            self._plane.outbox.flush()
             upstream.transport.close()
             self._end(self._plane.clock())
             self._client.cut()

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from modelyard_gateway.adapters.outbox import Outbox
 from modelyard_gateway.adapters.pool import UpstreamPool
 from modelyard_gateway.domain.balance import Balancer
 from modelyard_gateway.domain.limits import Limits
@@ -21,6 +22,7 @@ class Plane:
     balancer: Balancer
     waiting: Waiting
     pool: UpstreamPool
+    outbox: Outbox
     limits: Limits
     clock: Callable[[], float]
     wall: Callable[[], float]

@@ -25,7 +25,7 @@ class Sending(Asking):
     __slots__ = ()
 
     def _send(self, upstream: UpstreamConnection, slot: Slot, now: float) -> None:
-        """Head and body in one write: each is a call to the system."""
+        """Head and body in one write, which is a call to the system."""
         try:
             head, body = self._message_for(slot)
         except Refusal as refusal:
@@ -42,7 +42,7 @@ class Sending(Asking):
         if self._chunked:
             body = chunk(body, False)
         text = b"".join((head.message, lines, REQUEST_ID, record.request_id, CRLF, end, body))
-        upstream.transport.write(text)
+        plane.outbox.put(upstream.transport, text)
         record.sent_s = now - self._began
         self.deadline = now + self.limits.first_byte_s
         if self.limits.comment_s and not self.comment_at:
@@ -132,4 +132,4 @@ class Sending(Asking):
         if self._chunked:
             data = chunk(data, done)
         if data:
-            upstream.transport.write(data)
+            self._plane.outbox.put(upstream.transport, data)

@@ -28,13 +28,14 @@ class Answering(asyncio.Protocol):
 
     __slots__ = (
         "_body", "_chunked", "_closing", "_early", "_exchange", "_front", "_head", "_in_head", "_lingering",
-        "_reading", "_tunnel", "_unread", "deadline", "request_id", "transport",
+        "_outbox", "_reading", "_tunnel", "_unread", "deadline", "request_id", "transport",
     )  # fmt: skip
 
     transport: asyncio.Transport
 
     def __init__(self, front: "Front") -> None:
         self._front = front
+        self._outbox = front.outbox
         self._exchange: Exchange | Later | None = None
         self._head: RequestHead | None = None
         """Of the request that is being answered."""
@@ -74,13 +75,13 @@ class Answering(asyncio.Protocol):
             self._closing = True
         end = CLOSE if self._closing else HEAD_END
         text = (head.message, front.date_line, said, extra, REQUEST_ID, self.request_id, end, body)
-        self.transport.write(b"".join(text))
+        self._outbox.put(self.transport, b"".join(text))
         if done:
             self._ended(now)
 
     def pass_on(self, data: bytes, framed: bytes) -> None:
         """A chunk of the answer, which may go on as it came."""
-        self.transport.write(framed if self._chunked else data)
+        self._outbox.put(self.transport, framed if self._chunked else data)
 
     def comment(self) -> None:
         """A comment of a stream that has not begun; the first one begins the answer (WHATWG HTML 9.2)."""
@@ -89,7 +90,7 @@ class Answering(asyncio.Protocol):
             self._early = self._chunked = True
             start = status_line(200) + b"Content-Type: text/event-stream\r\nCache-Control: no-cache\r\n"
             text = self._head_text(start, CHUNKED)
-        self.transport.write(text + chunk(b": still working\n\n", False))
+        self._outbox.put(self.transport, text + chunk(b": still working\n\n", False))
 
     def _respond_late(self, head: ResponseHead, body: bytes, done: bool, now: float) -> None:
         """The answer's head is out already: an error becomes an event."""
@@ -111,7 +112,7 @@ class Answering(asyncio.Protocol):
         if self._chunked:
             data = chunk(data, done)
         if data:
-            self.transport.write(data)
+            self._outbox.put(self.transport, data)
         if done:
             self._ended(now)
 
@@ -129,6 +130,7 @@ class Answering(asyncio.Protocol):
     def cut(self) -> None:
         """The answer stays unfinished, which the client must be able to tell from a whole one."""
         self._exchange = None
+        self._outbox.flush()
         if self._head is not None and self._head.http11:
             self.transport.close()
         else:
@@ -146,15 +148,16 @@ class Answering(asyncio.Protocol):
         self._tunnel = True
         self._closing = False
         lines = b"Connection: Upgrade\r\nUpgrade: websocket\r\n"
-        self.transport.write(self._head_text(head.message, lines))
+        self._outbox.put(self.transport, self._head_text(head.message, lines))
         data, self._unread = self._unread, b""
         if data and self._exchange is not None:
             self._exchange.from_tunnel(data)
 
     def tunnelled(self, data: bytes) -> None:
-        self.transport.write(data)
+        self._outbox.put(self.transport, data)
 
     def half_close(self) -> None:
+        self._outbox.flush()
         self.transport.write_eof()
 
     def answer(self, answer: Answer) -> None:
@@ -162,7 +165,7 @@ class Answering(asyncio.Protocol):
         lines = b"%bContent-Length: %d\r\n" % (answer.lines, len(answer.body))
         head = self._head_text(status_line(answer.status), lines)
         bodiless = self._head is not None and self._head.method == b"HEAD"
-        self.transport.write(head if bodiless else head + answer.body)
+        self._outbox.put(self.transport, head if bodiless else head + answer.body)
         self._ended(self._front.clock())
 
     def _drop_body(self) -> None:
@@ -187,6 +190,7 @@ class Answering(asyncio.Protocol):
             self._read()
 
     def _close(self) -> None:
+        self._outbox.flush()
         if self._body is None and self._head is not None:
             self.transport.close()
             return

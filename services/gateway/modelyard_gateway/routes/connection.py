@@ -106,7 +106,7 @@ class ClientConnection(Answering):
         else:
             self.deadline = front.clock() + front.limits.client_idle_s
             if b"expect" in head.fields and head.http11:
-                self.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")  # RFC 9110 section 10.1.1
+                self._outbox.put(self.transport, b"HTTP/1.1 100 Continue\r\n\r\n")  # RFC 9110 section 10.1.1
             opened.request_body(b"", False)
 
     def _read_body(self, body: Body) -> None:

@@ -49,6 +49,7 @@ class Front:
         self.new_id = new_id
         self.heads = Known(parse_request)
         self.clock = plane.clock
+        self.outbox = plane.outbox
         self.limits: Limits = plane.limits
         self.connections: set[ClientConnection] = set()
         self.draining = False
@@ -187,6 +188,7 @@ class Front:
     def drain(self) -> None:
         """Running exchanges may finish; idle connections are closed."""
         self.draining = True
+        self.outbox.flush()
         for connection in tuple(self.connections):
             connection.drain()
         if not self.connections:
