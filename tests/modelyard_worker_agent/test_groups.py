@@ -45,7 +45,7 @@ def all_gone(group: Group) -> bool:
     return not group.servers(0) and not group.servers(1)
 
 
-async def test_it_starts_in_order_serves_restarts_once_for_a_dead_member_and_stops_whole(
+async def test_it_starts_in_order_serves_restarts_once_for_a_dead_or_a_stuck_member_and_stops_whole(
     group: Group, model: Path
 ) -> None:
     await group.is_placed(model, MP)
@@ -76,6 +76,14 @@ async def test_it_starts_in_order_serves_restarts_once_for_a_dead_member_and_sto
     assert is_gone(running.pid)
     assert (await chat(again.model_dump())).status_code == 200
     assert [fact.type for fact in await group.story()].count("InstanceFailed") == 1
+    assert (len(group.servers(0)), len(group.servers(1))) == (1, 1)
+
+    [member] = group.servers(1)
+    member.send_signal(signal.SIGSTOP)
+    stuck = await group.fact("InstanceFailed", count=2)
+    assert (stuck.worker_id, stuck.cause) == (4, "unresponsive")
+    assert stuck.message.startswith("on w4 (rank 1 of 2): one of its processes was stopped")
+    await group.fact("InstanceRunning", count=3)
     assert (len(group.servers(0)), len(group.servers(1))) == (1, 1)
 
     await group.deletes()

@@ -24,4 +24,4 @@ def _thread(task: Path) -> Thread:
     """Raises OSError when it is gone, ValueError where there is no such account."""
     ran_ns, waited_ns, _ = (task / "schedstat").read_text().split()
     state = (task / "stat").read_text().rpartition(")")[2].split()[0]
-    return Thread(int(ran_ns) * NS, int(waited_ns) * NS, state == "R")
+    return Thread(int(ran_ns) * NS, int(waited_ns) * NS, state == "R", stopped=state in ("T", "t"))

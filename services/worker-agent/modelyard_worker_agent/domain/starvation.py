@@ -16,6 +16,8 @@ class Thread:
     waited_s: float = 0.0
     runnable: bool = False
     """Right now it runs or waits for a processor, as opposed to sleeping or being stopped."""
+    stopped: bool = False
+    """By a signal, or by who debugs it: it does not go on by itself."""
 
 
 def is_starved(before: Mapping[int, Thread], now: Mapping[int, Thread], elapsed_s: float) -> bool:

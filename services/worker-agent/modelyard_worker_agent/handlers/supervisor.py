@@ -24,6 +24,7 @@ from modelyard_worker_agent.handlers.machine import Machine
 from modelyard_worker_agent.handlers.measuring import when_served
 from modelyard_worker_agent.handlers.probing import Hearers, Probing
 from modelyard_worker_agent.handlers.starting import NotStarted, launched_unknown, start
+from modelyard_worker_agent.handlers.stuck_parts import until_stuck
 from modelyard_worker_agent.handlers.telling import Telling, is_subordinate
 from modelyard_worker_agent.ports import Listening, Process
 
@@ -158,29 +159,32 @@ class Supervisor:
         self._prune()
 
     async def _watch(self, want: Want) -> None:
-        """Until the model server ends: first until it answers, then that it goes on answering."""
+        """Until the model server ends, or is found to hang."""
         process = self._process
         if process is None:
             return
-        if is_subordinate(want):  # whether the whole answers, the primary's agent sees
-            await self._machine.executor.until_ended(process)
-            await self._ended(want)
-            return
-        looks = self._probing(want, process)
-        probing = asyncio.create_task(looks.until_hung(ran_before=self._healthy is not None))
+        watches = [asyncio.create_task(watch) for watch in self._watches(want, process)]
         measuring = asyncio.create_task(self._measure(want, process))
         ending = asyncio.create_task(self._machine.executor.until_ended(process))
         try:
-            await asyncio.wait({probing, ending}, return_when=asyncio.FIRST_COMPLETED)
-            hung = probing.result() if probing.done() and self._machine.executor.alive(process) else None
+            await asyncio.wait({*watches, ending}, return_when=asyncio.FIRST_COMPLETED)
+            found = [watch.result() for watch in watches if watch.done()]
         finally:
-            for task in (probing, measuring, ending):
+            for task in (*watches, measuring, ending):
                 task.cancel()
-        if hung is not None:
+        if found and self._machine.executor.alive(process):
             await self._machine.executor.stop(process, grace_s=1.0)
-            await self._failed(hung)
+            await self._failed(found[0])
             return
         await self._ended(want)
+
+    def _watches(self, want: Want, process: Process) -> list[Coroutine[None, None, Failure]]:
+        """Each ends when it finds that the server hangs. Whether a group as a whole answers, the primary's
+        agent sees."""
+        watches = [] if want.group is None else [until_stuck(self._machine, process)]
+        if not is_subordinate(want):
+            watches.append(self._probing(want, process).until_hung(ran_before=self._healthy is not None))
+        return watches
 
     async def _measure(self, want: Want, process: Process) -> None:
         """Once a start."""
