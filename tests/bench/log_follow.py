@@ -33,7 +33,9 @@ async def measure() -> list[Figure]:
             bare, followed = await _rounds(directory, client, ident, size)
     base, found = median(bare), median(followed)
     return [
-        Figure("bare nats-py request and reply, 128 KiB each", size / base / 1e6, "MB/s", 1.0),
+        Figure(
+            f"bare nats-py request and reply, {CHUNK_BYTES >> 10} KiB each", size / base / 1e6, "MB/s", 1.0
+        ),
         Figure("following a log through the api", size / found / 1e6, "MB/s", base / found),
     ]
 

@@ -157,10 +157,15 @@ class DownloadLogQuestion(RangeQuestion):
 class LogAnswer(Contract):
     found: bool
     message: str = ""
-    text: str = ""
+    said: bytes = Field(default=b"", exclude=True, repr=False)
+    """As it stands in the log. It travels beside the rest, which is JSON."""
     attempt: int = 0
     next_offset: int = 0
     more: bool = False
     """True if the file holds more right now."""
     ended: bool = False
     """True if nothing will be added: the model server of this attempt, or the download, has ended."""
+
+    @property
+    def text(self) -> str:
+        return self.said.decode(errors="replace")

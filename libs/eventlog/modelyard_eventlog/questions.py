@@ -11,7 +11,7 @@ from nats.aio.msg import Msg
 from pydantic import ValidationError
 
 from modelyard_eventlog import subjects
-from modelyard_eventlog.wire import encode
+from modelyard_eventlog.wire import decode_answer, encode, encode_answer
 
 Q = TypeVar("Q", bound=Contract)
 A = TypeVar("A", bound=Contract)
@@ -43,7 +43,7 @@ class Questions:
         except (nats.errors.Error, TimeoutError, OSError) as error:
             raise NoAnswer(f"{_name(worker_id)} did not answer within {timeout_s:g} s") from error
         try:
-            return answer_type.model_validate_json(reply.data)
+            return decode_answer(answer_type, reply.data)
         except ValidationError as error:
             raise NoAnswer(
                 f"{_name(worker_id)} could not answer: {reply.data[:200].decode(errors='replace')}"
@@ -66,7 +66,7 @@ class Questions:
             except ValidationError as error:
                 await message.respond(str(error).encode())
                 return
-            await message.respond(encode(await handler(question)))
+            await message.respond(encode_answer(await handler(question)))
 
         await self._nc.subscribe(subjects.question(worker_id, kind), cb=respond)
 

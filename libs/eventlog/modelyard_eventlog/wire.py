@@ -2,12 +2,16 @@
 
 from collections.abc import Mapping
 from datetime import datetime
+from typing import TypeVar
 
 from modelyard_contracts.base import Contract, Event, utc
 from modelyard_contracts.envelope import Cause, Recorded, parse_body
+from modelyard_contracts.messages import LogAnswer
 
 from modelyard_eventlog.log import AnyRecorded
 from modelyard_eventlog.subjects import subject_of
+
+A = TypeVar("A", bound=Contract)
 
 MAX_EVENT_BYTES = 256 * 1024
 MSG_ID = "Nats-Msg-Id"
@@ -104,3 +108,16 @@ def decode_event(seq: int, nats_subject: str, headers: Mapping[str, str], body: 
 
 def encode(message: Contract) -> bytes:
     return message.model_dump_json().encode()
+
+
+def encode_answer(answer: Contract) -> bytes:
+    """What a log said follows, as it is, behind the line that the rest is."""
+    head = encode(answer)
+    return b"\n".join((head, answer.said)) if isinstance(answer, LogAnswer) else head
+
+
+def decode_answer(kind: type[A], data: bytes) -> A:
+    """Raises `pydantic.ValidationError`."""
+    head, _, said = data.partition(b"\n")
+    answer = kind.model_validate_json(head)
+    return answer.model_copy(update={"said": said}) if isinstance(answer, LogAnswer) else answer

@@ -1,4 +1,5 @@
 import asyncio
+import json
 from pathlib import Path
 
 import pytest
@@ -43,7 +44,7 @@ async def test_a_follower_gets_each_byte_once(log: Path) -> None:
         parts.append(answer.text)
         offset, more = answer.next_offset, answer.more
 
-    assert len(parts) > 2
+    assert len(parts) > 1
     assert "".join(parts) == log.read_text()
 
 
@@ -64,7 +65,7 @@ def test_last_lines_fit_into_a_fact_whatever_was_logged(log: Path, byte: bytes) 
     lines = last_lines(StartLog(log.parent))
 
     assert lines[-1] == "the end"
-    assert len(LogAnswer(found=True, text="\n".join(lines)).model_dump_json().encode()) < 200_000
+    assert len(json.dumps(lines).encode()) < 200_000
 
 
 async def test_who_waits_hears_as_soon_as_there_is_more(log: Path) -> None:

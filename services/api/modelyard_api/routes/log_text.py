@@ -37,30 +37,30 @@ def as_text(context: Context, first: LogAnswer, beyond: Beyond, *, follow: bool)
     return StreamingResponse(_whole(first, beyond), media_type="text/plain; charset=utf-8")
 
 
-async def _whole(answer: LogAnswer, beyond: Beyond) -> AsyncIterator[str]:
+async def _whole(answer: LogAnswer, beyond: Beyond) -> AsyncIterator[bytes]:
     """What comes next is asked for while what is here is sent."""
     while answer.more:
         coming = asyncio.create_task(beyond(answer, 0))
         try:
-            yield answer.text
+            yield answer.said
             answer = await coming
         finally:
             coming.cancel()
-    yield answer.text
+    yield answer.said
 
 
-async def _followed(context: Context, answer: LogAnswer, beyond: Beyond) -> AsyncIterator[str]:
+async def _followed(context: Context, answer: LogAnswer, beyond: Beyond) -> AsyncIterator[bytes]:
     """Until nothing can be added, or the log is gone."""
     while not answer.ended and not context.stopping.is_set():
         coming = asyncio.create_task(_patiently(context, answer, beyond))
         try:
-            yield answer.text
+            yield answer.said
             answer = await coming
         except Refusal:
             return
         finally:
             coming.cancel()
-    yield answer.text
+    yield answer.said
 
 
 async def _patiently(context: Context, answer: LogAnswer, beyond: Beyond) -> LogAnswer:

@@ -10,10 +10,11 @@ from modelyard_contracts.messages import DownloadLogQuestion, LogAnswer, LogQues
 from modelyard_worker_agent.launchers.shim import log_parts
 
 LOG = "log.txt"
-CHUNK_BYTES = 128 * 1024
-"""Of one answer. As JSON it may grow sixfold, and must stay below NATS's 1 MiB."""
+CHUNK_BYTES = 512 * 1024
+"""Of one answer, which must stay below NATS's 1 MiB."""
 TAIL_BLOCK = 64 * 1024
 LAST_LINES = 100
+LAST_BYTES = 128 * 1024
 LAST_CHARACTERS = 32 * 1024
 """Of the last lines in a fact. As JSON they may grow sixfold, and the log keeps events up to 256 KiB."""
 LOOK_S = 0.1
@@ -82,7 +83,7 @@ def _read(parts: Sequence[tuple[int, Path]], place: int, count: int) -> bytes:
 
 
 def last_lines(log: StartLog, count: int = LAST_LINES) -> tuple[str, ...]:
-    _, text = log.read(max(0, log.size - CHUNK_BYTES), CHUNK_BYTES)
+    _, text = log.read(max(0, log.size - LAST_BYTES), LAST_BYTES)
     lines = [line[:1000] for line in text.decode(errors="replace").splitlines()[-count:]]
     while sum(len(line) for line in lines) > LAST_CHARACTERS:
         del lines[0]
@@ -154,7 +155,7 @@ async def range_of(directory: Path, asked: RangeQuestion, has_ended: Callable[[]
     more = place + len(data) < size
     return LogAnswer(
         found=True,
-        text=data.decode(errors="replace"),
+        said=data,
         next_offset=place + len(data),
         more=more,
         ended=ended and not more,
