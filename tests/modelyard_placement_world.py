@@ -18,8 +18,11 @@ from modelyard_models.estimate import Beside
 from modelyard_models.layout import Layout
 from modelyard_models.need import Confidence, DeviceNeed, HostNeed, MemoryNeed, Part
 from modelyard_placement.claims import Sizer
+from modelyard_placement.counts import Counts, counts_of
 from modelyard_placement.demand import Demand, demand_of
+from modelyard_placement.index import Index
 from modelyard_placement.picture import DeviceView, Holding, Picture, WorkerView
+from modelyard_placement.survey import Looks, Survey
 
 GIB = 1024**3
 LAYERS = 8
@@ -75,6 +78,12 @@ def plain_estimate(
 
 def sizer() -> Sizer:
     return Sizer(plain_estimate)
+
+
+def survey_of(rooms: Index, wanted: Demand, looks: Looks | None = None) -> Survey:
+    counts = counts_of(wanted)
+    assert isinstance(counts, Counts)
+    return Survey(rooms, wanted, counts, sizer(), looks=looks)
 
 
 def model(gib: int, **config: Any) -> ModelFacts:

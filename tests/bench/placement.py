@@ -8,14 +8,18 @@ from itertools import count, cycle, islice
 
 from bench.report import Figure
 from modelyard_contracts.deployments import Backend, DeploymentSpec, PlacementStrategy, Source
+from modelyard_contracts.events import Decision
 from modelyard_contracts.models import ModelFacts
 from modelyard_placement.claims import Sizer
+from modelyard_placement.counts import Counts, counts_of
 from modelyard_placement.demand import Demand, demand_of
 from modelyard_placement.index import Index
 from modelyard_placement.picture import DeviceView, Holding, Picture, WorkerView
 from modelyard_placement.place import Placement, place_in
 from modelyard_placement.rooms import Rooms, ScannedRooms
+from modelyard_placement.survey import Survey
 from modelyard_placement.workload import Metadata
+from modelyard_scheduler.domain.surveys import told_of
 
 GIB = 1024**3
 WORKERS = (10, 100, 1000, 5000)
@@ -24,6 +28,7 @@ INSTANCES = 10_000
 MEASURED = 1000
 SCANNED = 10
 DEPLOYMENTS = 200
+EXPLAINED, REPLICAS = 4, 100
 CONFIG = {
     "architectures": ["LlamaForCausalLM"],
     "model_type": "llama",
@@ -120,8 +125,36 @@ async def measure() -> list[Figure]:
             Figure(f"{workers} workers: claims held", len(picture.holdings), ""),
         ]
         assert placed == min(MEASURED, 2 * workers), placed
+        figures += _explained(index, numbers, sizer, seconds)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     return [*figures, Figure("memory of the process at most", peak, "MiB", target="<= 500")]
+
+
+def _explained(index: Index, numbers: Iterator[int], sizer: Sizer, plain: float) -> list[Figure]:
+    """Replicas of a few deployments, each decision with what every worker and device was to it, as JSON. The
+    first of a deployment has to look at all workers."""
+    workers = sum(1 for _ in index.everyone())
+    first, again, size, replicas = 0.0, 0.0, 0, min(REPLICAS, workers)
+    for demand in demands()[:EXPLAINED]:
+        counts = counts_of(demand)
+        assert isinstance(counts, Counts)
+        started = time.process_time()
+        survey = Survey(index, demand, counts, sizer)
+        told_of(survey)
+        looked = time.process_time()
+        for _ in range(replicas):
+            settle(index, index.take, demand, next(numbers), sizer)
+            assert survey.follow(index, demand)
+            decision = Decision(policy="", decided_at_seq=0, **told_of(survey)._asdict())
+            size = max(size, len(decision.model_dump_json()))
+        first, again = first + looked - started, again + time.process_time() - looked
+    first, again = first / EXPLAINED, again / EXPLAINED / replicas
+    told = f"{workers} workers: placement with its explanation"
+    return [
+        Figure(told, again * 1e3, "ms", again / plain, "of the placement alone"),
+        Figure(f"{workers} workers: first look for a deployment", first * 1e3, "ms"),
+        Figure(f"{workers} workers: a decision at most", size / 1e3, "kB", None, "<= 256"),
+    ]
 
 
 def _nothing(_: Holding) -> None:

@@ -86,7 +86,9 @@ async def test_placements_are_explained_to_people_and_scripts(stack: Stack, tiny
         assert f"Placed on {here['worker_name']}" in said
         assert "zone=nowhere" in cli(stack, "explain", waiting["name"])
         assert "Each of 1 workers when this was decided:" in cli(stack, "explain", "--full", "explained")
-        decided = (await api.get(f"/v2/model-instances/{here['id']}/explain")).json()["decision"]
+        told = (await api.get(f"/v2/model-instances/{here['id']}/explain", params={"full": "true"})).json()
+        decided = told["decision"]
+        assert [(look["worker"], look["check"]) for look in decided["looks"]] == [(here["worker_name"], None)]
         assert "byte for byte" in cli(stack, "replay", str(decided["sequence"]))
         for ident in (made["id"], waits["id"]):
             await api.delete(f"/v2/models/{ident}")

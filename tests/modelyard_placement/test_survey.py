@@ -6,25 +6,19 @@ from dataclasses import replace
 from hypothesis import given
 from hypothesis import strategies as st
 from modelyard_contracts.deployments import Alike, Backend
-from modelyard_placement.counts import Counts, counts_of
 from modelyard_placement.demand import Demand
 from modelyard_placement.index import Index
 from modelyard_placement.picture import Holding, Picture, WorkerView
 from modelyard_placement.place import Placement, place
-from modelyard_placement.survey import Looks, Survey, alike
-from modelyard_placement_world import demand, demands, device, held, pictures, sizer, worker
+from modelyard_placement.survey import Looks
+from modelyard_placement.verdicts import alike
+from modelyard_placement_world import demand, demands, device, held, pictures, sizer, survey_of, worker
 
 Said = tuple[Alike, ...]
 
 
 def surveyed(picture: Picture, wanted: Demand) -> Said:
     return alike(survey_of(Index(picture), wanted).rows)
-
-
-def survey_of(rooms: Index, wanted: Demand, looks: Looks | None = None) -> Survey:
-    counts = counts_of(wanted)
-    assert isinstance(counts, Counts)
-    return Survey(rooms, wanted, counts, sizer(), looks=looks)
 
 
 def of_worker(said: Said, ident: int) -> list[tuple[Alike, tuple[str, ...]]]:
@@ -79,19 +73,34 @@ def alone_with(picture: Picture, one: WorkerView) -> Picture:
 
 
 @given(picture=pictures(), wanted=demands(), data=st.data())
-def test_what_was_taken_meanwhile_is_looked_at_again(
+def test_what_changed_meanwhile_is_looked_at_again(
     picture: Picture, wanted: Demand, data: st.DataObject
 ) -> None:
     rooms = Index(picture)
     survey = survey_of(rooms, wanted)
+    survey.pages(1)
     for number in range(3 if picture.workers else 0):
         one = data.draw(st.sampled_from(picture.workers))
         taken: Holding = held(f"new-{number}", one.ident, {gpu.key: 2 for gpu in one.devices[:1]}, ram=1)
         rooms.take(replace(taken, deployment=data.draw(st.sampled_from(["chat", "other"]))))
-        room = rooms.room(one.ident)
-        assert room is not None
-        survey.look_again(room)
-    assert alike(survey.rows) == alike(survey_of(rooms, wanted).rows)
+        if data.draw(st.booleans()):
+            rooms.put_worker(replace(one, maintenance=True))
+        if data.draw(st.booleans()):
+            assert survey.follow(rooms, wanted)
+    assert survey.follow(rooms, wanted)
+    anew = survey_of(rooms, wanted)
+    assert alike(survey.rows) == alike(anew.rows)
+    assert survey.pages(1) == anew.pages(1)
+
+
+def test_a_survey_is_made_anew_for_others_and_where_workers_come_or_go() -> None:
+    rooms, wanted = Index(Picture((worker(1, device(0)),))), demand(4)
+    survey = survey_of(rooms, wanted)
+    assert survey.follow(rooms, wanted)
+    assert not survey.follow(rooms, demand(5))
+    assert not survey.follow(Index(Picture((worker(1, device(0)),))), wanted)
+    rooms.put_worker(worker(2, device(0)))
+    assert not survey.follow(rooms, wanted)
 
 
 @given(picture=pictures(), other=pictures(), asked=st.lists(demands(), min_size=1, max_size=4))

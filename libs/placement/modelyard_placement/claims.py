@@ -202,9 +202,18 @@ def _share(backend: str, device: DeviceNeed | None, total_bytes: int, *, fits: b
         return Share(0, 0)
     claim = device.claim_bytes
     beside = min(device.beside_bytes, max(0, total_bytes - claim))  # shares are rounded up
+    if backend == Backend.VLLM and claim:
+        beside = min(beside, _left_by_equal_shares(claim, total_bytes))
     if not fits:
         return Share(claim, max(claim + beside, device.needed_bytes), beside)
     return Share(claim, claim, beside, beside if backend == Backend.VLLM else 0)
+
+
+def _left_by_equal_shares(claim: int, total_bytes: int) -> int:
+    """For each, of a card that has as many of them as it holds: two halves have room on it, as their flags
+    say, though their contexts have none beside them."""
+    count = max(1, total_bytes // claim)
+    return max(0, total_bytes - count * claim) // count
 
 
 def _kv_cache_ram(demand: Demand, shares: Sequence[Share]) -> int:

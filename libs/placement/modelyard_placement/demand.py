@@ -10,6 +10,7 @@ from modelyard_contracts.parameters import split_parameters
 from modelyard_models.backends import default_backend
 
 from modelyard_placement.backends import BackendRules, rules_of
+from modelyard_placement.picture import Holding
 
 PathSaid = bool | str
 """Whether a worker has the local path, or why it could not say."""
@@ -41,6 +42,15 @@ class Demand:
     @property
     def gpu_ids(self) -> tuple[str, ...]:
         return self.spec.gpu_selector.gpu_ids if self.spec.gpu_selector else ()
+
+    def download_bytes(self) -> int:
+        """What its files take of a disk that does not have them."""
+        if self.model is None or self.spec.source is Source.LOCAL_PATH:
+            return 0
+        return self.model.weight_bytes
+
+    def holding(self, instance: Hashable, worker: int, claim: Claim) -> Holding:
+        return Holding(instance, self.deployment, worker, claim, self.location, self.download_bytes())
 
     @property
     def may_span(self) -> bool:

@@ -29,7 +29,7 @@ class Obstacles:
         self._nearest = _Nearest(search, list(steps(search)))
 
     def of(self, room: Room) -> list[Reason]:
-        stands_against = worker_obstacle(self._search.demand, room.worker)
+        stands_against = worker_obstacle(self._search.demand, room)
         return [stands_against] if stands_against else _of_worker(self._search, room, self._nearest)
 
 

@@ -6,6 +6,7 @@ from modelyard_contracts.deployments import Backend, LabelExpression, Reason, So
 from modelyard_placement.backends import KV_CACHE_DEVICES, QUANTIZATION_CAPABILITY, Capability, capability
 from modelyard_placement.demand import Demand
 from modelyard_placement.picture import READY, DeviceKind, DeviceView, WorkerView
+from modelyard_placement.room import Room
 from modelyard_placement.sizes import gib
 
 CHECKS = (
@@ -31,8 +32,8 @@ CHECKS = (
 """In the order in which they are looked at."""
 
 
-def worker_obstacle(demand: Demand, worker: WorkerView) -> Reason | None:
-    return standing_obstacle(demand, worker) or file_obstacle(demand, worker)
+def worker_obstacle(demand: Demand, room: Room) -> Reason | None:
+    return standing_obstacle(demand, room.worker) or file_obstacle(demand, room)
 
 
 def standing_obstacle(demand: Demand, worker: WorkerView) -> Reason | None:
@@ -46,9 +47,9 @@ def standing_obstacle(demand: Demand, worker: WorkerView) -> Reason | None:
     )
 
 
-def file_obstacle(demand: Demand, worker: WorkerView) -> Reason | None:
+def file_obstacle(demand: Demand, room: Room) -> Reason | None:
     """What depends on the model's files."""
-    return _no_path(demand, worker) or _no_disk(demand, worker)
+    return _no_path(demand, room.worker) or _no_disk(demand, room)
 
 
 def device_obstacle(demand: Demand, worker: WorkerView, device: DeviceView) -> Reason | None:
@@ -203,17 +204,20 @@ def _no_path(demand: Demand, worker: WorkerView) -> Reason | None:
     return Reason(worker=worker.name, check="local_path", needed=path, message=message)
 
 
-def _no_disk(demand: Demand, worker: WorkerView) -> Reason | None:
-    """Files that are there already need no more room."""
-    free, needed = worker.disk_free_bytes, demand.model.weight_bytes if demand.model else 0
-    if free is None or demand.spec.source is Source.LOCAL_PATH or needed <= free:
+def _no_disk(demand: Demand, room: Room) -> Reason | None:
+    """Files that are there already, or come for another instance, need no more room."""
+    worker, free, needed = room.worker, room.disk_free(), demand.download_bytes()
+    if free is None or needed <= free:
         return None
-    if demand.location in worker.files:
+    if demand.location in worker.files | worker.arriving | room.coming.keys():
         return None
+    has = f"{worker.name} has {gib(max(free, 0))} of disk free"
+    if room.coming:
+        has += f" beside {gib(sum(room.coming.values()))} for models of instances that are placed there"
     return Reason(
         worker=worker.name,
         check="disk",
         needed=needed,
-        available=free,
-        message=f"{worker.name} has {gib(free)} of disk free, the files of the model take {gib(needed)}",
+        available=max(free, 0),
+        message=f"{has}, the files of the model take {gib(needed)}",
     )

@@ -49,6 +49,8 @@ class Index:
         """Positions, in the order in which they changed; as complements where the worker itself changed."""
         self._dropped = 0
         """Changes that are not kept any more."""
+        self._numbering = 0
+        """Of the positions, which changes when workers come or go."""
         self._of_deployment: dict[Hashable, set[int]] = {}
         self._near: dict[str, set[int]] = {}
         self._renumber()
@@ -118,10 +120,22 @@ class Index:
         position = self._position(worker)
         return None if position is None else self._rooms[position]
 
+    def mark(self) -> tuple[int, int]:
+        """For `changed_since`."""
+        return self._numbering, self._dropped + len(self._changes)
+
+    def changed_since(self, mark: tuple[int, int]) -> set[int] | None:
+        """Workers, or something on them. None: not known any more."""
+        numbering, seen = mark
+        if numbering != self._numbering or seen < self._dropped:
+            return None
+        changes = self._changes[seen - self._dropped :]
+        return {self._idents[~change if change < 0 else change] for change in changes}
+
     def eligible(self, demand: Demand) -> Iterator[Room]:
         among = self._few(demand)
         rooms = self._rooms if among is None else [self._rooms[position] for position in sorted(among)]
-        return (room for room in rooms if worker_obstacle(demand, room.worker) is None)
+        return (room for room in rooms if worker_obstacle(demand, room) is None)
 
     def ranked(
         self, demand: Demand, policy: PlacementStrategy, metric: Metric, least: int, *, bare: bool = False
@@ -137,7 +151,7 @@ class Index:
         signature = _signature(demand, policy, metric, bare=bare, of_deployment=several)
         for position in self._order(signature, demand).best(least, near):
             room = self._rooms[position]
-            if (several or position not in mine) and file_obstacle(demand, room.worker) is None:
+            if (several or position not in mine) and file_obstacle(demand, room) is None:
                 yield rank_of(room, demand, policy, metric, least), room
         if not several:
             yield from self._each(mine, demand, policy, metric, least, bare=bare)
@@ -158,7 +172,7 @@ class Index:
             (rank_of(room, demand, policy, metric, least), room)
             for room in rooms
             if room_bytes(room, metric) >= least and not (bare and room.worker.devices)
-            if worker_obstacle(demand, room.worker) is None
+            if worker_obstacle(demand, room) is None
         ]
         yield from sorted(fitting, key=lambda one: one[0])
 
@@ -224,6 +238,7 @@ class Index:
         self._orders.clear()
         self._changes.clear()
         self._dropped = 0
+        self._numbering += 1
         self._kinds = None
         self._of_deployment = {}
         self._near = {}

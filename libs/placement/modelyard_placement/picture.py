@@ -62,6 +62,9 @@ class WorkerView:
     files: frozenset[str] = frozenset()
     """Locations of models whose files are there already."""
     disk_free_bytes: int | None = None
+    """For further models, when it was measured."""
+    arriving: frozenset[str] = frozenset()
+    """Locations of models whose download that measure counts already."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +75,10 @@ class Holding:
     deployment: Hashable
     worker: int
     claim: Claim
+    location: str = ""
+    """Of its model."""
+    download_bytes: int = 0
+    """What its files take of a disk that does not have them."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,6 +19,7 @@ class Room:
         "_devices",
         "_frees",
         "_likeness",
+        "coming",
         "crowd",
         "device_crowd",
         "free",
@@ -37,6 +38,8 @@ class Room:
         self.device_crowd: dict[str, int] = {device.key: 0 for device in worker.devices}
         self.free: dict[str, int] = {}
         self.ram_free = 0
+        self.coming: dict[str, int] = {}
+        """Bytes that models of instances here will take of the disk, by location: each counts once."""
         self._devices: dict[DeviceKind, list[DeviceView]] = {}
         for device in worker.devices:
             self._devices.setdefault(device.kind, []).append(device)
@@ -45,18 +48,18 @@ class Room:
         for holding in holdings:
             self._count(holding, 1)
             self.holdings[holding.instance] = holding
-        self._measure()
+        self.measure()
 
     def take(self, holding: Holding) -> None:
         """A second claim of the same instance takes the place of the first."""
         self._forget(holding.instance)
         self.holdings[holding.instance] = holding
         self._count(holding, 1)
-        self._measure()
+        self.measure()
 
     def give_back(self, instance: Hashable) -> None:
         self._forget(instance)
-        self._measure()
+        self.measure()
 
     def same(self, deployment: Hashable) -> int:
         """How many instances of this deployment are on it."""
@@ -88,6 +91,11 @@ class Room:
         """The room of its devices of this kind, the roomiest first."""
         return self._frees.get(kind, [])
 
+    def disk_free(self) -> int | None:
+        """Less what comes; None if it is not known."""
+        free = self.worker.disk_free_bytes
+        return None if free is None else free - sum(self.coming.values())
+
     def likeness(self) -> Hashable:
         """Equal for workers whose devices and memory are alike and as free and as crowded."""
         if self._likeness is None:
@@ -113,9 +121,15 @@ class Room:
             if device in self.device_crowd:
                 self.device_crowd[device] += by
 
-    def _measure(self) -> None:
+    def measure(self) -> None:
+        """What is free follows from the worker and all holdings."""
         worker = self.worker
         self._likeness = None
+        self.coming = {
+            holding.location: holding.download_bytes
+            for holding in self.holdings.values()
+            if holding.download_bytes and holding.location not in worker.files | worker.arriving
+        }
         claims = [holding.claim for holding in self.holdings.values()]
         ram_claimed = sum(claim.ram_bytes for claim in claims)
         taken: dict[str, int] = defaultdict(int)

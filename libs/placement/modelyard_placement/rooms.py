@@ -77,7 +77,7 @@ class ScannedRooms:
         yield from sorted(found, key=lambda one: one[0])
 
     def eligible(self, demand: Demand) -> Iterator[Room]:
-        return (room for room in self._rooms if worker_obstacle(demand, room.worker) is None)
+        return (room for room in self._rooms if worker_obstacle(demand, room) is None)
 
     def everyone(self) -> Iterable[Room]:
         return self._rooms

@@ -12,7 +12,7 @@ from modelyard_contracts.deployments import PlacementStrategy
 
 from modelyard_placement.room import Room
 
-VERSION = 4
+VERSION = 5
 Rank = tuple[int, ...]
 SPREAD = PlacementStrategy.SPREAD
 BINPACK = PlacementStrategy.BINPACK

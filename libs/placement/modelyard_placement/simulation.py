@@ -73,9 +73,9 @@ def _settle(
 ) -> Placement | Unplaceable:
     result = place_in(rooms, demand, policy, sizer)
     if isinstance(result, Placement):
-        rooms.take(Holding(instance, demand.deployment, result.worker.ident, result.claim))
+        rooms.take(demand.holding(instance, result.worker.ident, result.claim))
         for part in result.subordinates:
-            rooms.take(Holding(instance, demand.deployment, part.worker_id, part.claim))
+            rooms.take(demand.holding(instance, part.worker_id, part.claim))
     return result
 
 

@@ -1,53 +1,30 @@
 """What every worker and device is to a demand: its score by part, or the first check that fails there.
 
-Each worker is looked at as if it were the only one. Rooms that are alike are looked at once, and what is the
-same of many is said once: no worker is missing, however many there are.
+Each worker is looked at as if it were the only one. Rooms that are alike are looked at once, and again only
+what changed.
 """
 
 from collections import OrderedDict
-from collections.abc import Hashable, Iterable, Mapping, Sequence
-from typing import NamedTuple
+from collections.abc import Hashable, Iterable, Sequence
 
-from modelyard_contracts.deployments import Alike, Candidate, Members, Reason
+from modelyard_contracts.deployments import Candidate, Reason
 
 from modelyard_placement.claims import Sizer
 from modelyard_placement.counts import Counts
 from modelyard_placement.demand import Demand
 from modelyard_placement.explain import Obstacles
-from modelyard_placement.filters import CHECKS, worker_obstacle
+from modelyard_placement.filters import worker_obstacle
+from modelyard_placement.index import NOBODY, Index
+from modelyard_placement.pages import pack, page_of, text
 from modelyard_placement.place import candidate
 from modelyard_placement.room import Room
 from modelyard_placement.rooms import OneRoom, Rooms
 from modelyard_placement.search import Search, search_in
 from modelyard_placement.strategies import steps, take
+from modelyard_placement.verdicts import Row, Rows, Verdict
 
 MOST_DEMANDS, MOST_ROOMS = 64, 20_000
 """That are remembered."""
-MOST_GROUPS = 64
-"""With more different ones, those of a check are told together, with the least and the most."""
-
-Amount = int | str | None
-Parts = tuple[tuple[str, float], ...]
-
-
-class Verdict(NamedTuple):
-    check: str | None
-    """None: nothing stands against it."""
-    needed: Amount = None
-    available: Amount = None
-    score: float | None = None
-    parts: Parts = ()
-
-
-class Row(NamedTuple):
-    """Of some devices of a worker, or of the worker where it names none."""
-
-    devices: tuple[str, ...]
-    verdict: Verdict
-
-
-Rows = tuple[Row, ...]
-NOBODY: frozenset[int] = frozenset()
 HELD: Rows = (Row((), Verdict("held")),)
 
 
@@ -69,17 +46,19 @@ class Looks:
 
 
 class Survey:
-    """Of one demand; `held` are workers that are kept for somebody else."""
+    """Of one demand, as the rooms are when it is made or follows them; `held` are workers that are kept for
+    somebody else."""
 
     def __init__(
         self,
-        rooms: Rooms,
+        rooms: Index,
         demand: Demand,
         counts: Counts,
         sizer: Sizer,
         held: frozenset[int] = NOBODY,
         looks: Looks | None = None,
     ) -> None:
+        self._rooms = rooms
         self._demand = demand
         self._counts = counts
         self._sizer = sizer
@@ -87,12 +66,41 @@ class Survey:
         self._location = demand.location
         self._known = (looks or Looks()).of(demand, rooms)
         self._obstacles = Obstacles(self._search(rooms))
+        self._kinds = rooms.kinds, rooms.mixed_types
+        self._mark = rooms.mark()
         self.rows = {room.worker.ident: self._of(room) for room in rooms.everyone()}
-        """By worker."""
+        """By worker, in the order of their ids."""
+        self._pages: dict[int, dict[int, _Page]] = {}
 
-    def look_again(self, room: Room) -> None:
-        """At a room of which something was taken or given back."""
-        self.rows[room.worker.ident] = self._of(room)
+    def follow(self, rooms: Index, demand: Demand) -> bool:
+        """Looks again at what changed since. False: it has to be made anew."""
+        if rooms is not self._rooms or demand != self._demand:
+            return False
+        changed = rooms.changed_since(self._mark)
+        if changed is None or (rooms.kinds, rooms.mixed_types) != self._kinds:
+            return False
+        self._mark = rooms.mark()
+        for ident in changed:
+            room = rooms.room(ident)
+            if room is not None:
+                self._look_again(ident, room)
+        return True
+
+    def pages(self, unit: int) -> tuple[str, ...]:
+        """What `rows` holds, packed; amounts of bytes in `unit`."""
+        if unit not in self._pages:
+            self._pages[unit] = {}
+            for ident, rows in self.rows.items():
+                self._pages[unit].setdefault(page_of(ident), _Page(unit)).put(ident, rows)
+        return tuple(page.packed() for page in self._pages[unit].values())
+
+    def _look_again(self, ident: int, room: Room) -> None:
+        rows = self._of(room)
+        if rows == self.rows[ident]:
+            return
+        self.rows[ident] = rows
+        for pages in self._pages.values():
+            pages[page_of(ident)].put(ident, rows)
 
     def _search(self, rooms: Rooms) -> Search:
         demand = self._demand
@@ -101,7 +109,7 @@ class Survey:
     def _of(self, room: Room) -> Rows:
         if room.worker.ident in self._held:
             return HELD
-        obstacle = worker_obstacle(self._demand, room.worker)
+        obstacle = worker_obstacle(self._demand, room)
         if obstacle is not None:
             return (_row(obstacle),)
         if self._demand.gpu_ids:
@@ -134,6 +142,26 @@ class Survey:
         return None
 
 
+class _Page:
+    """The text of each worker, by id, and all of them packed."""
+
+    __slots__ = ("_packed", "_texts", "_unit")
+
+    def __init__(self, unit: int) -> None:
+        self._unit = unit
+        self._texts: dict[int, str] = {}
+        self._packed: str | None = None
+
+    def put(self, ident: int, rows: Rows) -> None:
+        self._texts[ident] = text(rows, self._unit)
+        self._packed = None
+
+    def packed(self) -> str:
+        if self._packed is None:
+            self._packed = pack(self._texts, self._unit)
+        return self._packed
+
+
 def _others(room: Room, rows: Iterable[Row]) -> tuple[str, ...]:
     told = {device for row in rows for device in row.devices}
     return tuple(device.key for device in room.worker.devices if device.key not in told)
@@ -149,88 +177,3 @@ def _merged(rows: Sequence[Row]) -> Rows:
     for row in rows:
         devices.setdefault(row.verdict, []).extend(row.devices)
     return tuple(Row(tuple(found), verdict) for verdict, found in devices.items())
-
-
-# --- as it is stated -------------------------------------------------------------------------------
-
-
-Membership = dict[tuple[str, ...], list[int]]
-
-
-def alike(
-    rows_of: Mapping[int, Rows], *, by_device: bool = True, most_groups: int = MOST_GROUPS
-) -> tuple[Alike, ...]:
-    """Every worker of `rows_of`, by id. Not `by_device`, each is told of once: by its score, else by what
-    comes closest there."""
-    # rooms that are alike share one value, whose identity is cheaper to look at than its content
-    together: dict[int, tuple[Rows, list[int]]] = {}
-    for ident, rows in rows_of.items():
-        together.setdefault(id(rows), (rows, []))[1].append(ident)
-    groups: dict[Verdict, Membership] = {}
-    for rows, idents in together.values():
-        for row in rows if by_device else (Row((), _closest(rows)),):
-            groups.setdefault(row.verdict, {}).setdefault(row.devices, []).extend(idents)
-    if len(groups) <= most_groups:
-        return tuple(_exact(verdict, members) for verdict, members in groups.items())
-    return tuple(_ranged(groups))
-
-
-def _closest(rows: Rows) -> Verdict:
-    fitting = [row.verdict for row in rows if row.verdict.score is not None]
-    obstacles = [row.verdict for row in rows if row.verdict.check is not None]
-    return fitting[0] if fitting else max(obstacles, key=_closeness)
-
-
-def _closeness(verdict: Verdict) -> tuple[int, int]:
-    needed, available = verdict.needed, verdict.available
-    short = needed - available if isinstance(needed, int) and isinstance(available, int) else 0
-    return CHECKS.index(verdict.check or ""), -short
-
-
-def _exact(verdict: Verdict, members: Membership) -> Alike:
-    return Alike(
-        check=verdict.check,
-        needed=verdict.needed,
-        available=verdict.available,
-        score=verdict.score,
-        parts=dict(verdict.parts),
-        members=_members(members),
-    )
-
-
-def _ranged(groups: dict[Verdict, Membership]) -> Iterable[Alike]:
-    """Those of one check that need the same, whatever they have."""
-    kinds: dict[tuple[str | None, Amount, bool], list[Verdict]] = {}
-    for verdict in groups:
-        kinds.setdefault((verdict.check, verdict.needed, verdict.score is None), []).append(verdict)
-    for (check, needed, _), verdicts in kinds.items():
-        members: Membership = {}
-        for verdict in verdicts:
-            for devices, idents in groups[verdict].items():
-                members.setdefault(devices, []).extend(idents)
-        amounts = [one.available for one in verdicts if isinstance(one.available, int)]
-        scores = [one.score for one in verdicts if one.score is not None]
-        yield Alike(
-            check=check,
-            needed=needed,
-            available=min(amounts, default=None),
-            available_most=max(amounts, default=None),
-            score=min(scores, default=None),
-            score_most=max(scores, default=None),
-            members=_members(members),
-        )
-
-
-def _members(members: Membership) -> tuple[Members, ...]:
-    return tuple(Members(devices=devices, workers=_ranges(idents)) for devices, idents in members.items())
-
-
-def _ranges(idents: Sequence[int]) -> tuple[tuple[int, int], ...]:
-    """First and last of each unbroken run of ids."""
-    found: list[tuple[int, int]] = []
-    for ident in sorted(idents):
-        if found and found[-1][1] == ident - 1:
-            found[-1] = found[-1][0], ident
-        else:
-            found.append((ident, ident))
-    return tuple(found)

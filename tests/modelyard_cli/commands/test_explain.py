@@ -67,12 +67,17 @@ def test_every_device_is_told_of_where_that_is_asked_for() -> None:
         "sequence": 42,
         "reasons": [],
         "decision": {**DECISION, "verdicts": []},
+        "looks": [
+            {**FITS, "worker_id": 1, "worker": "w1", "device": None},
+            {**SMALL, "worker_id": 2, "worker": "w2", "device": "cuda:3"},
+            {**SMALL, "worker_id": 3, "worker": None, "device": "cuda:0"},
+        ],
     }
-    looks = [{**FITS, "worker": "w1", "device": None}, {**SMALL, "worker": "w2", "device": "cuda:3"}]
-    assert told(decision=decision, looks=looks)[2:5] == [
+    assert told(decision=decision)[2:6] == [
         "  Each of 9 workers when this was decided:",
         "    w1: fits, score 90.50 (workers 50.00)",
         "    w2 cuda:3: vram: has 1.0 GiB, 24.0 GiB needed",
+        "    worker 3 cuda:0: vram: has 1.0 GiB, 24.0 GiB needed",
     ]
 
 

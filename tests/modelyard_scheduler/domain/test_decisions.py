@@ -9,11 +9,11 @@ from modelyard_contracts.events import (
     InstanceUnschedulable,
     WorkerDevicesReserved,
 )
-from modelyard_placement.claims import Sizer
 from modelyard_placement.demand import PathSaid
 from modelyard_scheduler.domain.decisions import Said, grouped, placed, question, ungrouped
 from modelyard_scheduler.domain.holding_back import HOLD_AFTER_S
 from modelyard_scheduler.domain.picture import Picture
+from modelyard_scheduler.domain.surveys import Surveys
 from modelyard_scheduler_world import SLOT, SPEC, at, deployment, requested, told, unschedulable, worker
 
 HAS_IT: Said = {"/models/a.gguf": {1: True, 2: True, 3: True}}
@@ -21,7 +21,7 @@ BINPACK = SPEC.model_copy(update={"placement_strategy": PlacementStrategy.BINPAC
 
 
 def decided(picture: Picture, *idents: int, now: datetime | None = None, said: Said = HAS_IT) -> list[Event]:
-    asked = question(picture, said, now or at(picture.position), Sizer())
+    asked = question(picture, said, now or at(picture.position), Surveys())
     return [event for _, event in placed(picture, idents, asked)]
 
 
@@ -52,7 +52,7 @@ def test_of_what_waits_already_only_those_asked_for_are_told_their_reasons_anew(
     picture = told(
         *worker(1, ram_bytes=SLOT // 2), *(f(n) for n in (5, 6) for f in (requested, unschedulable))
     )
-    asked = question(picture, HAS_IT, at(9), Sizer(), frozenset({6}))
+    asked = question(picture, HAS_IT, at(9), Surveys(), frozenset({6}))
     assert [event.aggregate_id() for _, event in placed(picture, (5, 6), asked)] == ["6"]
 
 

@@ -3,8 +3,8 @@
 from modelyard_contracts.base import Event
 from modelyard_contracts.deployments import Claim
 from modelyard_contracts.explanations import Explanation
-from modelyard_placement.claims import Sizer
 from modelyard_scheduler.domain.explaining import explanation
+from modelyard_scheduler.domain.surveys import Surveys
 from modelyard_scheduler_gpus import GPU_SPEC, gpu_worker, known
 from modelyard_scheduler_world import GIB, at, deployment, requested, reserved, scheduled, told
 
@@ -12,7 +12,7 @@ from modelyard_scheduler_world import GIB, at, deployment, requested, reserved, 
 def explained(*events: Event) -> Explanation:
     picture = told(*events)
     before = [dict(room.free) for room in picture.rooms.everyone()]
-    found = explanation(picture, picture.instances[5], None, at(100), Sizer())
+    found = explanation(picture, picture.instances[5], None, at(100), Surveys())
     assert [dict(room.free) for room in picture.rooms.everyone()] == before
     return found
 

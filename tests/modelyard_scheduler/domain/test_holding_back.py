@@ -7,10 +7,10 @@ import pytest
 from modelyard_contracts.base import Event
 from modelyard_contracts.deployments import Claim, DeploymentSpec
 from modelyard_contracts.events import InstanceScheduled, InstanceUnschedulable
-from modelyard_placement.claims import Sizer
 from modelyard_scheduler.domain.decisions import placed, question
 from modelyard_scheduler.domain.holding_back import HOLD_AFTER_S
 from modelyard_scheduler.domain.picture import Picture
+from modelyard_scheduler.domain.surveys import Surveys
 from modelyard_scheduler_gpus import GPU_SPEC, gpu_worker, known
 from modelyard_scheduler_world import (
     GIB,
@@ -58,7 +58,7 @@ def held(*facts: Event) -> tuple[int, ...]:
 
 
 def decided(picture: Picture, *idents: int) -> list[Event]:
-    asked = question(picture, {}, at(picture.position + HOLD_AFTER_S), Sizer())
+    asked = question(picture, {}, at(picture.position + HOLD_AFTER_S), Surveys())
     return [event for _, event in placed(picture, idents, asked)]
 
 

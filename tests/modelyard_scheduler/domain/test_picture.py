@@ -2,12 +2,21 @@ from hypothesis import given
 from hypothesis import strategies as st
 from modelyard_contracts.base import Aggregate, Event
 from modelyard_contracts.deployments import DeploymentSpec, Source
-from modelyard_contracts.events import ModelFileDownloaded, ModelFileEvicted, NameClaimed
+from modelyard_contracts.events import (
+    ModelFileDownloaded,
+    ModelFileDownloading,
+    ModelFileEvicted,
+    ModelFileFailed,
+    NameClaimed,
+    WorkerDiskRoomChanged,
+)
 from modelyard_contracts.models import coordinates_of
 from modelyard_placement.place import Placement, place_in
 from modelyard_scheduler.domain.instance import Phase
 from modelyard_scheduler.domain.picture import Picture
+from modelyard_scheduler.domain.snapshot import decoded, encoded, taken
 from modelyard_scheduler_world import (
+    GIB,
     SPEC,
     deletion_requested,
     deployment,
@@ -50,6 +59,36 @@ def test_of_equal_workers_the_one_that_has_the_files_is_taken() -> None:
     assert _home(told(*worker(1), *worker(2), there, waits)) == 2
     assert _home(told(*worker(1), *worker(2), there, gone, waits)) == 1
     assert _home(told(there, *worker(1), *worker(2), waits)) == 2
+
+
+def test_models_take_their_disk_from_when_their_instances_are_placed() -> None:
+    spec = DeploymentSpec(source=Source.HUGGINGFACE, huggingface_repo_id="org/chat", backend="vLLM")
+    model = coordinates_of(spec)
+    room = WorkerDiskRoomChanged(worker_id=1, room_bytes=20 * GIB)
+    placed = [
+        *worker(1),
+        room,
+        inspected(spec, weight_bytes=15 * GIB),
+        *(fact for ident in (5, 6) for fact in (requested(ident, spec=spec), reserved(ident))),
+    ]
+    comes = ModelFileDownloading(worker_id=1, model=model, revision="r", size_bytes=15 * GIB)
+    there = ModelFileDownloaded(worker_id=1, model=model, revision="r", size_bytes=1, path="/models/chat")
+    failed = ModelFileFailed(worker_id=1, model=model, message="reset by peer")
+    less = WorkerDiskRoomChanged(worker_id=1, room_bytes=5 * GIB)
+    assert _disk_free(told(*placed)) == 5 * GIB, "each model once"
+    assert _disk_free(told(*placed, comes)) == 5 * GIB, "what is measured does not count it yet"
+    assert _disk_free(told(*placed, comes, less)) == 5 * GIB
+    assert _disk_free(told(*placed, comes, less, failed)) == -10 * GIB
+    assert _disk_free(told(*placed, comes, less, there)) == 5 * GIB
+    assert _disk_free(told(*placed, released(5), released(6))) == 20 * GIB
+    kept = told(*placed, comes, less)
+    assert _disk_free(decoded(encoded(taken(kept)))) == _disk_free(kept)
+
+
+def _disk_free(picture: Picture) -> int | None:
+    room = picture.rooms.room(1)
+    assert room is not None
+    return room.disk_free()
 
 
 def _home(picture: Picture) -> int | None:

@@ -7,7 +7,6 @@ import typer
 
 from modelyard_cli import deployments
 from modelyard_cli.client import Api, Json
-from modelyard_cli.commands.replay import at_decision
 from modelyard_cli.errors import CliError
 from modelyard_cli.options import ApiKey, Format, Url, api_of
 from modelyard_cli.output import Output, say, show_data, size_text
@@ -27,30 +26,19 @@ def explain(
 ) -> None:
     api = api_of(url, api_key)
     found = [
-        {**api.get(f"/v2/model-instances/{one['id']}/explain"), "state_message": one["state_message"]}
+        {
+            **api.get(f"/v2/model-instances/{one['id']}/explain", full=str(full).lower()),
+            "state_message": one["state_message"],
+        }
         for one in _instances(api, name)
     ]
     names = {worker["id"]: worker["name"] for worker in api.items("/v2/workers")}
-    for one in found:
-        if full and one["decision"] is not None:
-            one["looks"] = _looks(api, one["decision"])
     if output is not Output.TABLE:
         show_data(found, output)
         return
     for one in found:
         for line in lines(one, names):
             say(line)
-
-
-def _looks(api: Api, decision: Json) -> list[Json]:
-    """Decided once more from the log; a row for each device, or for a worker as a whole."""
-    _, looks = at_decision(api, str(decision["sequence"]), lambda replay, event: replay.looks(event))
-    return [
-        {"worker": worker, "device": device, **row.verdict._asdict(), "parts": dict(row.verdict.parts)}
-        for worker, rows in looks.items()
-        for row in rows
-        for device in row.devices or (None,)
-    ]
 
 
 def _instances(api: Api, name: str) -> list[Json]:
@@ -72,13 +60,13 @@ def lines(told: Json, names: Mapping[int, str]) -> Iterator[str]:
     where = f" on {told['worker_name']}" if told["worker_name"] else ""
     why = f": {told['state_message']}" if told["state"] == "error" else ""
     yield f"{told['name']}: {told['state']}{where}{why}"
-    yield from _decided(told["decision"], names, full=told.get("looks"))
+    yield from _decided(told["decision"], names)
     yield from _as_of_now(told["now"], told["worker_name"])
     if told["message"]:
         yield f"  How it stands now is not known: {told['message']}"
 
 
-def _decided(event: Json | None, names: Mapping[int, str], *, full: list[Json] | None) -> Iterator[str]:
+def _decided(event: Json | None, names: Mapping[int, str]) -> Iterator[str]:
     if event is None:
         yield "  No placement was decided yet."
         return
@@ -88,7 +76,7 @@ def _decided(event: Json | None, names: Mapping[int, str], *, full: list[Json] |
     if event["type"] == "InstanceUnschedulable":
         yield f"  Not placed, decided {made}:"
         yield from (f"    {reason['message']}" for reason in event["reasons"])
-        yield from _looked_at(decision, names, full)
+        yield from _looked_at(decision, names, event.get("looks"))
         return
     yield f"  Placed on {event['worker_name']}, decided {made}."
     claim = event["claim"]
@@ -97,15 +85,15 @@ def _decided(event: Json | None, names: Mapping[int, str], *, full: list[Json] |
     for rank, candidate in enumerate(decision["best"]):
         yield f"    {'chosen' if rank == 0 else 'next'}: {_place(candidate)}"
     yield from (f"    not {reason['worker']}: {reason['message']}" for reason in decision["against"])
-    yield from _looked_at(decision, names, full)
+    yield from _looked_at(decision, names, event.get("looks"))
 
 
 def _looked_at(decision: Json, names: Mapping[int, str], full: list[Json] | None) -> Iterator[str]:
     if full is not None:
         yield f"  Each of {decision['workers']} workers when this was decided:"
-        yield from (
-            f"    {row['worker']} {row['device'] or ''}".rstrip() + f": {_verdict(row)}" for row in full
-        )
+        for row in full:
+            name = row["worker"] or f"worker {row['worker_id']}"
+            yield f"    {name} {row['device'] or ''}".rstrip() + f": {_verdict(row)}"
     elif decision["verdicts"]:
         yield f"  When this was decided, of {decision['workers']} workers:"
         yield from (f"    {_members(one['members'], names)}: {_verdict(one)}" for one in decision["verdicts"])

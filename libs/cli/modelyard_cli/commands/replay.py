@@ -1,11 +1,10 @@
 """A past placement, decided once more from the log."""
 
-from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, Annotated, Any, TypeVar
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Annotated
 
 import typer
-from modelyard_contracts.base import Event
-from modelyard_contracts.envelope import Recorded, from_cloud_event
+from modelyard_contracts.envelope import from_cloud_event
 from modelyard_contracts.events import EVENT_TYPES
 
 from modelyard_cli.client import Api, Json
@@ -14,10 +13,9 @@ from modelyard_cli.options import ApiKey, Format, Url, api_of
 from modelyard_cli.output import Output, say, show_data
 
 if TYPE_CHECKING:
-    from modelyard_scheduler.domain.replaying import Replay
+    from modelyard_scheduler.domain.replaying import Replayed
 
 PAGE = 1000
-Answer = TypeVar("Answer")
 
 
 def replay(
@@ -28,16 +26,14 @@ def replay(
     api_key: ApiKey = None,
     output: Format = Output.TABLE,
 ) -> None:
-    event, replayed = at_decision(api_of(url, api_key), decision, lambda replay, told: replay.decide(told))
+    event, replayed = _replayed(api_of(url, api_key), decision)
     _show(event, replayed, output)
     if not replayed.identical:
         raise typer.Exit(3)
 
 
-def at_decision(
-    api: Api, decision: str, ask: Callable[["Replay", Recorded[Event]], Answer]
-) -> tuple[Json, Answer]:
-    """The event of that sequence or id, and what `ask` finds out with the log up to it. Raises `CliError`."""
+def _replayed(api: Api, decision: str) -> tuple[Json, "Replayed"]:
+    """The event of that sequence or id, and what comes out with the log up to it. Raises `CliError`."""
     try:
         from modelyard_scheduler.domain.replaying import NotReplayable, Replay
     except ModuleNotFoundError as error:
@@ -50,7 +46,7 @@ def at_decision(
         recorded = from_cloud_event(event)
         if str(event["sequence"]) == decision or event["id"] == decision:
             try:
-                return event, ask(replaying, recorded)
+                return event, replaying.decide(recorded)
             except NotReplayable as error:
                 raise CliError(str(error)) from error
         replaying.add([recorded])
@@ -71,7 +67,7 @@ def _needed(api: Api) -> Iterator[Json]:
         since = page["next_since"]
 
 
-def _show(event: Json, replayed: Any, output: Output) -> None:
+def _show(event: Json, replayed: "Replayed", output: Output) -> None:
     again = replayed.again.model_dump(mode="json") if replayed.again is not None else None
     if output is not Output.TABLE:
         show_data({"identical": replayed.identical, "recorded": event["data"], "again": again}, output)
@@ -83,5 +79,7 @@ def _show(event: Json, replayed: Any, output: Output) -> None:
         say("Decided again, the same comes out, byte for byte.")
         return
     say("Decided again, something else comes out:")
+    if replayed.again is not None and replayed.again.decision.policy != decision.policy:
+        say(f"(It was decided by {decision.policy}; this build decides by {replayed.again.decision.policy}.)")
     say(f"  recorded: {replayed.recorded.model_dump_json()}")
     say(f"  again:    {replayed.again.model_dump_json() if replayed.again is not None else 'nothing'}")

@@ -62,8 +62,13 @@ class Decision(Contract):
     against: tuple[Reason, ...] = ()
     """Of placements of an older version on small clusters: what stood against the other workers."""
     verdicts: tuple[Alike, ...] = ()
-    """Of every worker and device: its score by part, or the first check that fails. Empty
-    in older versions."""
+    """Of every worker and device: its score by part, or the first check that fails. Empty in older versions,
+    and where `pages` tell of them."""
+    pages: tuple[str, ...] = ()
+    """The same of clusters with more than 16 workers, packed (`modelyard_placement.pages`): to the byte
+    where they take up to 192 KiB so, else to the MiB or the GiB, rounded down. Where that is too much too
+    (beyond 5,000 workers whose 8 devices all differ), `verdicts` tell of each worker what comes closest
+    there, from the least to the most."""
     paths: tuple[PathsSaid, ...] = ()
     """What workers said of a local path; empty if it has none."""
     held: Held | None = None
@@ -84,7 +89,7 @@ class InstanceRequested(InstanceEvent):
 
 class InstanceScheduled(InstanceEvent):
     owner: ClassVar[Owner] = Owner.SCHEDULER
-    version: ClassVar[int] = 7
+    version: ClassVar[int] = 8
     worker_id: int
     worker_name: str
     claim: Claim
@@ -97,7 +102,7 @@ class InstanceScheduled(InstanceEvent):
 
 class InstanceUnschedulable(InstanceEvent):
     owner: ClassVar[Owner] = Owner.SCHEDULER
-    version: ClassVar[int] = 6
+    version: ClassVar[int] = 7
     message: str
     reasons: tuple[Reason, ...]
     decision: Decision

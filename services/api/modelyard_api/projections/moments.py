@@ -36,6 +36,11 @@ async def now(db: Database) -> Moment:
     return Moment(min(page.seq for page in pages), *(list(page.views) for page in pages))
 
 
+async def workers(db: Database) -> list[View]:
+    """As they are now. Raises `DatabaseUnavailable`."""
+    return list((await lists.read(db, BY_RESOURCE["workers"], EVERYTHING)).views)
+
+
 class Past:
     """Moments that are past. To come to one, the archive is folded, and what it came to on the way is kept at
     some positions: later ones are folded from the nearest before them."""

@@ -1,19 +1,22 @@
 """Why an instance is where it is: what was decided, as the log has it, and how it stands now."""
 
-from typing import Any
+import asyncio
+from typing import Annotated, Any
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Query
 from modelyard_contracts.explanations import ExplainQuestion, Explanation
 from modelyard_eventlog.questions import SCHEDULER, NoAnswer
+from modelyard_placement.looks import in_groups, one_by_one
 
 from modelyard_api.domain.errors import not_found
-from modelyard_api.projections import history, queries
+from modelyard_api.projections import history, moments, queries
 from modelyard_api.projections.history import Filter
 from modelyard_api.routes.context import CallerOf, Context, ContextOf
 
 Json = dict[str, Any]
 
 ASK_S = 10.0
+Full = Annotated[bool, Query(description="With what each worker and device was when it was decided.")]
 DECISIONS = ("InstanceScheduled", "InstanceUnschedulable")
 
 
@@ -21,7 +24,7 @@ def explain_router() -> APIRouter:
     router = APIRouter(prefix="/v2/model-instances")
 
     @router.get("/{ident}/explain")
-    async def explain(ident: int, context: ContextOf, _: CallerOf) -> Json:
+    async def explain(ident: int, context: ContextOf, _: CallerOf, *, full: Full = False) -> Json:
         found = await queries.view(context.db, "model-instances", ident)
         if found is None:
             raise not_found(f"model instance {ident}")
@@ -33,7 +36,7 @@ def explain_router() -> APIRouter:
             "model_name": view["model_name"],
             "state": view["state"],
             "worker_name": view["worker_name"],
-            "decision": await _decided(context, ident),
+            "decision": await _decided(context, ident, full=full),
             "now": now,
             "message": message,
         }
@@ -41,14 +44,20 @@ def explain_router() -> APIRouter:
     return router
 
 
-async def _decided(context: Context, ident: int) -> Json | None:
-    """The last placement that was decided of it; None if there was none yet."""
+async def _decided(context: Context, ident: int, *, full: bool) -> Json | None:
+    """The last placement that was decided of it; None if there was none yet. `full`: with `looks`, what each
+    worker and device was to it."""
     wanted = Filter(types=DECISIONS, subjects=(f"instance/{ident}",))
     events = await history.page(context.db, wanted, since=0, limit=1, newest_first=True)
     if not events:
         return None
     event = events[0].cloud_event
-    return {"sequence": event["sequence"], "type": event["type"], "time": event["time"], **event["data"]}
+    told = {"sequence": event["sequence"], "type": event["type"], "time": event["time"], **event["data"]}
+    decision = told["decision"]
+    if full:
+        names = {worker["id"]: worker["name"] for worker in await moments.workers(context.db)}
+        told["looks"] = await asyncio.to_thread(one_by_one, decision, names)
+    return {**told, "decision": await asyncio.to_thread(in_groups, decision)}
 
 
 async def _now(context: Context, ident: int) -> tuple[Json | None, str | None]:

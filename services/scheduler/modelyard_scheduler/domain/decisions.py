@@ -17,12 +17,11 @@ from modelyard_contracts.events import (
     WorkerDevicesReserved,
 )
 from modelyard_contracts.parameters import BadParameters
-from modelyard_placement.claims import Sizer
 from modelyard_placement.demand import PathSaid
+from modelyard_placement.index import NOBODY
 from modelyard_placement.picture import Holding
 from modelyard_placement.place import Placement, Unplaceable, place_in
 from modelyard_placement.scores import policy_name
-from modelyard_placement.survey import NOBODY, Looks
 
 from modelyard_scheduler.domain.holding_back import Hold, held_for, oldest_waiting
 from modelyard_scheduler.domain.instance import UNPLACED, InstanceState, Phase
@@ -41,22 +40,21 @@ class Question:
 
     said: Said
     decided_at_seq: int
-    sizer: Sizer
+    surveys: Surveys
+    """Kept from one to the next, with the sizer."""
     hold: Hold | None = None
     explained: AbstractSet[int] | None = None
     """Instances that wait already, whose reasons are to be looked at anew; None: of all."""
-    looks: Looks = field(default_factory=Looks)
 
 
 def question(
     picture: Picture,
     said: Said,
     now: datetime,
-    sizer: Sizer,
+    surveys: Surveys,
     explained: AbstractSet[int] | None = None,
-    looks: Looks | None = None,
 ) -> Question:
-    asked = Question(said, picture.position, sizer, looks=looks or Looks())
+    asked = Question(said, picture.position, surveys)
     return replace(asked, hold=_hold(picture, asked, now), explained=explained)
 
 
@@ -68,7 +66,6 @@ def placed(
     decided: list[tuple[InstanceState, Event]] = []
     taken: list[Holding] = []
     refused = Refused()
-    surveys = Surveys(picture, question.sizer, question.looks, taken)
     try:
         for ident in instance_ids:
             state = picture.instances.get(ident)
@@ -76,10 +73,10 @@ def placed(
                 continue
             found = refused.again(state, question, len(taken)) or result(picture, state, question)
             refused.note(state, question, len(taken), found)
-            for event in stated(picture, state, question, found, surveys):
+            for event in stated(picture, state, question, found):
                 decided.append((state, event))
                 if isinstance(event, WorkerDevicesReserved):
-                    taken.append(Holding(ident, state.deployment_id, event.worker_id, event.claim))
+                    taken.append(picture.holding(ident, event.worker_id, event.claim))
                     picture.rooms.take(taken[-1])
     finally:
         for holding in reversed(taken):
@@ -113,8 +110,7 @@ class Refused:
 
 
 def facts(picture: Picture, state: InstanceState, question: Question) -> list[Event]:
-    surveys = Surveys(picture, question.sizer, question.looks)
-    return stated(picture, state, question, result(picture, state, question), surveys)
+    return stated(picture, state, question, result(picture, state, question))
 
 
 def stated(
@@ -122,10 +118,9 @@ def stated(
     state: InstanceState,
     question: Question,
     found: Placement | Unplaceable,
-    surveys: Surveys,
 ) -> list[Event]:
     if isinstance(found, Placement):
-        return _scheduled(state, found, _decision(picture, state, question, found, surveys))
+        return _scheduled(state, found, _decision(picture, state, question, found))
     if not _is_explained(state, question) or _is_no_news(state, found):
         return []
     return [
@@ -134,7 +129,7 @@ def stated(
             deployment_id=state.deployment_id,
             message=found.message(),
             reasons=found.stated(),
-            decision=_decision(picture, state, question, found, surveys),
+            decision=_decision(picture, state, question, found),
         )
     ]
 
@@ -147,9 +142,9 @@ def result(picture: Picture, state: InstanceState, question: Question) -> Placem
         return Unplaceable((Reason(check="model", message=f"backend_parameters: {error}"),))
     hold, explain = _hold_against(state, question), _is_explained(state, question)
     if hold is None:
-        return place_in(picture.rooms, demand, sizer=question.sizer, explain=explain)
+        return place_in(picture.rooms, demand, sizer=question.surveys.sizer, explain=explain)
     rooms = without(picture.rooms, hold.workers)
-    found = place_in(rooms, demand, sizer=question.sizer, explain=explain)
+    found = place_in(rooms, demand, sizer=question.surveys.sizer, explain=explain)
     if isinstance(found, Placement):
         return found
     kept = [room.worker.name for room in picture.rooms.everyone() if room.worker.ident in hold.workers]
@@ -195,11 +190,11 @@ def _decision(
     state: InstanceState,
     question: Question,
     found: Placement | Unplaceable,
-    surveys: Surveys,
 ) -> Decision:
     best = found.best if isinstance(found, Placement) else ()
     hold = _hold_against(state, question)
     paths = paths_for(state, question.said)
+    told = question.surveys.told(picture, state, paths, held_from(state, question))
     return Decision(
         policy=policy_name(state.spec.placement_strategy),
         decided_at_seq=question.decided_at_seq,
@@ -207,7 +202,8 @@ def _decision(
         strategy=found.strategy if isinstance(found, Placement) else None,
         best=best,
         workers=len(picture.workers),
-        verdicts=surveys.verdicts(state, paths, held_from(state, question)),
+        verdicts=told.verdicts,
+        pages=told.pages,
         paths=grouped(paths),
         held=hold.stated() if hold else None,
     )

@@ -11,7 +11,7 @@ from modelyard_placement.claims import Sizer
 from modelyard_placement.demand import Demand, PathSaid
 from modelyard_placement.picture import Holding
 from modelyard_placement.place import Placement, Unplaceable, place_in
-from modelyard_placement.survey import Looks, alike
+from modelyard_placement.verdicts import alike
 
 from modelyard_scheduler.domain.instance import InstanceState, homes
 from modelyard_scheduler.domain.picture import Picture
@@ -30,7 +30,7 @@ def explanation(
     state: InstanceState,
     paths: Mapping[int, PathSaid] | None,
     now: datetime,
-    sizer: Sizer,
+    surveys: Surveys,
 ) -> Explanation:
     """As if it were to be placed now: what it holds counts as free. The picture is as before afterwards."""
     told = Explanation(
@@ -49,9 +49,9 @@ def explanation(
     for holding in held:
         picture.rooms.give_back(holding.worker, holding.instance)
     try:
-        rows = Surveys(picture, sizer, Looks()).rows(state, paths)
+        rows = surveys.rows(picture, state, paths)
         told = told.model_copy(update={"alike": alike(rows, most_groups=MOST_GROUPS)})
-        return _explained(told, picture, demand, sizer)
+        return _explained(told, picture, demand, surveys.sizer)
     finally:
         for holding in held:
             picture.rooms.take(holding)
@@ -62,7 +62,7 @@ def _held(picture: Picture, state: InstanceState) -> Iterator[Holding]:
         worker = picture.workers.get(worker_id)
         claim = worker.reservations.get(state.instance_id) if worker else None
         if claim is not None:
-            yield Holding(state.instance_id, state.deployment_id, worker_id, claim)
+            yield picture.holding(state.instance_id, worker_id, claim)
 
 
 def _explained(told: Explanation, picture: Picture, demand: Demand, sizer: Sizer) -> Explanation:

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 from modelyard_contracts.backends import InferenceBackend
 from modelyard_contracts.base import Aggregate
 from modelyard_contracts.companions import adapter_at, draft_at
-from modelyard_contracts.deployments import DeploymentSpec, Source
+from modelyard_contracts.deployments import Claim, DeploymentSpec, Source
 from modelyard_contracts.envelope import Recorded
 from modelyard_contracts.events import (
     DeploymentFileChosen,
@@ -27,6 +27,7 @@ from modelyard_contracts.events import (
     UserHubTokenChanged,
     WorkerDevicesReleased,
     WorkerDevicesReserved,
+    WorkerDiskRoomChanged,
 )
 from modelyard_contracts.models import (
     ModelCoordinates,
@@ -35,14 +36,16 @@ from modelyard_contracts.models import (
     coordinates_of,
     with_file,
 )
+from modelyard_contracts.parameters import BadParameters
 from modelyard_models.beside import Beside
 from modelyard_placement.demand import Demand, PathSaid, backend_for, unread
 from modelyard_placement.index import Index
-from modelyard_placement.picture import Holding
+from modelyard_placement.picture import Holding, WorkerView
 from modelyard_placement.picture import Picture as Cluster
 
 from modelyard_scheduler.domain import deployment, fleet, instance, model_file, worker
 from modelyard_scheduler.domain.deployment import DeploymentFact, DeploymentState
+from modelyard_scheduler.domain.disks import Disks
 from modelyard_scheduler.domain.fleet import FleetState
 from modelyard_scheduler.domain.instance import (
     UNPLACED,
@@ -52,12 +55,11 @@ from modelyard_scheduler.domain.instance import (
     Phase,
     homes,
 )
-from modelyard_scheduler.domain.model_file import FilePhase, ModelFileFact, ModelFileState
+from modelyard_scheduler.domain.model_file import ModelFileFact, ModelFileState
 from modelyard_scheduler.domain.views import demand as demand_for
 from modelyard_scheduler.domain.views import worker_view
 from modelyard_scheduler.domain.worker import WorkerFact, WorkerPhase, WorkerState
 
-NO_FILES: frozenset[str] = frozenset()
 _Asked = tuple[Beside, int, str | None]
 """What else a demand depends on: what runs along, the replicas, and the file that was chosen."""
 
@@ -91,8 +93,7 @@ class Picture:
         self.rooms = Index()
         """What is free on each worker."""
         self.highest_instance_id = 0
-        self.files: dict[int, frozenset[str]] = {}
-        """Locations of the models that workers have on their disks."""
+        self.disks = Disks()
         self._of_deployment: dict[int, set[int]] = defaultdict(set)
         self._on_worker: dict[int, set[int]] = defaultdict(set)
         self._unplaced: set[int] = set()
@@ -153,6 +154,16 @@ class Picture:
             self._demands[state.deployment_id] = known
         return replace(known[3], paths=paths)
 
+    def holding(self, instance_id: int, worker_id: int, claim: Claim) -> Holding:
+        """What the instance takes of a worker that has its room."""
+        state = self.instances.get(instance_id)
+        if state is None:
+            return Holding(instance_id, None, worker_id, claim)
+        try:
+            return self.demand(state, None).holding(instance_id, worker_id, claim)
+        except BadParameters:
+            return Holding(instance_id, state.deployment_id, worker_id, claim)
+
     def unplaced(self) -> list[InstanceState]:
         return [self.instances[ident] for ident in sorted(self._unplaced)]
 
@@ -208,15 +219,10 @@ class Picture:
         token = self.hub_tokens.get((recorded.actor, recorded.data.model.source))
         state = model_file.evolve(self.model_files.get(ident), recorded, token)
         self.model_files[ident] = state
-        before = self.files.get(state.worker_id, NO_FILES)
-        location = {state.model.location()}
-        after = before | location if state.phase is FilePhase.READY else before - location
         worker = self.workers.get(state.worker_id)
-        if after == before:
-            return
-        self.files[state.worker_id] = after
-        if worker is not None and worker.phase is not WorkerPhase.DELETED:
-            self.rooms.put_worker(worker_view(worker, after))
+        changed = self.disks.follow(state)
+        if changed and worker is not None and worker.phase is not WorkerPhase.DELETED:
+            self.rooms.put_worker(self._view(worker))
 
     def _apply_deployment(self, ident: int, recorded: Recorded[DeploymentFact]) -> None:
         state = deployment.evolve(self.deployments.get(ident), recorded)
@@ -238,15 +244,20 @@ class Picture:
         """Keeps the rooms as the workers are."""
         match fact:
             case WorkerDevicesReserved():
-                instance = self.instances.get(fact.instance_id)
-                deployment_id = instance.deployment_id if instance else None
-                self.rooms.take(Holding(fact.instance_id, deployment_id, state.worker_id, fact.claim))
+                self.rooms.take(self.holding(fact.instance_id, state.worker_id, fact.claim))
             case WorkerDevicesReleased():
                 self.rooms.give_back(state.worker_id, fact.instance_id)
             case _ if state.phase is WorkerPhase.DELETED:
                 self.rooms.remove_worker(state.worker_id)
+            case WorkerDiskRoomChanged():
+                self.disks.measured(state.worker_id)
+                self.rooms.put_worker(self._view(state))
             case _:
-                self.rooms.put_worker(worker_view(state, self.files.get(state.worker_id, NO_FILES)))
+                self.rooms.put_worker(self._view(state))
+
+    def _view(self, worker: WorkerState) -> WorkerView:
+        ident = worker.worker_id
+        return worker_view(worker, self.disks.there_on(ident), self.disks.counted_on(ident))
 
     def _apply_instance(self, ident: int, recorded: Recorded[InstanceFact]) -> None:
         before = self.instances.get(ident)
@@ -276,12 +287,11 @@ class Picture:
 
     def reindex(self, holdings: Iterable[Holding]) -> None:
         """Makes what follows from the rest, where the rest was put in from a snapshot."""
+        self.disks.reindex(self.model_files.values())
         for state in self.instances.values():
             self._note(state)
         views = [
-            worker_view(state, self.files.get(state.worker_id, NO_FILES))
-            for state in self.workers.values()
-            if state.phase is not WorkerPhase.DELETED
+            self._view(state) for state in self.workers.values() if state.phase is not WorkerPhase.DELETED
         ]
         self.rooms = Index(Cluster(tuple(views), tuple(holdings)))
 

@@ -62,7 +62,8 @@ class Taken:
     choices: tuple[tuple[int, Choice], ...]
     hub_tokens: tuple[tuple[tuple[str, Source], str], ...]
     model_files: tuple[ModelFileState, ...]
-    files: tuple[tuple[int, frozenset[str]], ...]
+    there: tuple[tuple[int, frozenset[str]], ...]
+    counted: tuple[tuple[int, frozenset[str]], ...]
     backends: tuple[InferenceBackend, ...]
 
 
@@ -85,7 +86,8 @@ def taken(picture: Picture) -> Taken:
         choices=tuple(picture.choices.items()),
         hub_tokens=tuple(picture.hub_tokens.items()),
         model_files=tuple(picture.model_files.values()),
-        files=tuple(picture.files.items()),
+        there=tuple(picture.disks.there.items()),
+        counted=tuple(picture.disks.counted.items()),
         backends=tuple(picture.backends.values()),
     )
 
@@ -107,7 +109,8 @@ def _lines(snapshot: Taken) -> Iterator[bytes]:
         "choices": snapshot.choices,
         "hub_tokens": snapshot.hub_tokens,
         "model_files": snapshot.model_files,
-        "files": snapshot.files,
+        "files": snapshot.there,
+        "counted": snapshot.counted,
         "backends": snapshot.backends,
     }
     yield to_json(["picture", [snapshot.position, snapshot.highest_instance_id, snapshot.fleet]])
@@ -164,7 +167,8 @@ def _picture(tables: Mapping[str, list[Any]]) -> Picture:
     picture.hub_tokens = dict(HUB_TOKENS.validate_python(tables["hub_tokens"]))
     files = MODEL_FILES.validate_python(tables["model_files"])
     picture.model_files = {state.file_id: state for state in files}
-    picture.files = dict(FILES.validate_python(tables["files"]))
+    picture.disks.there = dict(FILES.validate_python(tables["files"]))
+    picture.disks.counted = dict(FILES.validate_python(tables["counted"]))
     picture.backends = {one.backend_name: one for one in BACKENDS.validate_python(tables["backends"])}
     picture.reindex(HOLDINGS.validate_python(tables["holdings"]))
     return picture

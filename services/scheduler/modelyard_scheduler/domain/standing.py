@@ -56,4 +56,4 @@ def _is_off_policy(
         demand = picture.demand(state._replace(spec=deployment.spec), None)
     except BadParameters:
         return False
-    return room is None or worker_obstacle(demand, room.worker) is not None
+    return room is None or worker_obstacle(demand, room) is not None

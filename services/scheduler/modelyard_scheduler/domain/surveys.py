@@ -1,74 +1,101 @@
-"""What every worker and device was to the instances of a batch of decisions, as it is kept with each."""
+"""What every worker and device was to an instance, as it is kept with a decision."""
 
-from collections.abc import Hashable, Mapping, Sequence
+from collections import OrderedDict
+from collections.abc import Hashable, Mapping
+from typing import NamedTuple
 
 from modelyard_contracts.deployments import Alike
 from modelyard_contracts.parameters import BadParameters
 from modelyard_placement.claims import Sizer
 from modelyard_placement.counts import Contradiction, counts_of
 from modelyard_placement.demand import PathSaid
-from modelyard_placement.picture import Holding
-from modelyard_placement.survey import NOBODY, Looks, Row, Rows, Survey, Verdict, alike
+from modelyard_placement.index import NOBODY
+from modelyard_placement.survey import Looks, Survey
+from modelyard_placement.verdicts import Row, Rows, Verdict, alike
 
 from modelyard_scheduler.domain.instance import InstanceState
 from modelyard_scheduler.domain.picture import Picture
 
 SMALL_CLUSTER = 16
-"""Workers up to which a decision tells of each device. Beyond, it tells of each worker by what comes closest
-there; of each device it is found out anew (`modelyard explain --full`)."""
+"""Workers up to which a decision tells of each device in plain words; beyond, in pages."""
+UNITS = (1, 1024**2, 1024**3)
+"""In which pages tell of bytes: the first with which they have room."""
+MOST_BYTES = 192 * 1024
+"""Of all pages: an event has room for 256 KiB, and says more than that."""
+MOST_ROWS = 200_000
+"""Workers in all surveys that are kept."""
+
+
+class Told(NamedTuple):
+    verdicts: tuple[Alike, ...] = ()
+    pages: tuple[str, ...] = ()
 
 
 class Surveys:
-    """Instances that ask for the same are told of one survey: only workers of which something was taken since
-    are looked at again. `taken` grows as the batch goes on."""
+    """One for each deployment that is decided on: it is kept, and only workers that changed since are looked
+    at again."""
 
-    def __init__(self, picture: Picture, sizer: Sizer, looks: Looks, taken: Sequence[Holding] = ()) -> None:
-        self._picture = picture
-        self._sizer = sizer
-        self._looks = looks
-        self._taken = taken
-        self._known: dict[Hashable, tuple[Survey, int]] = {}
-        self._stated: dict[Hashable, tuple[int, tuple[Alike, ...]]] = {}
+    def __init__(self, sizer: Sizer | None = None) -> None:
+        self.sizer = sizer or Sizer()
+        self._looks = Looks()
+        self._kept: OrderedDict[Hashable, Survey] = OrderedDict()
 
-    def verdicts(
-        self, state: InstanceState, paths: Mapping[int, PathSaid] | None, held: frozenset[int] = NOBODY
-    ) -> tuple[Alike, ...]:
-        """As a decision keeps them, before the instance itself takes its place."""
-        kind = _kind(state, held)
-        stated = self._stated.get(kind)
-        if stated is None or stated[0] != len(self._taken):
-            rows = self.rows(state, paths, held)
-            stated = len(self._taken), alike(rows, by_device=len(rows) <= SMALL_CLUSTER)
-            self._stated[kind] = stated
-        return stated[1]
+    def told(
+        self,
+        picture: Picture,
+        state: InstanceState,
+        paths: Mapping[int, PathSaid] | None,
+        held: frozenset[int] = NOBODY,
+    ) -> Told:
+        """As a decision keeps it, before the instance itself takes its place."""
+        survey = self._survey(picture, state, paths, held)
+        if isinstance(survey, Verdict):
+            return Told(alike(_of_all(picture, survey)))
+        return told_of(survey)
 
     def rows(
-        self, state: InstanceState, paths: Mapping[int, PathSaid] | None, held: frozenset[int] = NOBODY
+        self, picture: Picture, state: InstanceState, paths: Mapping[int, PathSaid] | None
     ) -> Mapping[int, Rows]:
         """By worker."""
-        kind = _kind(state, held)
-        known = self._known.get(kind)
-        if known is None:
-            try:
-                demand = self._picture.demand(state, paths)
-            except BadParameters:
-                return self._of_all(Verdict("model"))
-            counts = counts_of(demand)
-            if isinstance(counts, Contradiction):
-                return self._of_all(Verdict("counts", counts.needed, counts.available))
-            survey = Survey(self._picture.rooms, demand, counts, self._sizer, held, self._looks)
-            known = survey, len(self._taken)
-        survey, seen = known
-        for worker_id in {holding.worker for holding in self._taken[seen:]}:
-            room = self._picture.rooms.room(worker_id)
-            if room is not None:
-                survey.look_again(room)
-        self._known[kind] = survey, len(self._taken)
-        return survey.rows
+        survey = self._survey(picture, state, paths, NOBODY)
+        return _of_all(picture, survey) if isinstance(survey, Verdict) else survey.rows
 
-    def _of_all(self, verdict: Verdict) -> Mapping[int, Rows]:
-        return {room.worker.ident: (Row((), verdict),) for room in self._picture.rooms.everyone()}
+    def _survey(
+        self,
+        picture: Picture,
+        state: InstanceState,
+        paths: Mapping[int, PathSaid] | None,
+        held: frozenset[int],
+    ) -> Survey | Verdict:
+        """A verdict where it is the same of all, whatever room there is."""
+        try:
+            demand = picture.demand(state, paths)
+        except BadParameters:
+            return Verdict("model")
+        counts = counts_of(demand)
+        if isinstance(counts, Contradiction):
+            return Verdict("counts", counts.needed, counts.available)
+        key = state.deployment_id, held
+        survey = self._kept.pop(key, None)
+        if survey is None or not survey.follow(picture.rooms, demand):
+            survey = Survey(picture.rooms, demand, counts, self.sizer, held, self._looks)
+        self._kept[key] = survey
+        while len(self._kept) > max(1, MOST_ROWS // max(1, len(survey.rows))):
+            self._kept.popitem(last=False)
+        return survey
 
 
-def _kind(state: InstanceState, held: frozenset[int]) -> Hashable:
-    return state.deployment_id, id(state.spec), held
+def told_of(survey: Survey) -> Told:
+    """Beyond what an event has room for, each worker is told of once: by its score, else by what comes
+    closest there."""
+    if len(survey.rows) <= SMALL_CLUSTER:
+        return Told(alike(survey.rows, most_groups=None))
+    for unit in UNITS:
+        pages = survey.pages(unit)
+        if sum(map(len, pages)) <= MOST_BYTES:
+            return Told(pages=pages)
+    return Told(alike(survey.rows, by_device=False))
+
+
+def _of_all(picture: Picture, verdict: Verdict) -> Mapping[int, Rows]:
+    return dict.fromkeys((room.worker.ident for room in picture.rooms.everyone()), (Row((), verdict),))

@@ -7,7 +7,7 @@ from modelyard_contracts.companions import companions_of
 from modelyard_contracts.deployments import Reason, Source
 from modelyard_contracts.events import Decision, InstanceUnschedulable, SourceSaid
 from modelyard_contracts.models import ModelCoordinates
-from modelyard_placement.survey import Row, Verdict, alike
+from modelyard_placement.verdicts import Row, Verdict, alike
 
 from modelyard_scheduler.domain.instance import UNPLACED, InstanceState, Phase
 from modelyard_scheduler.domain.picture import Picture

@@ -9,7 +9,7 @@ from modelyard_scheduler.domain.instance import InstanceState
 from modelyard_scheduler.domain.worker import WorkerState
 
 
-def worker_view(worker: WorkerState, files: frozenset[str]) -> WorkerView:
+def worker_view(worker: WorkerState, files: frozenset[str], arriving: frozenset[str]) -> WorkerView:
     inventory = worker.inventory
     return WorkerView(
         ident=worker.worker_id,
@@ -25,6 +25,7 @@ def worker_view(worker: WorkerState, files: frozenset[str]) -> WorkerView:
         backends=inventory.backends if inventory else {},
         files=files,
         disk_free_bytes=worker.disk_room_bytes,
+        arriving=arriving,
     )
 
 

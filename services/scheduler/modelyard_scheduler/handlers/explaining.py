@@ -23,4 +23,4 @@ class ExplainHandler:
         if state.spec.source is Source.LOCAL_PATH:
             asked = self.placement.candidates(state)
             paths = await self.placement.paths.ask(state.spec.local_path or "", asked)
-        return explanation(decider.picture, state, paths, decider.now(), self.placement.sizer)
+        return explanation(decider.picture, state, paths, decider.now(), self.placement.surveys)

@@ -11,13 +11,12 @@ from modelyard_contracts.base import Aggregate, Event
 from modelyard_contracts.deployments import Source
 from modelyard_contracts.parameters import BadParameters
 from modelyard_eventlog.log import Write
-from modelyard_placement.claims import Sizer
 from modelyard_placement.filters import worker_obstacle
-from modelyard_placement.survey import Looks
 
 from modelyard_scheduler.domain.decisions import Said, placed, question
 from modelyard_scheduler.domain.instance import UNPLACED, InstanceState, Phase
 from modelyard_scheduler.domain.picture import Picture
+from modelyard_scheduler.domain.surveys import Surveys
 from modelyard_scheduler.handlers.choosing import choose_files
 from modelyard_scheduler.handlers.deciding import AT_ONCE, Decider, Decision
 from modelyard_scheduler.handlers.wants import WantsHandler
@@ -32,8 +31,7 @@ class PlacementHandler:
     wants: WantsHandler
     paths: Paths
     inspections: Inspections
-    sizer: Sizer = field(default_factory=Sizer)
-    looks: Looks = field(default_factory=Looks)
+    surveys: Surveys = field(default_factory=Surveys)
 
     async def place_waiting(self) -> None:
         """Tries everything that waits for room, the oldest first. Of what waits already, the reasons of a few
@@ -53,7 +51,7 @@ class PlacementHandler:
         model is not known yet are left out: they come again once it is."""
         ready = self.inspections.placeable(instance_ids)
         said = await self._ask_for_paths(ready)
-        if await choose_files(self.decider, self.sizer, ready, said):
+        if await choose_files(self.decider, self.surveys.sizer, ready, said):
             ready = self.inspections.placeable(ready)
         for start in range(0, len(ready), AT_ONCE):
             some = ready[start : start + AT_ONCE]
@@ -81,14 +79,14 @@ class PlacementHandler:
         except BadParameters:
             return []
         rooms = self.decider.picture.rooms.everyone()
-        return [room.worker.ident for room in rooms if worker_obstacle(demand, room.worker) is None]
+        return [room.worker.ident for room in rooms if worker_obstacle(demand, room) is None]
 
     def _placed(
         self, instance_ids: Sequence[int], said: Said, explained: AbstractSet[int] | None
     ) -> Decision | None:
         """One picture for the whole batch."""
         picture = self.decider.picture
-        asked = question(picture, said, self.decider.now(), self.sizer, explained, self.looks)
+        asked = question(picture, said, self.decider.now(), self.surveys, explained)
         checked: set[str] = set()
         writes = [
             (state, _write(picture, event, checked)) for state, event in placed(picture, instance_ids, asked)
