@@ -25,7 +25,8 @@ logger = structlog.stdlib.get_logger()
 EXPIRES_S = 30.0
 HEARTBEAT_S = 2.0
 RETRY_S = 0.1
-LOOK_S = 0.25
+LOOK_S = 1.0
+"""Between looks whether the server has been away."""
 AHEAD = 1000
 """How many messages a pull asks for; the next pull goes out when half of them have come."""
 

@@ -60,7 +60,7 @@ def _show(found: Iterator[Json], output: Output) -> int:
 
 
 def line(event: Json) -> str:
-    told = " ".join(_told(event["data"], but=event["subject"].rpartition("/")[2]))
+    told = " ".join(_told(event["data"], of=event["subject"]))
     return _columns(
         str(event["sequence"]), event["time"], event["type"], event["subject"], event["actor"], told
     )
@@ -73,10 +73,12 @@ def _columns(seq: str, time_: str, type_: str, subject: str, actor: str, told: s
 HEADER = _columns("SEQ", "TIME", "EVENT", "SUBJECT", "SAID BY", "DATA")
 
 
-def _told(data: Json, *, but: str) -> Iterator[str]:
+def _told(data: Json, *, of: str) -> Iterator[str]:
     """What an event says, without what its subject says and what it leaves open. What is long is counted."""
+    kind, _, ident = of.partition("/")
     for name, value in data.items():
-        if value in (None, "", [], {}) or (name.endswith("_id") and str(value) == but):
+        says_its_subject = name.endswith("_id") and name[:-3] in kind and str(value) == ident
+        if value in (None, "", [], {}) or says_its_subject:
             continue
         text = (
             value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, separators=(",", ":"))
