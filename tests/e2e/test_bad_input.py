@@ -33,6 +33,8 @@ async def last_seq(api: httpx.AsyncClient) -> int:
         ({"backend": "nobodys-custom"}, 422, "nobodys-custom"),
         ({"cluster_id": 99}, 404, "cluster"),
         ({"env": {"A": 1}}, 422, "env"),
+        ({"env": {"A": "a\0b"}}, 422, "env: holds a NUL character"),
+        ({"description": "a\0b"}, 422, "description: holds a NUL character"),
     ],
     ids=lambda value: str(value)[:40],
 )
@@ -79,6 +81,24 @@ async def test_what_does_not_exist_is_404(api: httpx.AsyncClient, method: str, p
     assert answer.status_code == 404, answer.text
     assert answer.json()["reason"] == "NotFound"
     assert await last_seq(api) == before
+
+
+@pytest.mark.parametrize(
+    ("path", "named"),
+    [
+        ("/v2/models/99999999999999999999", "id: must be less than"),
+        ("/v2/models/abc", "id: must be a whole number"),
+        ("/v2/models?page=99999999999999999999", "page"),
+        ("/v2/events?since=99999999999999999999", "since"),
+        ("/v2/usage?key_id=99999999999999999999", "key_id"),
+        ("/v2/models?search=%00", "NUL"),
+        ("/v2/workers/%00", "NUL"),
+    ],
+)
+async def test_what_postgres_could_not_hold_is_422(api: httpx.AsyncClient, path: str, named: str) -> None:
+    answer = await api.get(path)
+    assert answer.status_code == 422, answer.text
+    assert named in answer.json()["message"]
 
 
 @pytest.mark.parametrize("body", [b"{not json", b"", b"[1,2]", b'"text"'])

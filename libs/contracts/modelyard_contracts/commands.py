@@ -4,7 +4,8 @@ An update changes the fields that are present and leaves the others as they are.
 """
 
 import re
-from typing import Annotated, Literal, Self
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import (
     AfterValidator,
@@ -84,8 +85,25 @@ Labels = dict[
 ]
 
 
+def holds_nul(value: object) -> bool:
+    """Whether a text in it does, which Postgres could not keep."""
+    if isinstance(value, Mapping):
+        return any(holds_nul(part) for pair in value.items() for part in pair)
+    if isinstance(value, list | tuple):
+        return any(map(holds_nul, value))
+    return isinstance(value, str) and "\x00" in value
+
+
 class Command(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _holds_no_nul(cls, said: Any) -> Any:
+        for name, value in said.items() if isinstance(said, Mapping) else ():
+            if holds_nul(value):
+                raise ValueError(f"{name}: holds a NUL character")
+        return said
 
 
 class DeploymentFields(Command):

@@ -1,5 +1,6 @@
 """An event on the wire: CloudEvents 1.0 in binary style. Headers are attributes, the body is the data."""
 
+import re
 from collections.abc import Mapping
 from datetime import datetime
 from typing import TypeVar
@@ -15,6 +16,8 @@ A = TypeVar("A", bound=Contract)
 
 MAX_EVENT_BYTES = 256 * 1024
 MSG_ID = "Nats-Msg-Id"
+NUL = re.compile(rb"(?<!\\)((?:\\\\)*)\\u0000")
+"""As JSON has it; not where the backslash is itself escaped."""
 
 
 class EventTooLarge(Exception):
@@ -29,7 +32,7 @@ def encode_event(
 ) -> tuple[dict[str, str], bytes]:
     """Headers and body of the event at `position` in its command's batch; who wants it and why is the
     command's affair, or that of `story` if it has one of its own. Raises `EventTooLarge`."""
-    body = event.model_dump_json().encode()
+    body = _without_nul(event.model_dump_json().encode())
     if len(body) > MAX_EVENT_BYTES - 4096:
         raise EventTooLarge(type(event).__name__, len(body))
     headers = _headers(
@@ -102,8 +105,14 @@ def decode_event(seq: int, nats_subject: str, headers: Mapping[str, str], body: 
         correlation_id=headers["ce-correlationid"],
         causation_id=headers["ce-causationid"],
         traceparent=headers.get("traceparent"),
-        data=parse_body(event_type, version, body, seq=seq),
+        data=parse_body(event_type, version, _without_nul(body), seq=seq),
     )
+
+
+def _without_nul(body: bytes) -> bytes:
+    """With U+FFFD in its place: no text of Postgres can hold NUL, and one event with it, which may come from
+    the last words of a model server, would end every read model for good."""
+    return NUL.sub(rb"\1\\ufffd", body) if b"\\u0000" in body else body
 
 
 def encode(message: Contract) -> bytes:

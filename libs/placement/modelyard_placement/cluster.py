@@ -4,6 +4,7 @@ from collections.abc import Iterable, Mapping
 from itertools import pairwise
 from typing import Annotated
 
+from modelyard_contracts.complaints import complaint
 from modelyard_contracts.deployments import Claim
 from pydantic import BeforeValidator, ValidationError
 
@@ -61,12 +62,11 @@ def read_cluster(data: object) -> Cluster:
 
 
 def in_words(error: ValidationError) -> str:
-    """Field by field, as in `workers.0.status.memory.total: Input should be ...`."""
+    """Field by field, as in `workers.0.status.memory.total: must be ...`."""
     lines = []
     for one in error.errors(include_url=False):
         field = ".".join(str(part) for part in one["loc"])
-        message = one["msg"].removeprefix("Value error, ").replace("a valid tuple", "a list")
-        lines.append(f"{field}: {message}" if field else message)
+        lines.append(f"{field}: {complaint(one)}" if field else complaint(one))
     return "\n".join(lines)
 
 

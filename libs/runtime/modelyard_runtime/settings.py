@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TypeVar
 
+from modelyard_contracts.complaints import complaint
 from pydantic import Field, ValidationError
 from pydantic_settings import BaseSettings, CliSettingsSource, SettingsConfigDict, SettingsError
 
@@ -44,7 +45,8 @@ def parse_settings(settings: type[S], argv: Sequence[str], *, prog: str) -> S:
     except ValidationError as error:
         first = error.errors()[0]
         field = ".".join(str(part) for part in first["loc"])
-        message = first["msg"].removeprefix("Value error, ")
-        raise BadSettings(f"--{field.replace('_', '-')} ({ENV_PREFIX}{field.upper()}): {message}") from error
+        raise BadSettings(
+            f"--{field.replace('_', '-')} ({ENV_PREFIX}{field.upper()}): {complaint(first)}"
+        ) from error
     except SettingsError as error:
         raise BadSettings(str(error)) from error

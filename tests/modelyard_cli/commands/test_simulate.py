@@ -138,22 +138,27 @@ def test_policies_are_compared(run: Any) -> None:
     ("cluster", "work", "options", "message"),
     [
         ("{", workload(), (), "cluster.json: is not valid JSON"),
-        ({}, workload(), (), "cluster.json: workers: Field required"),
+        ({}, workload(), (), "cluster.json: workers: is missing"),
         (
             {"workers": [{"name": "a", "status": {"memory": {"total": -1}}}]},
             workload(),
             (),
-            "cluster.json: workers.0.status.memory.total: Input should be greater than or equal to 0",
+            "cluster.json: workers.0.status.memory.total: must be greater than or equal to 0",
         ),
         ({"workers": [{"name": "a"}, {"name": "a"}]}, workload(), (), "two of them are called 'a'"),
         (CLUSTER, {}, (), "workload.json: deployments: must be a list"),
-        (CLUSTER, workload(replicas=-1), (), "workload.json: deployments.0.replicas: Input should be"),
-        (CLUSTER, workload(no_such_field=1), (), "workload.json: deployments.0.no_such_field: Extra inputs"),
+        (CLUSTER, workload(replicas=-1), (), "workload.json: deployments.0.replicas: must be"),
+        (
+            CLUSTER,
+            workload(no_such_field=1),
+            (),
+            "workload.json: deployments.0.no_such_field: is not a field",
+        ),
         (
             CLUSTER,
             workload(metadata={"config": {}}),
             (),
-            "workload.json: deployments.0.metadata.weight_bytes: Field required",
+            "workload.json: deployments.0.metadata.weight_bytes: is missing",
         ),
         (
             CLUSTER,

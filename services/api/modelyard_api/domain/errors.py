@@ -2,6 +2,9 @@
 
 from typing import Any
 
+MOST_BIGINT = 2**63 - 1
+"""The largest number that a column of Postgres can hold."""
+
 
 class Refusal(Exception):
     """`code` is the HTTP status, `reason` the machine's word for it, the message is for people."""

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from typing import Annotated
 
 from cryptography.fernet import Fernet, InvalidToken
-from fastapi import Depends, Header, Request
+from fastapi import Depends, Header, Path, Request
 from modelyard_contracts.access import Scope
 from modelyard_contracts.deployments import Source
 from modelyard_eventlog.log import EventLog
@@ -24,7 +24,7 @@ from modelyard_api.adapters.asking import WorkerPaths
 from modelyard_api.adapters.database import Database
 from modelyard_api.adapters.telemetry import WorkerTelemetry
 from modelyard_api.domain.deployment import NO_TOKENS, HubTokens
-from modelyard_api.domain.errors import bad_request, conflict, forbidden, unauthorized
+from modelyard_api.domain.errors import MOST_BIGINT, bad_request, conflict, forbidden, unauthorized
 from modelyard_api.handlers.accounts import AccountHandler
 from modelyard_api.handlers.backends import BackendHandler
 from modelyard_api.handlers.commanding import Commander, command_id
@@ -115,6 +115,8 @@ async def require_user(request: Request, context: ContextOf) -> Caller:
     return await _caller_of_session(context, shown)
 
 
+Ident = Annotated[int, Path(le=MOST_BIGINT)]
+"""In a path. What no column of Postgres could hold is the id of nothing."""
 CallerOf = Annotated[Caller, Depends(require_user)]
 
 

@@ -8,7 +8,7 @@ from fastapi import APIRouter, Response
 from modelyard_runtime.clock import new_id
 from starlette.datastructures import Headers, MutableHeaders
 
-from modelyard_api.domain.errors import Refusal
+from modelyard_api.domain.errors import Refusal, invalid
 from modelyard_api.routes.context import ContextOf
 from modelyard_api.routes.errors import refused
 
@@ -34,6 +34,9 @@ class Edge:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
+            return
+        if b"%00" in scope["query_string"] or "\x00" in scope["path"]:
+            await refused(invalid("the address holds a NUL character"))(scope, receive, send)
             return
         asked = Headers(scope=scope).get("x-request-id", "")
         request_id = asked if SANE_ID.match(asked) else new_id()

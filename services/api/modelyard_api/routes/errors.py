@@ -7,6 +7,7 @@ import structlog
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
+from modelyard_contracts.complaints import complaint
 from modelyard_eventlog.log import LogUnavailable
 from modelyard_eventlog.wire import EventTooLarge
 from modelyard_models.sources.errors import SourceError
@@ -44,10 +45,9 @@ def from_validation(errors: Sequence[Mapping[str, Any]]) -> Refusal:
     lines = []
     for error in errors:
         field = ".".join(str(part) for part in error["loc"] if part not in ("body", "query", "path"))
-        message = str(error["msg"]).removeprefix("Value error, ")
-        if error["type"] == "extra_forbidden":
-            message = "is not a field that can be set here"
-        lines.append(f"{field}: {message}" if field else message)
+        # a body's own field is never called so: this is the id in the path
+        field = "id" if field == "ident" else field
+        lines.append(f"{field}: {complaint(error)}" if field else complaint(error))
     count = "1 field is" if len(lines) == 1 else f"{len(lines)} fields are"
     return invalid("\n".join([f"{count} not valid", *lines]))
 

@@ -10,7 +10,7 @@ from modelyard_contracts.events import EVENT_TYPES
 from starlette.datastructures import QueryParams
 from starlette.responses import StreamingResponse
 
-from modelyard_api.domain.errors import invalid, too_late
+from modelyard_api.domain.errors import MOST_BIGINT, invalid, too_late
 from modelyard_api.projections import history
 from modelyard_api.projections.history import Archived, Filter
 from modelyard_api.projections.tails import follow
@@ -89,7 +89,7 @@ def _resume_from(request: Request, context: Context) -> int:
     """`Last-Event-ID`, else `since`, else only what comes from now on. Raises `Refusal` (422)."""
     last = request.headers.get("last-event-id")
     if last is not None:
-        if not last.isdecimal():
+        if not last.isdecimal() or int(last) > MOST_BIGINT:
             raise invalid(f"Last-Event-ID: {last!r} is not a sequence")
         return int(last)
     since = number(request.query_params, "since")

@@ -11,7 +11,7 @@ from modelyard_placement.looks import in_groups, one_by_one
 from modelyard_api.domain.errors import not_found
 from modelyard_api.projections import history, moments, queries
 from modelyard_api.projections.history import Filter
-from modelyard_api.routes.context import CallerOf, Context, ContextOf
+from modelyard_api.routes.context import CallerOf, Context, ContextOf, Ident
 
 Json = dict[str, Any]
 
@@ -24,7 +24,7 @@ def explain_router() -> APIRouter:
     router = APIRouter(prefix="/v2/model-instances")
 
     @router.get("/{ident}/explain")
-    async def explain(ident: int, context: ContextOf, _: CallerOf, *, full: Full = False) -> Json:
+    async def explain(ident: Ident, context: ContextOf, _: CallerOf, *, full: Full = False) -> Json:
         found = await queries.view(context.db, "model-instances", ident)
         if found is None:
             raise not_found(f"model instance {ident}")

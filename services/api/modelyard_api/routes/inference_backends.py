@@ -13,7 +13,7 @@ from modelyard_api.projections import lists, queries
 from modelyard_api.projections.backends import BACKENDS
 from modelyard_api.projections.lists import Condition, Listing
 from modelyard_api.routes.answers import Json, answer, as_json, enveloped, settle, wait_for
-from modelyard_api.routes.context import AdminOf, CallerOf, CommanderOf, ContextOf, IfMatchOf
+from modelyard_api.routes.context import AdminOf, CallerOf, CommanderOf, ContextOf, Ident, IfMatchOf
 
 READ_ONLY = frozenset(
     {"id", "created_at", "updated_at", "is_built_in", "backend_source", "versions", "frameworks"}
@@ -74,7 +74,7 @@ def inference_backend_router() -> APIRouter:
 
     @router.put("/{ident}")
     async def update(
-        ident: int,
+        ident: Ident,
         fields: FieldsOf,
         context: ContextOf,
         response: Response,
@@ -87,7 +87,7 @@ def inference_backend_router() -> APIRouter:
 
     @router.delete("/{ident}")
     async def delete(
-        ident: int, context: ContextOf, response: Response, _: AdminOf, by: CommanderOf, if_match: IfMatchOf
+        ident: Ident, context: ContextOf, response: Response, _: AdminOf, by: CommanderOf, if_match: IfMatchOf
     ) -> None:
         await settle(context, response, await context.handlers.backends.delete(ident, by, if_match))
 

@@ -11,7 +11,7 @@ from modelyard_api.domain.errors import Refusal, invalid, not_found
 from modelyard_api.projections import history, queries
 from modelyard_api.projections.history import Filter
 from modelyard_api.projections.queries import PlacedRow
-from modelyard_api.routes.context import CallerOf, Context, ContextOf
+from modelyard_api.routes.context import CallerOf, Context, ContextOf, Ident
 from modelyard_api.routes.listing import flag, number
 from modelyard_api.routes.log_text import as_text, ask
 
@@ -24,7 +24,7 @@ def log_router() -> APIRouter:
     router = APIRouter(prefix="/v2/model-instances")
 
     @router.get("/{ident}/logs", response_model=None)
-    async def logs(ident: int, request: Request, context: ContextOf, _: CallerOf) -> Response:
+    async def logs(ident: Ident, request: Request, context: ContextOf, _: CallerOf) -> Response:
         query = request.query_params
         for name in query:
             if name not in KNOWN:
@@ -50,7 +50,7 @@ def log_router() -> APIRouter:
         return as_text(context, first, beyond, follow=flag(query, "follow"))
 
     @router.get("/{ident}/log-options")
-    async def log_options(ident: int, context: ContextOf, _: CallerOf) -> dict[str, object]:
+    async def log_options(ident: Ident, context: ContextOf, _: CallerOf) -> dict[str, object]:
         placed = await _placed(context, ident)
         worker = {"worker_id": placed.worker_id, "name": placed.worker_name, "restarts": placed.attempt}
         return {"main_worker_id": placed.worker_id, "workers": [worker]}

@@ -4,7 +4,7 @@ from fastapi import APIRouter, Response
 from modelyard_contracts.access import RateLimits
 
 from modelyard_api.routes.answers import Json, answer
-from modelyard_api.routes.context import AdminOf, CommanderOf, ContextOf
+from modelyard_api.routes.context import AdminOf, CommanderOf, ContextOf, Ident
 
 
 def limits_router() -> APIRouter:
@@ -12,21 +12,21 @@ def limits_router() -> APIRouter:
 
     @router.put("/api-keys/{ident}/limits")
     async def set_limits_of_key(
-        ident: int, limits: RateLimits, context: ContextOf, response: Response, _: AdminOf, by: CommanderOf
+        ident: Ident, limits: RateLimits, context: ContextOf, response: Response, _: AdminOf, by: CommanderOf
     ) -> Json:
         done = await context.handlers.limits.set_of_key(ident, limits, by)
         return await answer(context, response, "api-keys", done)
 
     @router.put("/users/{ident}/limits")
     async def set_limits_of_user(
-        ident: int, limits: RateLimits, context: ContextOf, response: Response, _: AdminOf, by: CommanderOf
+        ident: Ident, limits: RateLimits, context: ContextOf, response: Response, _: AdminOf, by: CommanderOf
     ) -> Json:
         done = await context.handlers.limits.set_of_user(ident, limits, by)
         return await answer(context, response, "users", done)
 
     @router.put("/model-routes/{ident}/limits")
     async def set_limits_of_route(
-        ident: int, limits: RateLimits, context: ContextOf, response: Response, _: AdminOf, by: CommanderOf
+        ident: Ident, limits: RateLimits, context: ContextOf, response: Response, _: AdminOf, by: CommanderOf
     ) -> Json:
         done = await context.handlers.limits.set_of_route(ident, limits, by)
         return await answer(context, response, "model-routes", done)

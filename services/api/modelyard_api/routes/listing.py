@@ -7,7 +7,7 @@ from fastapi import Request
 from sqlalchemy import and_
 from starlette.datastructures import QueryParams
 
-from modelyard_api.domain.errors import invalid
+from modelyard_api.domain.errors import MOST_BIGINT, invalid
 from modelyard_api.projections.lists import Condition, Listing
 from modelyard_api.projections.rows import ReadModel
 
@@ -80,9 +80,12 @@ def flag(query: QueryParams, name: str) -> bool:
 
 def _typed(name: str, text: str, kind: Callable[[str], Any]) -> Any:
     try:
-        return kind(text)
+        value = kind(text)
     except ValueError:
         raise invalid(f"{name}: {text!r} is not a whole number") from None
+    if isinstance(value, int) and abs(value) > MOST_BIGINT:
+        raise invalid(f"{name}: {text!r} is beyond what is counted")
+    return value
 
 
 def _per_page(text: str) -> int:

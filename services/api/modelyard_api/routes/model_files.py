@@ -8,7 +8,7 @@ from modelyard_api.domain.errors import not_found
 from modelyard_api.projections import queries
 from modelyard_api.projections.model_files import MODEL_FILES
 from modelyard_api.routes.answers import Json, answer, settle
-from modelyard_api.routes.context import AdminOf, CallerOf, CommanderOf, ContextOf
+from modelyard_api.routes.context import AdminOf, CallerOf, CommanderOf, ContextOf, Ident
 from modelyard_api.routes.listing import flag, number
 from modelyard_api.routes.log_text import as_text, ask
 
@@ -26,12 +26,14 @@ def model_file_router() -> APIRouter:
         return await answer(context, response, RESOURCE, done)
 
     @router.post("/{ident}/reset")
-    async def reset(ident: int, context: ContextOf, response: Response, _: AdminOf, by: CommanderOf) -> Json:
+    async def reset(
+        ident: Ident, context: ContextOf, response: Response, _: AdminOf, by: CommanderOf
+    ) -> Json:
         done = await context.handlers.model_files.reset(ident, by)
         return await answer(context, response, RESOURCE, done)
 
     @router.get("/{ident}/logs", response_model=None)
-    async def logs(ident: int, request: Request, context: ContextOf, _: CallerOf) -> Response:
+    async def logs(ident: Ident, request: Request, context: ContextOf, _: CallerOf) -> Response:
         found = await queries.view(context.db, RESOURCE, ident)
         if found is None:
             raise not_found(f"model file {ident}")
@@ -52,7 +54,7 @@ def model_file_router() -> APIRouter:
 
     @router.delete("/{ident}")
     async def delete(
-        ident: int,
+        ident: Ident,
         context: ContextOf,
         response: Response,
         _: AdminOf,

@@ -26,7 +26,7 @@ from modelyard_api.projections.providers import PROVIDERS
 from modelyard_api.projections.routes import ROUTES
 from modelyard_api.projections.rows import View
 from modelyard_api.routes.answers import Json, answer, as_json, enveloped, settle, wait_for
-from modelyard_api.routes.context import AdminOf, CallerOf, CommanderOf, Context, ContextOf, IfMatchOf
+from modelyard_api.routes.context import AdminOf, CallerOf, CommanderOf, Context, ContextOf, Ident, IfMatchOf
 from modelyard_api.routes.listing import number
 
 READ_ONLY = frozenset(
@@ -71,7 +71,7 @@ def _add_routes(router: APIRouter) -> None:
 
     @router.put("/v2/model-routes/{ident}")
     async def update_route(
-        ident: int,
+        ident: Ident,
         command: Annotated[RouteUpdate, Depends(route_update)],
         context: ContextOf,
         response: Response,
@@ -84,12 +84,12 @@ def _add_routes(router: APIRouter) -> None:
 
     @router.delete("/v2/model-routes/{ident}")
     async def delete_route(
-        ident: int, context: ContextOf, response: Response, _: AdminOf, by: CommanderOf, if_match: IfMatchOf
+        ident: Ident, context: ContextOf, response: Response, _: AdminOf, by: CommanderOf, if_match: IfMatchOf
     ) -> None:
         await settle(context, response, await context.handlers.routes.delete(ident, by, if_match))
 
     @router.get("/v2/model-routes/{ident}/access")
-    async def get_access(ident: int, context: ContextOf, request: Request, _: AdminOf) -> Json:
+    async def get_access(ident: Ident, context: ContextOf, request: Request, _: AdminOf) -> Json:
         await wait_for(context, request)
         found = await queries.view(context.db, ROUTES.resource, ident)
         if found is None:
@@ -98,7 +98,7 @@ def _add_routes(router: APIRouter) -> None:
 
     @router.post("/v2/model-routes/{ident}/access")
     async def set_access(
-        ident: int,
+        ident: Ident,
         command: RouteAccess,
         context: ContextOf,
         response: Response,
@@ -111,7 +111,7 @@ def _add_routes(router: APIRouter) -> None:
 
     @router.post("/v2/model-routes/{ident}/add-targets")
     async def add_targets(
-        ident: int,
+        ident: Ident,
         command: TargetsAdd,
         context: ContextOf,
         response: Response,
@@ -148,7 +148,7 @@ def _add_targets(router: APIRouter) -> None:
         return enveloped(Page(targets, (), len(targets), page.seq), EVERYTHING, targets)
 
     @router.get(f"{TARGETS}/{{ident}}", response_model=None)
-    async def get_target(ident: int, context: ContextOf, request: Request, _: CallerOf) -> Response:
+    async def get_target(ident: Ident, context: ContextOf, request: Request, _: CallerOf) -> Response:
         await wait_for(context, request)
         target, seq = await _target(context, ident)
         return as_json(target, seq)
@@ -157,7 +157,7 @@ def _add_targets(router: APIRouter) -> None:
 def _add_target_changes(router: APIRouter) -> None:
     @router.put(f"{TARGETS}/{{ident}}")
     async def update_target(
-        ident: int,
+        ident: Ident,
         command: TargetUpdate,
         context: ContextOf,
         response: Response,
@@ -170,7 +170,7 @@ def _add_target_changes(router: APIRouter) -> None:
 
     @router.post(f"{TARGETS}/{{ident}}/set-fallback")
     async def set_fallback(
-        ident: int,
+        ident: Ident,
         command: FallbackSet,
         context: ContextOf,
         response: Response,
@@ -184,7 +184,7 @@ def _add_target_changes(router: APIRouter) -> None:
 
     @router.delete(f"{TARGETS}/{{ident}}")
     async def delete_target(
-        ident: int, context: ContextOf, response: Response, _: AdminOf, by: CommanderOf
+        ident: Ident, context: ContextOf, response: Response, _: AdminOf, by: CommanderOf
     ) -> None:
         await settle(context, response, await context.handlers.routes.delete_target(ident, by))
 
@@ -215,7 +215,7 @@ def _add_providers(router: APIRouter) -> None:
 
     @router.put(f"{path}/{{ident}}")
     async def update_provider(
-        ident: int,
+        ident: Ident,
         command: ProviderUpdate,
         context: ContextOf,
         response: Response,
@@ -228,6 +228,6 @@ def _add_providers(router: APIRouter) -> None:
 
     @router.delete(f"{path}/{{ident}}")
     async def delete_provider(
-        ident: int, context: ContextOf, response: Response, _: AdminOf, by: CommanderOf, if_match: IfMatchOf
+        ident: Ident, context: ContextOf, response: Response, _: AdminOf, by: CommanderOf, if_match: IfMatchOf
     ) -> None:
         await settle(context, response, await context.handlers.providers.delete(ident, by, if_match))

@@ -18,7 +18,7 @@ from modelyard_api.projections.rows import ReadModel, View
 from modelyard_api.projections.worker_use import in_use
 from modelyard_api.projections.workers import WORKERS
 from modelyard_api.routes.answers import as_json, enveloped, wait_for
-from modelyard_api.routes.context import Caller, CallerOf, Context, ContextOf
+from modelyard_api.routes.context import Caller, CallerOf, Context, ContextOf, Ident
 from modelyard_api.routes.events import event_router
 from modelyard_api.routes.explain import explain_router
 from modelyard_api.routes.gpu_devices import gpu_device_router
@@ -71,7 +71,7 @@ def _add_resource(router: APIRouter, model: ReadModel) -> None:
     _add_list(router, model, model.resource)
 
     @router.get(f"/{model.resource}/{{ident}}", name=f"get {model.resource}", response_model=None)
-    async def get_resource(ident: int, request: Request, context: ContextOf, caller: CallerOf) -> Response:
+    async def get_resource(ident: Ident, request: Request, context: ContextOf, caller: CallerOf) -> Response:
         await wait_for(context, request)
         found = await queries.view(context.db, model.resource, ident)
         if found is None or not restricted(EVERYTHING, model, caller).holds(found[0]):
@@ -121,7 +121,7 @@ def callable_by(user_id: int) -> Condition:
 
 def _add_instances_of_model(router: APIRouter) -> None:
     @router.get("/models/{ident}/instances", response_model=None)
-    async def list_instances(ident: int, context: ContextOf, request: Request, _: CallerOf) -> Response:
+    async def list_instances(ident: Ident, context: ContextOf, request: Request, _: CallerOf) -> Response:
         await wait_for(context, request)
         if await queries.view(context.db, "models", ident) is None:
             raise not_found(f"model {ident}")

@@ -13,7 +13,7 @@ from modelyard_contracts.commands import (
 
 from modelyard_api.routes.answers import Json, answer, settle
 from modelyard_api.routes.bodies import DeploymentUpdateOf
-from modelyard_api.routes.context import AdminOf, CallerOf, CommanderOf, ContextOf, IfMatchOf
+from modelyard_api.routes.context import AdminOf, CallerOf, CommanderOf, ContextOf, Ident, IfMatchOf
 
 
 def write_router() -> APIRouter:
@@ -34,7 +34,7 @@ def _add_models(router: APIRouter) -> None:
 
     @router.put("/models/{ident}")
     async def update_model(
-        ident: int,
+        ident: Ident,
         command: DeploymentUpdateOf,
         context: ContextOf,
         response: Response,
@@ -47,13 +47,13 @@ def _add_models(router: APIRouter) -> None:
 
     @router.delete("/models/{ident}")
     async def delete_model(
-        ident: int, context: ContextOf, response: Response, _: AdminOf, by: CommanderOf, if_match: IfMatchOf
+        ident: Ident, context: ContextOf, response: Response, _: AdminOf, by: CommanderOf, if_match: IfMatchOf
     ) -> None:
         await settle(context, response, await context.handlers.deployments.delete(ident, by, if_match))
 
     @router.delete("/model-instances/{ident}")
     async def delete_instance(
-        ident: int, context: ContextOf, response: Response, _: AdminOf, by: CommanderOf
+        ident: Ident, context: ContextOf, response: Response, _: AdminOf, by: CommanderOf
     ) -> None:
         await settle(context, response, await context.handlers.instances.delete(ident, by))
 
@@ -61,7 +61,7 @@ def _add_models(router: APIRouter) -> None:
 def _add_workers(router: APIRouter) -> None:
     @router.put("/workers/{ident}")
     async def update_worker(
-        ident: int,
+        ident: Ident,
         command: WorkerUpdate,
         context: ContextOf,
         response: Response,
@@ -74,7 +74,7 @@ def _add_workers(router: APIRouter) -> None:
 
     @router.delete("/workers/{ident}")
     async def delete_worker(
-        ident: int, context: ContextOf, response: Response, _: AdminOf, by: CommanderOf
+        ident: Ident, context: ContextOf, response: Response, _: AdminOf, by: CommanderOf
     ) -> None:
         await settle(context, response, await context.handlers.workers.delete(ident, by))
 
@@ -103,7 +103,7 @@ def _add_accounts(router: APIRouter) -> None:
 
     @router.delete("/users/{ident}")
     async def delete_user(
-        ident: int, context: ContextOf, response: Response, _: AdminOf, by: CommanderOf
+        ident: Ident, context: ContextOf, response: Response, _: AdminOf, by: CommanderOf
     ) -> None:
         await settle(context, response, await context.handlers.accounts.delete_user(ident, by))
 
@@ -116,7 +116,7 @@ def _add_accounts(router: APIRouter) -> None:
 
     @router.put("/api-keys/{ident}")
     async def update_key(
-        ident: int,
+        ident: Ident,
         command: ApiKeyUpdate,
         context: ContextOf,
         response: Response,
@@ -129,7 +129,7 @@ def _add_accounts(router: APIRouter) -> None:
 
     @router.delete("/api-keys/{ident}")
     async def revoke_key(
-        ident: int, context: ContextOf, response: Response, caller: CallerOf, by: CommanderOf
+        ident: Ident, context: ContextOf, response: Response, caller: CallerOf, by: CommanderOf
     ) -> None:
         owner = None if caller.is_admin else caller.user_id
         await settle(context, response, await context.handlers.accounts.revoke_key(ident, by, user_id=owner))
