@@ -302,6 +302,8 @@ def least(
         if slot.doubtful or slot.ejections or slot.cold_until > now or slot.capacity < 1:
             rank = slot.rank(now)
         if rank < best_rank:
+            if not rank:
+                return slot
             best, best_rank = slot, rank
     return best
 
