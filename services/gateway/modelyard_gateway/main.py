@@ -104,7 +104,6 @@ class Gateway:
         loop = asyncio.get_running_loop()
         server = await loop.create_server(self.front.connection, sock=listener, backlog=BACKLOG)
         chores = [asyncio.create_task(self._sweep()), asyncio.create_task(self._keep_snapshot())]
-        gc.freeze()  # what was made so far stays: no collection has to look at it
         if self.table.seq:
             loop.call_later(SNAPSHOT_PATIENCE_S, self._trust_snapshot)
         await stop.wait()
@@ -141,9 +140,13 @@ class Gateway:
             kept = seq
 
     async def _sweep(self) -> None:
+        settled = False
         while True:
             await asyncio.sleep(SWEEP_S)
             self.front.sweep()
+            if not settled and self.readiness.caught_up:
+                settled = True
+                gc.freeze()  # what was made so far stays, the table too: no collection has to look at it
 
 
 def opener(secret_key: str | None) -> Callable[[str], str]:
