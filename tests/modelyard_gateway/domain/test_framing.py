@@ -74,3 +74,15 @@ def test_trailers_without_end_are_refused() -> None:
     with pytest.raises(Malformed):
         for _ in range(10_000):
             body.feed(b"A: b\r\n")
+
+
+@given(st.binary(max_size=300), st.sampled_from([b"%x", b"%X", b"0%x", b" %x", b"0x%x", b"%x;a=b", b"+%x"]))
+def test_one_whole_chunk_is_known_as_such_and_nothing_else_is(data: bytes, size: bytes) -> None:
+    framed = b"%b\r\n%b\r\n" % (size % len(data), data)
+    plain = data if size in (b"%x", b"%X", b"0%x") else b""
+    assert Chunked(strict=False).only(framed) == plain
+    assert Chunked(strict=False).only(framed[:-1]) == b""
+    assert Chunked(strict=False).only(framed + b"0\r\n\r\n") == b""
+    begun = Chunked(strict=False)
+    begun.feed(b"5\r\nab")
+    assert begun.only(framed) == b""

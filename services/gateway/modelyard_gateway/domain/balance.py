@@ -115,7 +115,9 @@ class Balancer:
         """The target by its weight, then its instance with the fewest requests in flight for its
         capacity; a target of weight 0 takes none. With an adapter, only instances that serve it. With a
         key, the instance where others with that key went, if it is well and not too busy."""
-        plan = self._plan(route, now)
+        plan = self._plans.get(route.id)
+        if plan is None or plan.changes != self._table.changes:
+            plan = self._plan(route, now)
         if not plan.shares:
             return None
         if adapter is not None:

@@ -20,7 +20,9 @@ def tokens_of(usage: Mapping[str, Any]) -> Tokens:
         and "completion_tokens" in usage
         and "total_tokens" in usage
     ):
-        return _whole(usage["prompt_tokens"]), _whole(usage["completion_tokens"]), 0
+        read, made = usage["prompt_tokens"], usage["completion_tokens"]
+        if type(read) is type(made) is int and 0 <= read <= LARGEST and 0 <= made <= LARGEST:
+            return read, made, 0
     if "prompt_tokens" in usage:
         read, details = usage["prompt_tokens"], usage.get("prompt_tokens_details")
     else:

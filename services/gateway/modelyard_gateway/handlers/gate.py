@@ -48,7 +48,8 @@ class Gate:
         return sorted(found, key=lambda route: route.name)
 
     def route(self, key: Key, name: str) -> Route:
-        if not may_call(key, name):
+        names = key.allowed_model_names
+        if names is not None and name not in names:
             raise not_allowed(key, name)
         route = self._table.routes.by_name.get(name)
         if route is None:

@@ -91,7 +91,7 @@ class ClientConnection(Answering):
         self._in_head = False
         self.deadline = 0.0
         try:
-            opened = front.open(self, head)
+            opened = front.exchange(self, head) if head.infers else front.open(self, head)
         except Refusal as refusal:
             self.refuse(refusal)
             return

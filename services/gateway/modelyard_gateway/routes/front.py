@@ -61,14 +61,12 @@ class Front:
         return ClientConnection(self)
 
     def open(self, connection: ClientConnection, head: RequestHead) -> Exchange | Later | Answer:
-        """Raises `Refusal`."""
-        if head.infers:
-            return self._exchange(connection, head)
+        """For heads that do not say `infers`, which `exchange` is for. Raises `Refusal`."""
         kind = head.meaning.kind
         if kind is Kind.INFERENCE:
             if head.method != b"POST":
                 raise refusals.method_not_allowed(head.method.decode(), _text(head.path), "POST")
-            exchange = self._exchange(connection, head)
+            exchange = self.exchange(connection, head)
             exchange.extra = deprecated(head.meaning.target)
             return exchange
         if kind is Kind.PROXIED:
@@ -82,7 +80,8 @@ class Front:
             return answer._replace(lines=answer.lines + deprecated(head.meaning.target))
         return answer
 
-    def _exchange(self, connection: ClientConnection, head: RequestHead) -> Exchange:
+    def exchange(self, connection: ClientConnection, head: RequestHead) -> Exchange:
+        """Raises `Refusal`."""
         plane = self._plane
         key = plane.gate.admit(head.presented)
         began = plane.clock()
@@ -92,7 +91,7 @@ class Front:
     def _proxied(self, connection: ClientConnection, head: RequestHead) -> Exchange:
         """`/model/proxy/<route id>/<path>`, and the older `/model/proxy/<path>`, which names the model in
         `X-GPUStack-Model` or in the body."""
-        exchange = self._exchange(connection, head)
+        exchange = self.exchange(connection, head)
         exchange.proxied = True
         exchange.websocket = head.wants_websocket()
         gate = self._plane.gate
@@ -107,7 +106,7 @@ class Front:
         return exchange
 
     def _realtime(self, connection: ClientConnection, head: RequestHead) -> Exchange:
-        exchange = self._exchange(connection, head)
+        exchange = self.exchange(connection, head)
         exchange.websocket = head.wants_websocket()
         if not exchange.websocket:
             raise refusals.no_websocket()
