@@ -82,6 +82,16 @@ def test_a_worker_with_a_small_card_beside_a_large_one_is_kept_for_the_large_one
     assert held(*waiting(WHOLE, *fleet, reserved(11, worker_id=1, claim=share(1)))) == (1,)
 
 
+def test_what_is_kept_for_the_oldest_is_free_again_once_that_is_placed() -> None:
+    fleet = gpu_worker(1, 80, 80)
+    events = waiting(WHOLE, *fleet)
+    younger = (requested(6, spec=WHOLE), requested(7, spec=WHOLE))
+    both = decided(told(*events, *younger), 5, 6, 7)
+    placed_ones = [event.instance_id for event in both if isinstance(event, InstanceScheduled)]
+    waits = [event.instance_id for event in both if isinstance(event, InstanceUnschedulable)]
+    assert (placed_ones, waits) == ([5, 6], [7])
+
+
 def test_a_worker_that_would_not_do_if_it_were_empty_is_not_kept() -> None:
     fleet = (*gpu_worker(1, 8), *gpu_worker(2, 8))
     assert held(*waiting(WHOLE, *fleet)) == ()

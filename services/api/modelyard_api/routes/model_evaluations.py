@@ -15,6 +15,7 @@ from modelyard_placement.claims import Sizer
 from modelyard_placement.cluster import BadInput
 from modelyard_placement.demand import Demand
 from modelyard_placement.evaluation import evaluate, evaluation_view, failed_view
+from modelyard_placement.picture import READY
 from modelyard_placement.workload import read_deployment
 from pydantic import Field
 
@@ -74,6 +75,8 @@ async def _evaluated(
             demand, files = await _described(context, caller, demand, said)
         if demand.spec.source is not Source.LOCAL_PATH:
             files = _of_hubs(moment)
+        elif files is not None:
+            files = _of_that_moment(moment, demand.spec.local_path or "", files)
         cluster = cluster_of(moment, files)
         chosen = {
             ident: await chosen_in(cluster, replace(demand, cluster_id=ident), sizer, look)
@@ -125,8 +128,24 @@ async def _looked_at(
 
 async def _on_workers(context: Context, path: str) -> tuple[ModelFacts | None, list[Json]]:
     answers = await context.paths.ask_workers(path)
-    files = [{"worker_name": one.worker, "local_path": path} for one in answers if one.found]
+    files = [
+        {"worker_name": one.worker, "local_path": path, "state": READY if one.found else "gone"}
+        for one in answers
+        if one.answered
+    ]
     return next((one.facts for one in answers if one.facts is not None), None), files
+
+
+def _of_that_moment(moment: Moment, path: str, said: list[Json]) -> list[Json]:
+    """What workers say of a path now is taken to have been so; of those that cannot be asked now, that it was
+    there. Raises `BadInput` where none could be asked."""
+    if not said:
+        message = f"model_specs.local_path: no worker is ready to tell of {path}; say metadata instead"
+        raise BadInput(message)
+    there = {worker["name"] for worker in moment.workers}
+    unasked = there - {file["worker_name"] for file in said}
+    known = [file for file in said if file["worker_name"] in there]
+    return known + [{"worker_name": name, "local_path": path, "state": READY} for name in sorted(unasked)]
 
 
 def _of_hubs(moment: Moment) -> list[Json]:

@@ -2,7 +2,7 @@
 a past decision can be made again."""
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field, replace
 from datetime import datetime
@@ -45,6 +45,8 @@ class Question:
     hold: Hold | None = None
     explained: AbstractSet[int] | None = None
     """Instances that wait already, whose reasons are to be looked at anew; None: of all."""
+    now: datetime | None = None
+    """None: nothing is held for the next one when that is placed which `hold` is for."""
 
 
 def question(
@@ -55,7 +57,8 @@ def question(
     explained: AbstractSet[int] | None = None,
 ) -> Question:
     asked = Question(said, picture.position, surveys)
-    return replace(asked, hold=_hold(picture, asked, now), explained=explained)
+    asked = replace(asked, explained=explained, now=now)
+    return replace(asked, hold=_hold(picture, asked, frozenset()))
 
 
 def placed(
@@ -78,6 +81,7 @@ def placed(
                 if isinstance(event, WorkerDevicesReserved):
                     taken.append(picture.holding(ident, event.worker_id, event.claim))
                     picture.rooms.take(taken[-1])
+            question = _held_for_the_next(picture, question, {holding.instance for holding in taken})
     finally:
         for holding in reversed(taken):
             picture.rooms.give_back(holding.worker, holding.instance)
@@ -162,8 +166,19 @@ def _is_explained(state: InstanceState, question: Question) -> bool:
     return state.instance_id in question.explained
 
 
-def _hold(picture: Picture, question: Question, now: datetime) -> Hold | None:
-    oldest = oldest_waiting(picture.unplaced(), now)
+def _held_for_the_next(picture: Picture, question: Question, placed: AbstractSet[Hashable]) -> Question:
+    """What was kept for one that has its place now is kept no longer."""
+    if question.hold is None or question.hold.instance_id not in placed:
+        return question
+    asked = replace(question, hold=None)
+    return replace(asked, hold=_hold(picture, asked, placed))
+
+
+def _hold(picture: Picture, question: Question, placed: AbstractSet[Hashable]) -> Hold | None:
+    if question.now is None:
+        return None
+    waiting = [state for state in picture.unplaced() if state.instance_id not in placed]
+    oldest = oldest_waiting(waiting, question.now)
     if oldest is None:
         return None
     try:

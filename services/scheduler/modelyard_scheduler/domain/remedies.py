@@ -58,9 +58,8 @@ def _with_fewer_tokens(rooms: Index, demand: Demand, sizer: Sizer) -> Remedy | N
     flag = CONTEXT_FLAGS.get(Backend(demand.backend)) if demand.backend in CONTEXT_FLAGS else None
     if flag is None or demand.model is None:
         return None
-    for tokens in CONTEXTS:
-        if demand.model.context_length is not None and tokens >= demand.model.context_length:
-            continue
+    own = demand.model.context_length
+    for tokens in (own, *(one for one in CONTEXTS if one < own)) if own else CONTEXTS:
         parameters = (*demand.spec.backend_parameters, f"{flag}={tokens}")
         worker = _fits(
             rooms, demand, sizer, demand.spec.model_copy(update={"backend_parameters": parameters})
