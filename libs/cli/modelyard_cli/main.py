@@ -93,6 +93,7 @@ EXIT_CODES = (
     "3 the answer is no (estimate and simulate: it does not fit; replay: something else comes out); "
     "130 ended by Ctrl-C."
 )
+INTERRUPTED = 130
 
 
 def app_for(called: str | None) -> typer.Typer:
@@ -130,6 +131,8 @@ def main() -> None:
         if error.hint:
             typer.echo(f"  {error.hint}", err=True)
         sys.exit(error.exit_code)
+    except KeyboardInterrupt:
+        sys.exit(INTERRUPTED)
 
 
 def _show_version(asked: bool) -> None:

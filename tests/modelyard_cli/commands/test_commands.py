@@ -146,6 +146,8 @@ def test_show_tells_how_a_deployment_stands_who_set_what_and_where_to_call_it(
         "chat-abcde  running  vm      cuda:0 4.0 GiB, RAM 512.0 MiB  0         -",
     ):
         assert part in shown.splitlines()
+    api.instances[0].update(state="pending", state_message="No suitable workers.\nvm has too little")
+    assert "No suitable workers. vm has too little" in shell.ok("show", "chat")
     assert [one["name"] for one in yaml.safe_load(shell.ok("show", "chat", "-o", "yaml"))["instances"]] == [
         *("chat-abcde", "chat-fghij"),
     ]

@@ -113,7 +113,7 @@ def _instance(one: Json) -> tuple[object, ...]:
         " + ".join(filter(None, workers)),
         _takes(one),
         one["restart_count"],
-        one["state_message"],
+        " ".join((one["state_message"] or "").split("\n")),
     )
 
 
