@@ -5,7 +5,7 @@ from random import Random
 
 import pytest
 from modelyard_contracts.base import Event
-from modelyard_contracts.deployments import Claim, DeploymentSpec
+from modelyard_contracts.deployments import Claim, DeploymentSpec, GpuSelector
 from modelyard_contracts.events import InstanceScheduled, InstanceUnschedulable
 from modelyard_scheduler.domain.decisions import placed, question
 from modelyard_scheduler.domain.holding_back import HOLD_AFTER_S
@@ -90,6 +90,16 @@ def test_what_is_kept_for_the_oldest_is_free_again_once_that_is_placed() -> None
     placed_ones = [event.instance_id for event in both if isinstance(event, InstanceScheduled)]
     waits = [event.instance_id for event in both if isinstance(event, InstanceUnschedulable)]
     assert (placed_ones, waits) == ([5, 6], [7])
+
+
+def test_a_worker_that_is_kept_is_not_said_to_be_missing() -> None:
+    by_hand = WHOLE.model_copy(update={"gpu_selector": GpuSelector(gpu_ids=("w1:cuda:0", "w9:cuda:0"))})
+    picture = told(*waiting(WHOLE, *gpu_worker(1, 80)), requested(6, spec=by_hand))
+    [waits] = [event for event in decided(picture, 6) if isinstance(event, InstanceUnschedulable)]
+    assert [(reason.check, reason.worker, reason.needed) for reason in waits.reasons] == [
+        ("held", "w1", None),
+        ("gpu_selector", None, "w9:cuda:0"),
+    ]
 
 
 def test_a_worker_that_would_not_do_if_it_were_empty_is_not_kept() -> None:

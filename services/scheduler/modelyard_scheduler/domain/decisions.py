@@ -152,7 +152,14 @@ def result(picture: Picture, state: InstanceState, question: Question) -> Placem
     if isinstance(found, Placement):
         return found
     kept = [room.worker.name for room in picture.rooms.everyone() if room.worker.ident in hold.workers]
-    return Unplaceable((*found.reasons, *(hold.reason(name) for name in kept)))
+    reasons = (reason for reason in found.reasons if not _is_missed(reason, kept))
+    return Unplaceable((*reasons, *(hold.reason(name) for name in kept)))
+
+
+def _is_missed(reason: Reason, kept: Sequence[str]) -> bool:
+    """A worker of a GPU chosen by hand that is there, but kept for somebody else."""
+    chosen = reason.check == "gpu_selector" and reason.worker is None
+    return chosen and str(reason.needed).rsplit(":", 2)[0] in kept
 
 
 def paths_for(state: InstanceState, said: Said) -> Mapping[int, PathSaid] | None:
