@@ -61,11 +61,11 @@ class Asking(Receiver):
     """A request on its way to an instance. `route` is set, or its name is looked for in the body."""
 
     __slots__ = (
-        "_began", "_body", "_chunked", "_client", "_connecting", "_echo", "_ending", "_found", "_held",
-        "_plane", "_queued", "_rewriting", "_scan", "_sides_done", "_slot", "_streams", "_translates",
-        "_tried", "_tunnelling", "_upstream", "_usage", "adapter", "affinity", "comment_at", "deadline",
-        "extra", "head", "key", "limits", "proxied", "record", "request_done", "responding", "route",
-        "total_until", "websocket",
+        "_began", "_between_events", "_body", "_chunked", "_client", "_connecting", "_echo", "_ending",
+        "_found", "_held", "_plane", "_queued", "_rewriting", "_scan", "_sides_done", "_slot", "_streams",
+        "_translates", "_tried", "_tunnelling", "_upstream", "_usage", "adapter", "affinity",
+        "comment_at", "deadline", "extra", "head", "key", "limits", "proxied", "record", "request_done",
+        "responding", "route", "total_until", "websocket",
     )  # fmt: skip
 
     def __init__(
@@ -108,6 +108,8 @@ class Asking(Receiver):
         self._held: tuple[Share, ...] = ()
         """What the request has taken of limits."""
         self._usage: UsageSeen | None = None
+        self._between_events: UsageSeen | None = None
+        """The same, where nothing of a stream is held back that passes as it is."""
         self._streams = False
         self._sides_done = 0
         """Of a tunnel."""

@@ -20,8 +20,8 @@ from modelyard_gateway.domain.response_head import ResponseHead
 from modelyard_gateway.domain.slot import Slot
 from modelyard_gateway.domain.stream_usage import PATHS
 from modelyard_gateway.domain.table import Route
-from modelyard_gateway.domain.usage import UsageSeen, usage_in
-from modelyard_gateway.handlers.sending import Sending
+from modelyard_gateway.domain.usage import usage_in
+from modelyard_gateway.handlers.passing import Passing
 
 UNWELCOME = 400
 KEY_REFUSED = frozenset({401, 403})
@@ -34,7 +34,7 @@ FULL_BYTES = 256 * 1024
 stream, that much is read ahead."""
 
 
-class Exchange(Sending):
+class Exchange(Passing):
     """The events of one request, from both of its sides."""
 
     __slots__ = ()
@@ -193,17 +193,6 @@ class Exchange(Sending):
         self._client.tunnel(head)
         self.tunnelled(body)
 
-    def _begin_answer(self, head: ResponseHead, slot: Slot, now: float) -> None:
-        self.responding = True
-        self._body = None
-        self.comment_at = 0.0
-        self._streams = head.event_stream
-        record = self.record
-        record.status = head.status
-        record.instance_id = slot.instance_id
-        record.provider_id = slot.provider_id
-        record.first_byte_s = now - self._began
-
     def _left_to_another(self, status: int, slot: Slot, now: float) -> bool:
         """What the status is to the slot; True if the request goes on elsewhere, or is refused."""
         if status in RETRIED:
@@ -220,58 +209,6 @@ class Exchange(Sending):
         elif slot.failures:
             slot.succeeded()
         return self._falls_back(status)
-
-    def response_body(self, data: bytes, done: bool, framed: bytes | None = None) -> None:
-        """`framed` is the same as it came, if that is a whole chunk."""
-        now = self._plane.clock()
-        if self._slot is not None:
-            self._slot.heard_at = now
-        passed = self._passes(data if self._echo is None else self._echo.put(data), now, done)
-        if framed is not None and passed is data:
-            self._client.pass_on(data, framed)
-        else:
-            self._client.write(passed, done, now)
-
-    def _echoed(self, head: ResponseHead, body: bytes, done: bool) -> tuple[ResponseHead, bytes]:
-        """The beginning of an answer with the model's name as the client said it; an answer whose length is
-        said, and that comes in pieces, stays as it is."""
-        if self._echo is None or (head.length >= 0 and not done):
-            self._echo = None
-            return head, body
-        body = self._echo.put(body)
-        return (head.with_length(len(body)) if head.length >= 0 else head), body
-
-    def _passes(self, data: bytes, now: float, done: bool) -> bytes:
-        """What the client gets of it."""
-        usage = self._usage
-        if usage is None:
-            usage = self._usage = UsageSeen()
-        if self._streams and data and self.record.first_token_s is None:
-            self.record.first_token_s = now - self._began
-        usage.pass_by(data)
-        self.record.bytes_out += len(data)
-        if done:
-            self.record.usage = usage.usage()
-            self._end(now)
-        else:
-            self.deadline = now + self.limits.idle_s
-        return data if self._rewriting is None else self._rewriting.passes(data, done)
-
-    def _end(self, now: float) -> None:
-        """The answer is whole."""
-        upstream, self._upstream = self._upstream, None
-        if upstream is not None:
-            if self.request_done:
-                upstream.release(now)
-            else:
-                upstream.abort()
-        slot, self._slot = self._slot, None
-        if slot is not None:
-            slot.in_flight -= 1
-            slot.tunnels -= self._tunnelling
-            if self._plane.waiting.queues:
-                self._plane.waiting.serve(now)
-        self._close_books(None, now)
 
     def tunnelled(self, data: bytes) -> None:
         self.deadline = self._plane.clock() + self.limits.idle_s
