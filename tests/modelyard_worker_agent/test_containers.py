@@ -20,7 +20,7 @@ from image_registry import image_registry
 from modelyard_contracts.deployments import Claim, DeploymentSpec, Source
 from modelyard_worker_agent.launchers.engine import Engine
 from modelyard_worker_agent_world import Machine, servers_below, want
-from waiting import until
+from waiting import until, until_async
 
 SOCKET = os.environ.get("MODELYARD_TEST_DOCKER", "")
 IMAGE = os.environ.get("MODELYARD_TEST_IMAGE", "python:3.11-slim")
@@ -88,6 +88,10 @@ async def fetched(running: dict[str, Any]) -> Any:
     return answer.json()
 
 
+async def said(machine: Machine, words: str) -> bool:
+    return words in (await machine.log()).text
+
+
 async def test_a_container_is_started_adopted_after_a_kill_and_ended(box: Box) -> None:
     machine = box.machine
     box.start_agent()
@@ -98,7 +102,7 @@ async def test_a_container_is_started_adopted_after_a_kill_and_ended(box: Box) -
     assert starting["image"] == IMAGE
     assert starting["command"][-1] == str(box.model)
     assert await fetched(running) == {"architectures": ["X"]}
-    assert "GET /config.json" in (await machine.log()).text
+    await until_async(lambda: said(machine, "GET /config.json"))
 
     run = str(machine.state / "instances" / "17" / "0")
     labels = {"run": run, "instance": "17", "generation": "0"}
