@@ -10,8 +10,8 @@ from modelyard_contracts.messages import DownloadLogQuestion, LogAnswer, LogQues
 from modelyard_worker_agent.launchers.shim import log_parts
 
 LOG = "log.txt"
-CHUNK_BYTES = 512 * 1024
-"""Of one answer, which must stay below NATS's 1 MiB."""
+CHUNK_BYTES = 128 * 1024
+"""Of one answer: larger ones are followed more slowly."""
 TAIL_BLOCK = 64 * 1024
 LAST_LINES = 100
 LAST_BYTES = 128 * 1024
