@@ -53,7 +53,9 @@ async def test_refusals_have_the_shape_of_openai(
     assert int(asleep.headers["retry-after"]) > 0
     nobody = await chat(gateway, "asleep", **{})
     assert nobody.json()["error"]["message"]
-    keyless = await gateway.post("/v1/chat/completions", json={}, headers={"Authorization": ""})
+    keyless = await gateway.post(
+        "/v1/chat/completions", json={"model": "asleep"}, headers={"Authorization": ""}
+    )
     assert (keyless.status_code, set(keyless.json())) == (401, {"error"})
 
 

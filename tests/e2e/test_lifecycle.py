@@ -216,7 +216,14 @@ async def test_the_story_of_a_deployment_says_who_did_what_and_why(
         "InstanceRunning",
     ]
     assert [kind for kind in types if kind in expected] == expected
-    assert {event["actor"] for event in events} == {"user/1"}
+    actors = {event["type"]: event["actor"] for event in events}
+    assert [actors[kind].split("/")[0] for kind in expected] == [
+        "user",
+        "system",
+        "system",
+        "worker",
+        "worker",
+    ]
     assert len({event["correlationid"] for event in events}) == 1
     by_id = {event["id"]: event for event in events}
     requested = next(event for event in events if event["type"] == "InstanceRequested")

@@ -11,7 +11,6 @@ from modelyard_placement.index import Index
 from modelyard_placement.picture import Holding, Picture, WorkerView
 from modelyard_placement.place import MOST_REASONS, Placement, Unplaceable, place, place_in
 from modelyard_placement_world import (
-    CONTEXT_BYTES,
     GIB,
     RAM_BESIDE_DEVICES,
     demand,
@@ -159,18 +158,19 @@ def test_a_group_is_placed_whole_or_not_at_all(picture: Picture, world: int, gib
 
 
 def members(picture: Picture, wanted: Demand, each: int) -> Counter[tuple[str, int]]:
-    """By kind of device, the workers of which `each` devices have room for half a card and a context."""
+    """By kind of device, the workers of which `each` devices have room for half a card. Two halves fill it:
+    no room for contexts is asked beside them."""
     found: Counter[tuple[str, int]] = Counter()
     for one in picture.workers:
         kinds = Counter(
             (device.type, device.total_bytes)
             for device in one.devices
-            if free_bytes(picture, one.ident, device.key) >= device.total_bytes // 2 + CONTEXT_BYTES
+            if free_bytes(picture, one.ident, device.key) >= device.total_bytes // 2
         )
         for kind, count in kinds.items():
             needed = RAM_BESIDE_DEVICES
             if one.is_unified_memory:
-                needed += each * (kind[1] // 2 + CONTEXT_BYTES)
+                needed += each * (kind[1] // 2)
             if stands_open(one, wanted) and count >= each and free_ram(picture, one.ident) >= needed:
                 found[kind] += 1
     return found
@@ -216,7 +216,7 @@ def uneven_choices(draw: st.DrawFn) -> tuple[Picture, tuple[str, ...]]:
         worker(
             ident,
             *(
-                device(at, foreign=draw(st.sampled_from([0, 0, 0, 4])))
+                device(at, foreign=draw(st.sampled_from([0, 0, 0, 5])))
                 for at in range(draw(st.integers(1, 4)))
             ),
         )
