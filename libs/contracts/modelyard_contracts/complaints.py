@@ -18,6 +18,11 @@ WORDS = (
 )
 
 
+def about(field: str, error: Mapping[str, Any]) -> str:
+    """As in `name: is missing`; without the name where the error is of the whole."""
+    return f"{field}: {complaint(error)}" if field else complaint(error)
+
+
 def complaint(error: Mapping[str, Any]) -> str:
     """Of one of `ValidationError.errors()`, without its field: as in `must be a whole number`."""
     if error["type"] == "extra_forbidden":

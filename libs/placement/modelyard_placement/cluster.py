@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping
 from itertools import pairwise
 from typing import Annotated
 
-from modelyard_contracts.complaints import complaint
+from modelyard_contracts.complaints import about
 from modelyard_contracts.deployments import Claim
 from pydantic import BeforeValidator, ValidationError
 
@@ -63,11 +63,8 @@ def read_cluster(data: object) -> Cluster:
 
 def in_words(error: ValidationError) -> str:
     """Field by field, as in `workers.0.status.memory.total: must be ...`."""
-    lines = []
-    for one in error.errors(include_url=False):
-        field = ".".join(str(part) for part in one["loc"])
-        lines.append(f"{field}: {complaint(one)}" if field else complaint(one))
-    return "\n".join(lines)
+    errors = error.errors(include_url=False)
+    return "\n".join(about(".".join(map(str, one["loc"])), one) for one in errors)
 
 
 def _numbered(workers: Iterable[Worker]) -> dict[int, Worker]:

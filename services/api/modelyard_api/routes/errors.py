@@ -7,7 +7,7 @@ import structlog
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
-from modelyard_contracts.complaints import complaint
+from modelyard_contracts.complaints import about
 from modelyard_eventlog.log import LogUnavailable
 from modelyard_eventlog.wire import EventTooLarge
 from modelyard_models.sources.errors import SourceError
@@ -47,7 +47,7 @@ def from_validation(errors: Sequence[Mapping[str, Any]]) -> Refusal:
         field = ".".join(str(part) for part in error["loc"] if part not in ("body", "query", "path"))
         # a body's own field is never called so: this is the id in the path
         field = "id" if field == "ident" else field
-        lines.append(f"{field}: {complaint(error)}" if field else complaint(error))
+        lines.append(about(field, error))
     count = "1 field is" if len(lines) == 1 else f"{len(lines)} fields are"
     return invalid("\n".join([f"{count} not valid", *lines]))
 

@@ -34,17 +34,22 @@ def size_of(line: bytes) -> int:
     return int(line, 16) if PLAIN_SIZE(line) is not None else 0
 
 
-class NoBody:
-    done = True
+class Unframed:
+    __slots__ = ()
 
     def only(self, data: bytes) -> bytes:
+        """It has no chunks."""
         return b""
+
+
+class NoBody(Unframed):
+    done = True
 
     def feed(self, data: bytes) -> tuple[bytes, bytes]:
         return b"", data
 
 
-class Length:
+class Length(Unframed):
     """As many bytes as `Content-Length` said."""
 
     __slots__ = ("_left", "done")
@@ -52,9 +57,6 @@ class Length:
     def __init__(self, length: int) -> None:
         self._left = length
         self.done = length == 0
-
-    def only(self, data: bytes) -> bytes:
-        return b""
 
     def feed(self, data: bytes) -> tuple[bytes, bytes]:
         rest = b""
@@ -65,11 +67,8 @@ class Length:
         return data, rest
 
 
-class UntilClose:
+class UntilClose(Unframed):
     done = False
-
-    def only(self, data: bytes) -> bytes:
-        return b""
 
     def feed(self, data: bytes) -> tuple[bytes, bytes]:
         return data, b""

@@ -117,9 +117,7 @@ class Exchange(Passing):
             if found is None:
                 return
             self._found = found
-            name = found.name
-            plain = not self.proxied and ":" not in name
-            route = self._plane.gate.route(self.key, name) if plain else self._route(name)
+            route = self._route(found.name)
             if not self.request_done and self._needs_whole(route):
                 self._wait_for(body)
                 return

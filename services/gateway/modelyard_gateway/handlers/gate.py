@@ -66,7 +66,7 @@ class Gate:
         return self._open(key, self._table.routes.by_name[base]), adapter
 
     def _open(self, key: Key, route: Route) -> Route:
-        if route.only_for is not None and not self._table.may_call(key, route):
+        if not self._table.may_call(key, route):
             raise refusals.model_not_allowed(route.name)
         return route
 

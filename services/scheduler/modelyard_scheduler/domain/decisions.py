@@ -56,8 +56,7 @@ def question(
     surveys: Surveys,
     explained: AbstractSet[int] | None = None,
 ) -> Question:
-    asked = Question(said, picture.position, surveys)
-    asked = replace(asked, explained=explained, now=now)
+    asked = Question(said, picture.position, surveys, explained=explained, now=now)
     return replace(asked, hold=_hold(picture, asked, frozenset()))
 
 
